@@ -1,0 +1,75 @@
+"""A chip: one programmed instance of a network's tiles, the same devices read at any time of their life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from driftproof.compensation import Compensation, factor, mean_magnitude
+from driftproof.devices import ProgrammedArray, program
+from driftproof.mapping import MappedWeight, Mapping
+from driftproof.presets import DevicePreset
+
+
+@dataclass(frozen=True)
+class ArrayReading:
+    """One layer of a chip at one time.
+
+    Attributes:
+        net: [out, in], what the array multiplies by, relative to the columns' maxima.
+        alpha: [row splits, out], the compensation that multiplies each tile's output.
+    """
+
+    net: Tensor
+    alpha: Tensor
+
+
+class Chip:
+    """One chip of a preset, for all layers of a mapping.
+
+    Programming happens once, here; :meth:`read` returns the same devices at any time, in any order.
+
+    Args:
+        mapping: what is on the tiles.
+        preset: the device.
+        seed: of the evaluation.
+        chip: number of the chip: the unit of replication.
+        compensation: how the drift is compensated.
+
+    >>> from torch import nn
+    >>> from driftproof.mapping import map_model
+    >>> from driftproof.presets import load_preset
+    >>> chip = Chip(map_model(nn.Linear(3, 2)), load_preset("pcm-nandakumar-2019"), seed=0, chip=0)
+    >>> chip.weight("", t_s=86400.0).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(
+        self, mapping: Mapping, preset: DevicePreset, *, seed: int, chip: int, compensation: Compensation = "tile"
+    ) -> None:
+        self.preset, self.seed, self.number, self.compensation = preset, seed, chip, compensation
+        self.weights: dict[str, MappedWeight] = mapping.weights
+        self.arrays: dict[str, ProgrammedArray] = {
+            name: program(preset, mapped.target, seed=seed, chip=chip, layer=name)
+            for name, mapped in mapping.weights.items()
+        }
+        self._reference: dict[str, Tensor] = {}
+        if compensation != "none":
+            for name, array in self.arrays.items():
+                net = array.net(0.0, read_noise=False)
+                self._reference[name] = mean_magnitude(self.weights[name], net, compensation)
+
+    def read(self, layer: str, t_s: float) -> ArrayReading:
+        """Return one layer at ``t_s`` seconds after programming, with the read noise of that time."""
+        mapped, net = self.weights[layer], self.arrays[layer].net(t_s)
+        if self.compensation == "none":
+            return ArrayReading(net, torch.ones_like(mapped.scale))
+        now = mean_magnitude(mapped, net, self.compensation)
+        return ArrayReading(net, factor(self._reference[layer], now))
+
+    def weight(self, layer: str, t_s: float) -> Tensor:
+        """Return the effective weight of one layer at ``t_s``, compensated, in weight units and the layer's shape."""
+        reading = self.read(layer, t_s)
+        return self.weights[layer].weight(reading.net, reading.alpha)

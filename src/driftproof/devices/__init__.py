@@ -1,0 +1,13 @@
+"""The laws of the devices in plain torch: program, drift, read. The only source of device randomness."""
+
+from driftproof.devices.array import ProgrammedArray, program
+from driftproof.devices.keys import canonical_name, generator
+
+__all__ = [
+    # One layer of one chip
+    "ProgrammedArray",
+    "program",
+    # Randomness
+    "canonical_name",
+    "generator",
+]

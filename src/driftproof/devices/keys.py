@@ -1,0 +1,55 @@
+"""Keys of randomness: who draws what is fixed by name, never by order.
+
+Every number that a chip draws comes from a generator that is seeded by
+(seed, chip, layer, purpose, and t_s for read noise). The preset is *not* in the key: two presets, and two networks of
+one shape, share their normal numbers, so that differences between them have small error bars.
+
+torch's CPU generator keeps the low 32 bits of a seed. Two *given* streams coincide with probability 2⁻³², and then
+two different (chip, layer, purpose) share their numbers; nothing else depends on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import torch
+
+Purpose = Literal["program+", "program-", "drift+", "drift-", "read+", "read-"]
+
+_WRAPPERS = ("module.", "_orig_mod.")
+
+
+def canonical_name(name: str) -> str:
+    """Return a layer's name without what ``DataParallel`` and ``torch.compile`` put into it.
+
+    >>> canonical_name("module._orig_mod.layer1.0.conv1")
+    'layer1.0.conv1'
+    """
+    parts = [part for part in name.split(".") if f"{part}." not in _WRAPPERS]
+    return ".".join(parts)
+
+
+def generator(
+    seed: int, chip: int, layer: str, purpose: Purpose, device: torch.device, t_s: float | None = None
+) -> torch.Generator:
+    """Return a fresh generator for one purpose of one layer of one chip.
+
+    Args:
+        seed: of the whole evaluation.
+        chip: number of the chip, from 0.
+        layer: the layer's canonical name.
+        purpose: what the numbers are for; ``+`` and ``-`` are the two devices of a pair.
+        device: CPU and CUDA generators give different numbers for one key.
+        t_s: read-out time in s, for read noise only.
+
+    >>> a = generator(0, 3, "fc", "program+", torch.device("cpu"))
+    >>> b = generator(0, 3, "fc", "program+", torch.device("cpu"))
+    >>> torch.equal(torch.randn(5, generator=a), torch.randn(5, generator=b))
+    True
+    """
+    key = f"driftproof|{seed}|{chip}|{layer}|{purpose}"
+    if t_s is not None:
+        key += f"|{float(t_s)!r}"
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return torch.Generator(device=device).manual_seed(int.from_bytes(digest, "little"))

@@ -1,0 +1,16 @@
+"""Device presets: TOML files → frozen, validated :class:`DevicePreset`. No torch, no aihwkit."""
+
+from driftproof.presets.load import load_preset, parse_changes, preset_folder, preset_names
+from driftproof.presets.preset import DevicePreset, Source, Validity
+
+__all__ = [
+    # The preset
+    "DevicePreset",
+    "Source",
+    "Validity",
+    # Finding and reading files
+    "load_preset",
+    "parse_changes",
+    "preset_folder",
+    "preset_names",
+]

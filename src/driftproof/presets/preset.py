@@ -1,0 +1,104 @@
+"""A device preset: one published device, frozen and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from driftproof.presets.laws import (
+    Conductance,
+    ExactProgramming,
+    GaussianProgramming,
+    NotNegative,
+    OneOverFRead,
+    PairEncoding,
+    PowerDrift,
+    Programming,
+    Table,
+)
+
+Text = Annotated[str, Field(min_length=1)]
+Range = tuple[NotNegative, NotNegative]
+
+
+class Source(Table):
+    """Where the numbers come from: the paper, where in it, and who fitted them."""
+
+    title: Text
+    authors: str = ""
+    venue: str = ""
+    year: int | None = None
+    doi: str = ""
+    where: Text
+    fitted_by: Text
+
+
+class Validity(Table):
+    """The measured range: conductance in µS (pairs only) and time after programming in s."""
+
+    g_us: Range | None = None
+    t_s: Range
+
+    @field_validator("g_us", "t_s")
+    @classmethod
+    def _ascending(cls, value: Range | None) -> Range | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(f"the range must ascend, got {list(value)}")
+        return value
+
+
+class Assumption(Table):
+    """One thing that the source does not say and the preset takes for granted."""
+
+    text: Text
+
+
+class DevicePreset(Table):
+    """One device as data.
+
+    Made by :func:`driftproof.load_preset`; the laws are in :mod:`driftproof.devices`.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*(:[^\s]+)?( \[.*\])?$")]
+    family: Text
+    version: Annotated[int, Field(ge=1)]
+    summary: Text
+    argument: str = ""
+    source: Source
+    conductance: Conductance
+    programming: Programming
+    drift: PowerDrift | None = None
+    read: OneOverFRead | None = None
+    validity: Validity
+    assumptions: tuple[Assumption, ...] = ()
+
+    @model_validator(mode="after")
+    def _laws_fit_the_encoding(self) -> DevicePreset:
+        pair = isinstance(self.conductance, PairEncoding)
+        if isinstance(self.programming, GaussianProgramming) and pair:
+            raise ValueError('programming.law "gaussian" acts on the net weight: use encoding "weight"')
+        if not pair and not isinstance(self.programming, ExactProgramming | GaussianProgramming):
+            raise ValueError(f'programming.law "{self.programming.law}" acts on devices: use encoding "pair"')
+        if not pair and (self.drift or self.read):
+            raise ValueError('drift and read act on devices: use encoding "pair"')
+        if pair and self.validity.g_us is None:
+            raise ValueError("validity.g_us is missing: the conductance range of the measurement, in µS")
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything the preset says, so that a record knows which numbers made it."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def definition(self) -> dict[str, Any]:
+        """Return the preset as plain JSON values, without the tables it does not have."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def in_validity(self, t_s: float) -> bool:
+        """Whether a time after programming, in s, lies in the measured range."""
+        low, high = self.validity.t_s
+        return low <= t_s <= high
