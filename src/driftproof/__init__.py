@@ -1,1 +1,73 @@
-"""driftproof: what a trained network does on analog in-memory hardware, chip after chip, year after year."""
+"""driftproof: what a trained network does on analog in-memory hardware, chip after chip, year after year.
+
+The names below load what they need when they are first used, so that a report needs no torch and ``folded`` needs no
+aihwkit.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from driftproof.chip import Chip
+    from driftproof.conversion import AnalogModel, ProgrammedChip, convert, program
+    from driftproof.errors import DriftproofError, DriftproofWarning
+    from driftproof.evaluation import evaluate
+    from driftproof.mapping import TileSize, map_model
+    from driftproof.presets import DevicePreset, load_preset, preset_names
+    from driftproof.record import Record
+    from driftproof.reporting import report, summarise
+
+_HOME = {
+    "AnalogModel": "driftproof.conversion",
+    "Chip": "driftproof.chip",
+    "DevicePreset": "driftproof.presets",
+    "DriftproofError": "driftproof.errors",
+    "DriftproofWarning": "driftproof.errors",
+    "ProgrammedChip": "driftproof.conversion",
+    "Record": "driftproof.record",
+    "TileSize": "driftproof.mapping",
+    "convert": "driftproof.conversion",
+    "evaluate": "driftproof.evaluation",
+    "load_preset": "driftproof.presets",
+    "map_model": "driftproof.mapping",
+    "preset_names": "driftproof.presets",
+    "program": "driftproof.conversion",
+    "report": "driftproof.reporting",
+    "summarise": "driftproof.reporting",
+}
+
+__all__ = [
+    # Devices
+    "DevicePreset",
+    "load_preset",
+    "preset_names",
+    # Networks on tiles
+    "AnalogModel",
+    "Chip",
+    "ProgrammedChip",
+    "TileSize",
+    "convert",
+    "map_model",
+    "program",
+    # Accuracy over time and chips
+    "Record",
+    "evaluate",
+    "report",
+    "summarise",
+    # What goes wrong
+    "DriftproofError",
+    "DriftproofWarning",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'driftproof' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -97,6 +97,15 @@ class Mapping:
     weights: dict[str, MappedWeight] = field(repr=False)
 
 
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the network inside ``DataParallel``, ``DistributedDataParallel`` and ``torch.compile`` wrappers."""
+    for inner in ("_orig_mod", "module"):
+        child = model._modules.get(inner)
+        if child is not None and len(model._modules) == 1:
+            return unwrap(child)
+    return model
+
+
 def split_sizes(size: int, limit: int) -> list[int]:
     """Return nearly even parts of ``size``, none above ``limit``, the larger ones first.
 

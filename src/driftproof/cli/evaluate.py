@@ -1,0 +1,81 @@
+"""``driftproof evaluate``: accuracy over inference time, device and chips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from driftproof.times import format_time
+
+
+def evaluate_command(
+    model: Annotated[str, typer.Argument(help="digits-cnn, resnet20/32/44/56, torchvision:NAME or file.py:callable")],
+    data: Annotated[str, typer.Option("--data", help="digits, cifar10:ROOT, mnist:ROOT or file.py:callable")],
+    presets: Annotated[
+        list[str], typer.Option("--preset", help="Device: a name, NAME:ARGUMENT or a .toml file; repeat for more.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the record and the report; the same folder continues.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Trained weights (.pt, .pth, .th, .safetensors).")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one number of the presets.")
+    ] = None,
+    times: Annotated[str, typer.Option("--times", help="Times after programming.")] = "1s,1h,1d,30d,1y,10y",
+    chips: Annotated[int, typer.Option("--chips", help="Chips to program: the unit of replication.")] = 25,
+    limit: Annotated[int | None, typer.Option("--limit", help="Use the first N samples only.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Samples per forward pass.")] = 250,
+    backend: Annotated[str, typer.Option("--backend", help="folded (fast) or tiles (aihwkit).")] = "folded",
+    compensation: Annotated[str, typer.Option("--compensation", help="Of the drift: none, tile or column.")] = "tile",
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    seed: Annotated[int, typer.Option("--seed", help="Of all device randomness.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse times outside a device's measured range.")] = False,
+    label: Annotated[str, typer.Option("--label", help="Tells this evaluation from others in one report.")] = "",
+) -> None:
+    """Measure accuracy over inference time, devices and chips; the same command continues a stopped run."""
+    from driftproof.cli.tables import summary_table
+    from driftproof.compensation import check_compensation
+    from driftproof.data import load_data
+    from driftproof.errors import DriftproofError
+    from driftproof.evaluation import evaluate
+    from driftproof.evaluation.backends import check_backend
+    from driftproof.presets import load_preset, parse_changes
+    from driftproof.reporting import report, summarise
+    from driftproof.times import parse_times
+    from driftproof.zoo import load_model
+
+    numbers = parse_changes(changes or [])
+    devices = [load_preset(name, numbers) for name in presets]
+    times_s = parse_times(times)
+    loaded = load_model(model, weights)
+    if not loaded.trained:
+        raise DriftproofError(f"{model} has random weights: give its trained ones with --weights FILE")
+    with evaluate(
+        loaded.model,
+        load_data(data),
+        presets=devices,
+        times=times_s,
+        chips=chips,
+        backend=check_backend(backend),
+        compensation=check_compensation(compensation),
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        limit=limit,
+        out=out,
+        name=loaded.name,
+        label=label,
+        strict=strict,
+    ) as record:
+        page = report(record, out)
+        console = Console()
+        console.print(
+            summary_table(summarise(record), f"{loaded.name}, {len(times_s)} times to {format_time(times_s[-1])}")
+        )
+    Console(soft_wrap=True, highlight=False).print(f"report: {escape(str(page))}")

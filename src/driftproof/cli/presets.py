@@ -1,0 +1,63 @@
+"""``driftproof presets``: the devices that can be evaluated."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+presets_app = typer.Typer(help="List the devices, or show one with its source and constants.", no_args_is_help=True)
+
+
+@presets_app.command("list")
+def list_command() -> None:
+    """List the presets that come with driftproof."""
+    from driftproof.presets import load_preset, preset_names
+    from driftproof.times import format_time
+
+    table = Table()
+    for heading in ("preset", "family", "measured from - to", "what it is"):
+        table.add_column(heading, no_wrap=heading == "preset")
+    for name in preset_names():
+        preset = load_preset(name)
+        low, high = preset.validity.t_s
+        always = preset.family in ("none", "generic")
+        shown = f"{name}:{preset.argument.rpartition('.')[2].upper()}" if preset.argument else name
+        span = "any time" if always else f"{format_time(low)} - {format_time(high)}"
+        table.add_row(shown, preset.family, span, escape(preset.summary))
+    Console().print(table)
+
+
+@presets_app.command("show")
+def show_command(
+    name: Annotated[str, typer.Argument(help="Name, NAME:ARGUMENT, or path to a .toml file.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one number.")] = None,
+) -> None:
+    """Show one preset: source, constants with their units, validity, assumptions."""
+    from driftproof.presets import load_preset, parse_changes
+
+    preset = load_preset(name, parse_changes(changes or []))
+    definition = preset.definition()
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"[bold]{escape(preset.name)}[/bold] ({preset.family}): {escape(preset.summary)}")
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for section, content in definition.items():
+        if isinstance(content, dict):
+            table.add_row(f"[bold]{section}[/bold]", "")
+            for key, value in content.items():
+                if value != "":
+                    table.add_row(f"  {key}", escape(_text(value)))
+    console.print(table)
+    for assumption in preset.assumptions:
+        console.print(f"- {escape(assumption.text)}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return f"[{', '.join(_text(item) for item in value)}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

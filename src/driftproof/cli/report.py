@@ -1,0 +1,40 @@
+"""``driftproof report`` and ``driftproof export``: records → a page, records → files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+
+def report_command(
+    records: Annotated[list[Path], typer.Argument(help="Folders that `evaluate --out` wrote.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the report.")],
+    keep: Annotated[
+        float | None, typer.Option("--keep", help="Accuracy in percent whose lifetime the first sentence tells.")
+    ] = None,
+) -> None:
+    """Write one report out of one or several records."""
+    from driftproof.reporting import report
+
+    page = report(records, out, keep=keep)
+    Console(soft_wrap=True, highlight=False).print(f"report: {escape(str(page))}")
+
+
+def export_command(
+    record: Annotated[Path, typer.Argument(help="A folder that `evaluate --out` wrote.")],
+    form: Annotated[str, typer.Option("--format", help="csv, parquet or json.")] = "csv",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; by default cells.FORMAT in the folder.")
+    ] = None,
+) -> None:
+    """Write every cell of a record, with how it came about (json) or as a table (csv, parquet)."""
+    from driftproof.record import Record, export
+
+    with Record.open(record) as opened:
+        folder = record if record.is_dir() else record.parent
+        path = export(opened, form, out or folder / f"cells.{form}")
+    Console(soft_wrap=True, highlight=False).print(f"{form}: {escape(str(path))}")

@@ -1,0 +1,15 @@
+"""Model → aihwkit tiles, with driftproof's own device noise behind aihwkit's interface."""
+
+from driftproof.conversion.verbs import AnalogModel, ProgrammedChip, convert, program
+from driftproof.conversion.health import Health, check_installation
+
+__all__ = [
+    # The two verbs and what they return
+    "AnalogModel",
+    "ProgrammedChip",
+    "convert",
+    "program",
+    # Is the installation sound?
+    "Health",
+    "check_installation",
+]

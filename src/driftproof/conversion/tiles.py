@@ -1,0 +1,191 @@
+"""Layers on IBM aihwkit's torch-based tiles. aihwkit is imported here and in ``health``, and nowhere else.
+
+aihwkit's tile is held, never subclassed: our noise stands behind the interface of aihwkit's noise models, one object
+per tile, attached *after* the layer is made (aihwkit copies configurations tile by tile). aihwkit's own drift
+compensation is off: α is measured once, by :mod:`driftproof.compensation`, and set as the tile's digital output scale.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from driftproof.chip import ArrayReading, Chip
+from driftproof.errors import DriftproofError
+from driftproof.mapping import MappedWeight, TileSize
+
+
+def tile_config(tile: TileSize) -> Any:
+    """Return the configuration of aihwkit's torch-based tile with an ideal periphery and column-wise scales.
+
+    Raises:
+        DriftproofError: if aihwkit is not installed or does not import.
+    """
+    try:
+        from aihwkit.simulator.configs import TorchInferenceRPUConfig
+    except ImportError as error:
+        raise DriftproofError(
+            f"the tiles backend needs aihwkit, which does not import: {error}. Install it (pip install aihwkit), "
+            "or use the folded backend, which does without it"
+        ) from error
+    config = TorchInferenceRPUConfig()
+    config.forward.is_perfect = True
+    config.drift_compensation = None
+    config.mapping.digital_bias = True
+    config.mapping.weight_scaling_omega = 1.0
+    config.mapping.weight_scaling_columnwise = True
+    config.mapping.learn_out_scaling = False
+    config.mapping.max_input_size = tile.rows
+    config.mapping.max_output_size = tile.columns
+    return config
+
+
+class UnfoldedConv(nn.Module):
+    """A convolution as one matrix product per output position, for the shapes that aihwkit's layers do not run.
+
+    aihwkit 1.2's ``AnalogConv1d`` and ``AnalogConv3d`` refuse the torch-based tile, and no layer of it takes
+    ``padding="same"``. Input [N, C, *size] or [C, *size], output the same with the layer's channels.
+    """
+
+    def __init__(self, layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, config: Any) -> None:
+        super().__init__()
+        out, inputs = layer.weight.shape[0], layer.weight[0].numel()
+        tile_class = config.get_default_tile_module_class(out, inputs)
+        self.analog_module = tile_class(out, inputs, config, layer.bias is not None)
+        self.analog_module.set_weights(layer.weight.detach().reshape(out, inputs), layer.bias)
+        self.kernel_size, self.stride, self.dilation = layer.kernel_size, layer.stride, layer.dilation
+        self.padding = tuple(layer._reversed_padding_repeated_twice)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Unfold, multiply on the tiles, fold."""
+        dims = len(self.kernel_size)
+        batched = x.dim() == dims + 2
+        x = F.pad(x if batched else x[None], self.padding)
+        for i, (kernel, stride, dilation) in enumerate(
+            zip(self.kernel_size, self.stride, self.dilation, strict=True), start=2
+        ):
+            x = x.unfold(i, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
+        size = x.shape[2 : 2 + dims]  # x is [N, C, *size, *kernel]
+        x = x.movedim(1, 1 + dims).reshape(x.shape[0], math.prod(size), -1)
+        y = self.analog_module(x).transpose(1, 2)
+        y = y.reshape(y.shape[0], y.shape[1], *size)
+        folded: Tensor = y if batched else y[0]
+        return folded
+
+
+def analog_layer(layer: nn.Module, config: Any) -> nn.Module:
+    """Return aihwkit's layer for a linear layer or convolution, or our own thin one where aihwkit's does not run."""
+    from aihwkit.nn import AnalogConv2d, AnalogLinear
+
+    if isinstance(layer, nn.Linear):
+        return AnalogLinear.from_digital(layer, config)  # type: ignore[no-any-return]
+    if isinstance(layer, nn.Conv2d) and not isinstance(layer.padding, str):
+        return AnalogConv2d.from_digital(layer, config)  # type: ignore[no-any-return]
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    return UnfoldedConv(layer, config).to(layer.weight.device)
+
+
+@dataclass
+class LayerNoise:
+    """What the tiles of one layer share: the chip they belong to and its latest reading."""
+
+    name: str
+    chip: Chip | None = None
+    reading: ArrayReading | None = None
+    t_s: float = -1.0
+
+    def read(self, t_s: float) -> ArrayReading:
+        """Return the layer at a time, computed once for all its tiles."""
+        assert self.chip is not None
+        if self.reading is None or self.t_s != t_s:
+            self.reading, self.t_s = self.chip.read(self.name, t_s), t_s
+        return self.reading
+
+
+class TileNoise:
+    """Our device noise behind the interface of aihwkit's noise models, for one tile."""
+
+    def __init__(self, layer: LayerNoise, mapped: MappedWeight, rows: slice, columns: slice) -> None:
+        self.layer, self.rows, self.columns = layer, rows, columns
+        self.target = mapped.target[columns, rows]
+
+    def apply_programming_noise(self, weights: Tensor) -> tuple[Tensor, list[Any]]:
+        """Return what the tile multiplies by when programming has ended (no drift, no read noise).
+
+        Raises:
+            RuntimeError: if aihwkit's tile does not hold the weights that :mod:`driftproof.mapping` put there.
+        """
+        assert self.layer.chip is not None
+        gap = float((weights.to(self.target.device) - self.target).abs().max())
+        if not gap <= 1e-5:
+            raise RuntimeError(
+                f"layer {self.layer.name}: the tile holds other weights than mapping gave it (off by {gap:.3g})"
+            )
+        array = self.layer.chip.arrays[self.layer.name]
+        return array.net(0.0, read_noise=False)[self.columns, self.rows], []
+
+    def apply_drift_noise(self, programmed: Tensor, state: list[Any], t_s: float) -> Tensor:
+        """Return what the tile multiplies by at ``t_s``: the same devices, drifted and read."""
+        return self.layer.read(t_s).net[self.columns, self.rows]
+
+
+@dataclass
+class TiledLayer:
+    """One layer on tiles: aihwkit's tiles in the order of ``mapping``, each with its place and its noise."""
+
+    mapped: MappedWeight
+    noise: LayerNoise
+    tiles: list[tuple[Any, int, slice]]  # aihwkit tile, row split, column slice
+
+    def place(self, chip: Chip) -> None:
+        """Program a chip into the tiles."""
+        self.noise.chip, self.noise.reading = chip, None
+        for tile, _, _ in self.tiles:
+            tile.program_weights()
+
+    def drift(self, t_s: float) -> None:
+        """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales."""
+        for tile, split, columns in self.tiles:
+            tile.drift_weights(t_s)
+            alpha = self.noise.read(t_s).alpha[split, columns]
+            tile.set_mapping_scales(self.mapped.scale[split, columns] * alpha)
+
+
+def attach_noise(module: nn.Module, mapped: MappedWeight) -> TiledLayer:
+    """Put one noise object behind each tile of a converted layer.
+
+    Raises:
+        RuntimeError: if aihwkit cut the layer into other tiles than :mod:`driftproof.mapping`.
+    """
+    array: Any = module.analog_module
+    grid = array.array if hasattr(array, "array") else [[array]]
+    noise, tiles = LayerNoise(mapped.name), []
+    if len(grid) != len(mapped.rows) or any(len(row) != len(mapped.columns) for row in grid):
+        raise RuntimeError(f"layer {mapped.name}: aihwkit cut it into other tiles than mapping did")
+    for split, (row, rows) in enumerate(zip(grid, mapped.rows, strict=True)):
+        for tile, columns in zip(row, mapped.columns, strict=True):
+            if (tile.out_size, tile.in_size) != (columns.stop - columns.start, rows.stop - rows.start):
+                raise RuntimeError(f"layer {mapped.name}: aihwkit's tile is {tile.out_size} x {tile.in_size}")
+            tile.rpu_config.noise_model = TileNoise(noise, mapped, rows, columns)
+            # a column without weights has scale 0: its devices' noise must not reach the output
+            tile.set_mapping_scales(mapped.scale[split, columns])
+            tiles.append((tile, split, columns))
+    return TiledLayer(mapped, noise, tiles)
+
+
+def check_dtype(mapped: MappedWeight, weight: Tensor) -> None:
+    """Refuse weights that aihwkit's tiles would silently widen.
+
+    Raises:
+        DriftproofError: if the weights are not float32.
+    """
+    if weight.dtype != torch.float32:
+        raise DriftproofError(
+            f"layer {mapped.name} has {weight.dtype} weights; aihwkit's tiles want float32: convert model.float(), "
+            "or use the folded backend"
+        )

@@ -1,0 +1,119 @@
+"""Two verbs: ``convert`` puts a network onto aihwkit tiles, ``program`` makes a chip of it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from driftproof.chip import Chip
+from driftproof.compensation import Compensation, check_compensation
+from driftproof.conversion.tiles import TiledLayer, analog_layer, attach_noise, check_dtype, tile_config
+from driftproof.mapping import LayerEntry, Mapping, TileSize, map_model, unwrap
+from driftproof.presets import DevicePreset, load_preset
+
+
+@dataclass(frozen=True)
+class AnalogModel:
+    """A network on aihwkit tiles, not yet programmed: it computes like the digital one.
+
+    Attributes:
+        model: the network; its converted layers are aihwkit layers.
+        preset: the device that :func:`program` will use.
+        layers: one entry per weight-bearing layer: name, kind, shape, tiles, analog, reason, MVMs per input.
+        compensation: of the drift.
+        mapping: what is on which tile.
+    """
+
+    model: nn.Module
+    preset: DevicePreset
+    layers: tuple[LayerEntry, ...]
+    compensation: Compensation
+    mapping: Mapping = field(repr=False)
+    tiled: dict[str, TiledLayer] = field(repr=False)
+
+
+@dataclass
+class ProgrammedChip:
+    """One chip in aihwkit tiles.
+
+    Attributes:
+        model: the network as this chip computes it at the time ``t_s``.
+        t_s: seconds since programming ended.
+    """
+
+    model: nn.Module
+    t_s: float
+    chip: Chip = field(repr=False)
+    tiled: dict[str, TiledLayer] = field(repr=False)
+
+    def drift(self, t_s: float) -> ProgrammedChip:
+        """Move this chip to ``t_s`` seconds after programming (earlier or later), and return it."""
+        for layer in self.tiled.values():
+            layer.drift(t_s)
+        self.t_s = t_s
+        return self
+
+
+def convert(
+    model: nn.Module,
+    preset: DevicePreset | str,
+    *,
+    compensation: Compensation = "tile",
+    tile: TileSize | None = None,
+    example: Tensor | None = None,
+) -> AnalogModel:
+    """Return a copy of a network with its linear layers and convolutions on aihwkit tiles.
+
+    Args:
+        model: a trained network; it is not changed.
+        preset: the device, or its name.
+        compensation: of the drift: none, per tile, or per column.
+        tile: largest crossbar, 512 × 512 unless said.
+        example: inputs [N, …] to count MVMs per input with.
+
+    Raises:
+        DriftproofError: if nothing can be converted, weights are not finite, or aihwkit is missing.
+
+    >>> analog = convert(nn.Sequential(nn.Linear(8, 4), nn.ReLU()), "pcm-nandakumar-2019")
+    >>> [(layer.name, layer.kind, layer.tiles) for layer in analog.layers]
+    [('0', 'Linear', 1)]
+    """
+    preset = load_preset(preset) if isinstance(preset, str) else preset
+    mapping = map_model(unwrap(model), tile, example)
+    config = tile_config(mapping.tile)
+    network = copy.deepcopy(unwrap(model)).eval()
+    tiled = {}
+    for name, mapped in mapping.weights.items():
+        layer = network.get_submodule(name)
+        assert isinstance(layer.weight, Tensor)
+        check_dtype(mapped, layer.weight)
+        analog = analog_layer(layer, copy.deepcopy(config))
+        tiled[name] = attach_noise(analog, mapped)
+        if name:
+            network.set_submodule(name, analog)
+        else:
+            network = analog
+    return AnalogModel(network.eval(), preset, mapping.layers, check_compensation(compensation), mapping, tiled)
+
+
+def program(analog: AnalogModel, *, seed: int = 0, chip: int = 0) -> ProgrammedChip:
+    """Program one chip of a converted network; it stands at t = 0, the end of programming.
+
+    Args:
+        analog: from :func:`convert`; it is not changed, so that many chips can live side by side.
+        seed: of the evaluation.
+        chip: number of the chip.
+
+    >>> import torch
+    >>> analog = convert(nn.Linear(8, 4), "pcm-nandakumar-2019")
+    >>> chip = program(analog, chip=3)
+    >>> chip.drift(t_s=3600.0).model(torch.ones(1, 8)).shape
+    torch.Size([1, 4])
+    """
+    model, tiled = copy.deepcopy((analog.model, analog.tiled))
+    made = Chip(analog.mapping, analog.preset, seed=seed, chip=chip, compensation=analog.compensation)
+    for layer in tiled.values():
+        layer.place(made)
+    return ProgrammedChip(model, 0.0, made, tiled)

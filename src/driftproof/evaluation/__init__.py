@@ -1,0 +1,17 @@
+"""Presets × chips × times → cells of a record, on one of two backends."""
+
+from driftproof.evaluation.backends import Backend, BackendName
+from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.evaluation.run import DEFAULT_BATCH_SIZE, DEFAULT_CHIPS, DEFAULT_TIMES, evaluate
+
+__all__ = [
+    # The verb and its defaults
+    "DEFAULT_BATCH_SIZE",
+    "DEFAULT_CHIPS",
+    "DEFAULT_TIMES",
+    "evaluate",
+    # Backends
+    "Backend",
+    "BackendName",
+    "FoldedNetwork",
+]

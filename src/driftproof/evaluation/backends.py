@@ -1,0 +1,89 @@
+"""The two ways to compute what a chip computes: ``folded`` (fast) and ``tiles`` (aihwkit, the reference)."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+
+from driftproof.chip import Chip
+from driftproof.conversion import check_installation, convert
+from driftproof.errors import DriftproofError, did_you_mean
+from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.mapping import Mapping
+from driftproof.presets import load_preset
+
+BackendName = Literal["folded", "tiles"]
+
+
+class Backend(Protocol):
+    """A network that becomes one chip after another."""
+
+    def load(self, chip: Chip, t_s: float) -> None:
+        """Become ``chip`` at ``t_s`` seconds after programming."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of the chip that was loaded last."""
+
+
+class TilesNetwork:
+    """The reference backend: the network on aihwkit's torch-based tiles.
+
+    Args:
+        model: the trained network; it is not changed.
+        mapping: of this network.
+    """
+
+    def __init__(self, model: nn.Module, mapping: Mapping) -> None:
+        # the preset of a conversion is the one that `program` would use; here chips come ready-made
+        analog = convert(model, load_preset("ideal"), tile=mapping.tile)
+        self.model, self.tiled = analog.model, analog.tiled
+        self._chip: Chip | None = None
+
+    def load(self, chip: Chip, t_s: float) -> None:
+        """Become ``chip`` at ``t_s`` seconds after programming."""
+        for layer in self.tiled.values():
+            if chip is not self._chip:
+                layer.place(chip)
+            layer.drift(t_s)
+        self._chip = chip
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of the chip that was loaded last."""
+        outputs: Tensor = self.model(inputs)
+        return outputs
+
+
+def check_backend(name: str) -> BackendName:
+    """Return the name if it is a backend.
+
+    >>> check_backend("folded")
+    'folded'
+    """
+    known = get_args(BackendName)
+    if name not in known:
+        raise DriftproofError(f"unknown backend {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
+    return name  # type: ignore[return-value]
+
+
+def make_backend(name: BackendName, model: nn.Module, mapping: Mapping, example: Tensor) -> Backend:
+    """Return a backend for a network; ``example`` is a batch of its inputs."""
+    if name == "tiles":
+        return TilesNetwork(model, mapping)
+    return FoldedNetwork(model, mapping, example)
+
+
+def compiled_tile_warning() -> str:
+    """Return what to tell the user if aihwkit's compiled tiles fail beside this torch, else an empty text.
+
+    The tiles backend needs the torch-based tile only, which works in every pair that was tried.
+    """
+    health = check_installation()
+    if health.aihwkit and health.compiled_tile and not health.torch_tile:
+        return (
+            f"aihwkit's compiled tile does not work ({health.compiled_tile}); going on with its torch-based tile. "
+            f"{health.advice}"
+        )
+    return ""

@@ -1,0 +1,185 @@
+"""The fast backend: effective weights in a copy of the network, BatchNorm folded, ordinary torch kernels.
+
+One chip costs a forward pass: a layer's column scales, its compensation and the BatchNorm behind it fold into its
+weight, so a chip is programmed by writing weights. Valid for an ideal periphery, where nothing rounds in between.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from driftproof.chip import ArrayReading, Chip
+from driftproof.devices import canonical_name
+from driftproof.errors import DriftproofError
+from driftproof.mapping import MappedWeight, Mapping, unwrap
+
+_NORM_OF = {
+    nn.Linear: nn.BatchNorm1d,
+    nn.Conv1d: nn.BatchNorm1d,
+    nn.Conv2d: nn.BatchNorm2d,
+    nn.Conv3d: nn.BatchNorm3d,
+}
+_LAYOUTS = {nn.Conv2d: torch.channels_last, nn.Conv3d: torch.channels_last_3d}
+AGREEMENT = 1e-3  # of the largest output: far above float32 rounding, far below any mistake
+
+
+def foldable_norms(model: nn.Module) -> dict[str, str]:
+    """Return layer → BatchNorm for every pair that can fold: each runs once, and nothing else reads in between.
+
+    Found by tracing with torch.fx; a network that cannot be traced folds nothing, which is slower and as right.
+
+    >>> foldable_norms(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval())
+    {'0': '1'}
+    """
+    try:
+        graph = fx.Tracer().trace(model)
+    except Exception:  # what a network's own Python does under tracing is its own affair
+        return {}
+    modules = dict(model.named_modules())
+    calls: dict[str, list[fx.Node]] = {}
+    for node in graph.nodes:
+        if node.op == "call_module":
+            calls.setdefault(str(node.target), []).append(node)
+    read_directly = {str(node.target).rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
+    pairs = {}
+    for target, nodes in calls.items():
+        norm = modules[target]
+        if type(norm) not in _NORM_OF.values() or len(nodes) != 1 or not isinstance(norm.running_var, Tensor):
+            continue
+        source = nodes[0].args[0] if nodes[0].args else None
+        if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
+            continue
+        name = str(source.target)
+        layer = modules[name]
+        two_d = not isinstance(layer, nn.Linear) or _is_flat(layer, norm)
+        if len(calls[name]) == 1 and name not in read_directly and _NORM_OF.get(type(layer)) is type(norm) and two_d:
+            pairs[name] = target
+    return pairs
+
+
+def _is_flat(layer: nn.Linear, norm: nn.Module) -> bool:
+    """Whether BatchNorm1d after a linear layer normalises the layer's outputs, and not a sequence's second axis."""
+    return bool(norm.num_features == layer.out_features)
+
+
+@dataclass
+class _Slot:
+    """Where a layer's effective weight goes, and the factor of the BatchNorm folded into it."""
+
+    mapped: MappedWeight
+    parameter: Tensor
+    factor: Tensor | None  # [out]
+
+
+class FoldedNetwork:
+    """A copy of a network that becomes one chip after another.
+
+    Args:
+        model: the trained network; it is not changed.
+        mapping: of this network.
+        example: a batch of inputs [N, …] on the network's device, to choose the memory layout with and to prove that
+            the folded network computes what the given one does.
+
+    Raises:
+        DriftproofError: if the folded network does not agree with the given one on the example.
+    """
+
+    def __init__(self, model: nn.Module, mapping: Mapping, example: Tensor) -> None:
+        self.model = copy.deepcopy(unwrap(model)).eval()
+        modules = dict(self.model.named_modules())
+        with torch.inference_mode():
+            wanted = self.model(example)
+        self.norms = {layer: norm for layer, norm in foldable_norms(self.model).items() if layer in mapping.weights}
+        self._slots = {}
+        for name, mapped in mapping.weights.items():
+            layer, factor = modules[name], None
+            if name in self.norms:
+                factor = _fold(layer, modules[self.norms[name]])
+                self.model.set_submodule(self.norms[name], nn.Identity())
+            assert isinstance(layer.weight, Tensor)
+            layer.weight.requires_grad_(False)
+            self._slots[canonical_name(name)] = _Slot(mapped, layer.weight, factor)
+        self.layout: torch.memory_format | None = None
+        self._check(example, wanted)
+        self._choose_layout(example, wanted)
+
+    def load(self, chip: Chip, t_s: float) -> None:
+        """Become ``chip`` at ``t_s`` seconds after programming."""
+        self.write({name: chip.read(name, t_s) for name in self._slots})
+
+    def write(self, readings: dict[str, ArrayReading]) -> None:
+        """Become what these arrays compute: one reading per layer of the mapping."""
+        for name, slot in self._slots.items():
+            self._write(slot, readings[name].net, readings[name].alpha)
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of the chip that was loaded last."""
+        if self.layout is not None and inputs.dim() == (5 if self.layout == torch.channels_last_3d else 4):
+            inputs = inputs.contiguous(memory_format=self.layout)
+        outputs: Tensor = self.model(inputs)
+        return outputs
+
+    @torch.no_grad()
+    def _write(self, slot: _Slot, net: Tensor, alpha: Tensor | None) -> None:
+        factor = alpha
+        if slot.factor is not None:
+            factor = slot.factor.expand_as(slot.mapped.scale) if alpha is None else alpha * slot.factor
+        slot.parameter.copy_(slot.mapped.weight(net, factor))
+
+    def _check(self, example: Tensor, wanted: Tensor) -> None:
+        """Raise if the network with exact devices does not compute what the given one does."""
+        for slot in self._slots.values():
+            self._write(slot, slot.mapped.target, None)
+        gap = _gap(self(example), wanted)
+        if not gap <= AGREEMENT:
+            raise DriftproofError(
+                f"the folded network is off by {gap:.3g} of the largest output on the same weights: this network "
+                "uses its layers in a way that folding does not know. Use --backend tiles, and please report it"
+            )
+
+    def _choose_layout(self, example: Tensor, wanted: Tensor) -> None:
+        """Take channels-last if the network runs so: the same numbers, its convolutions are up to twice as fast."""
+        kinds = {type(module) for module in self.model.modules()}
+        layout = next((layout for kind, layout in _LAYOUTS.items() if kind in kinds), None)
+        if layout is None:
+            return
+        self.layout = layout
+        self._to_layout(layout)
+        try:
+            gap = _gap(self(example), wanted)
+        except RuntimeError:  # such as view() of a tensor in another order
+            gap = float("inf")
+        if not gap <= AGREEMENT:
+            self.layout = None
+            self._to_layout(torch.contiguous_format)
+
+    def _to_layout(self, layout: torch.memory_format) -> None:
+        dims = 5 if layout == torch.channels_last_3d else 4
+        for module in self.model.modules():
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, nn.Parameter) and (weight.dim() == dims or layout == torch.contiguous_format):
+                # in place: the slots hold the parameter
+                weight.data = weight.data.contiguous(memory_format=layout)
+
+
+def _gap(outputs: Tensor, wanted: Tensor) -> float:
+    """Largest difference relative to the largest wanted output."""
+    return float((outputs.float() - wanted.float()).abs().max() / wanted.float().abs().max().clamp(min=1e-30))
+
+
+@torch.no_grad()
+def _fold(layer: nn.Module, norm: nn.Module) -> Tensor:
+    """Give the layer the BatchNorm's shift as its bias, and return the factor [out] that its weight needs."""
+    mean, var, weight, bias = (getattr(norm, key) for key in ("running_mean", "running_var", "weight", "bias"))
+    factor = torch.rsqrt(var.double() + norm.eps)
+    if weight is not None:
+        factor = factor * weight.double()
+    shift = -mean.double() if layer.bias is None else layer.bias.double() - mean.double()
+    shift = shift * factor if bias is None else shift * factor + bias.double()
+    layer.bias = nn.Parameter(shift.to(layer.weight.dtype), requires_grad=False)
+    return factor.float()

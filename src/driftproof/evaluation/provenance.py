@@ -1,0 +1,78 @@
+"""How a result came about: hashes, versions, commit, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from driftproof.record import Run
+
+_PACKAGES = ("driftproof", "torch", "aihwkit", "torchvision", "numpy")
+
+
+def model_hash(model: nn.Module) -> str:
+    """Return a hash of a network's structure and of every number in its state."""
+    digest = hashlib.sha256(str(model).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def describe_run(batch_size: int) -> Run:
+    """Return when, with what, from which commit and on what machine this process evaluates."""
+    commit, dirty = _commit()
+    return Run(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        versions={name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        commit=commit,
+        dirty=dirty,
+        machine={
+            "cpu": _cpu_name(),
+            "cores": str(os.cpu_count()),
+            "threads": str(torch.get_num_threads()),
+            "os": platform.system(),
+            "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        },
+        batch_size=batch_size,
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> tuple[str, bool | None]:
+    """Return the commit of the driftproof checkout that runs, and whether it has changes; "" if it is installed."""
+    top = Path(__file__).resolve().parents[3]
+    if not (top / ".git").exists():
+        return "", None
+    git = ["git", "-C", str(top)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return "", None
+    return head.stdout.strip(), bool(status.stdout.strip())
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,50 @@
+"""Run a network over data and count: accuracy in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from driftproof.data import Data
+from driftproof.errors import DriftproofError
+
+METRIC = "accuracy"
+
+
+def accuracy(
+    network: Callable[[Tensor], Tensor], data: Data, batch_size: int, device: torch.device, what: str
+) -> float:
+    """Return the share of samples whose largest output is their target, in percent.
+
+    Args:
+        network: inputs [N, …] → outputs [N, classes].
+        data: with integer targets [N].
+        batch_size: samples per forward pass.
+        device: where the network is.
+        what: the name of this measurement in an error.
+
+    Raises:
+        DriftproofError: outputs that are NaN or infinite, or not [N, classes]; targets that are no classes.
+    """
+    right = torch.zeros((), dtype=torch.int64, device=device)
+    for inputs, targets in data.batches(batch_size):
+        inputs, targets = inputs.to(device), targets.to(device)
+        outputs = network(inputs)
+        if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != len(targets):
+            shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise DriftproofError(f"{what}: accuracy wants outputs of shape [{len(targets)}, classes], got {shape}")
+        if targets.dim() != 1 or targets.is_floating_point():
+            raise DriftproofError(
+                f"{what}: accuracy wants one integer class per sample, "
+                f"got targets {tuple(targets.shape)} {targets.dtype}"
+            )
+        if not bool(torch.isfinite(outputs).all()):
+            bad = int((~torch.isfinite(outputs)).any(dim=1).sum())
+            raise DriftproofError(
+                f"{what}: the outputs of {bad} of {len(targets)} samples are NaN or infinite. Look for weights or "
+                "inputs that are too large; finished cells are kept in the record"
+            )
+        right += (outputs.argmax(dim=1) == targets).sum()
+    return 100.0 * int(right) / len(data)
