@@ -67,6 +67,8 @@ def drift(law: PowerDrift, g_us: Tensor, nu: Tensor, t_s: float) -> Tensor:
 
 def read_sigma(law: OneOverFRead, g_us: Tensor, r_programmed: Tensor, t_s: float) -> Tensor:
     """σ = G(t) Q √ln((t + t0 + t_read)/(2 t_read)) in µS, Q from the *programmed* conductance."""
+    if law.q_scale == 0:  # 0 · r^−q_exponent would be NaN at r = 0
+        return torch.zeros_like(g_us)
     root = math.sqrt(math.log((t_s + law.t0_s + law.t_read_s) / (2 * law.t_read_s)))
     q = r_programmed.pow(-law.q_exponent).mul_(law.q_scale).clamp_(max=law.q_max)
     return q.mul_(g_us).mul_(root)
