@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 
@@ -39,7 +40,7 @@ def wan_sigma(r: float, t_s: float) -> float:
     times = sorted(WAN)
     if t_s <= times[0]:
         return at(times[0])
-    for low, high in zip(times, times[1:], strict=False):
+    for low, high in itertools.pairwise(times):
         if t_s <= high:
             share = math.log(t_s / low) / math.log(high / low)
             return at(low) + share * (at(high) - at(low))

@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from devices import reference
 
+from devices import reference
 from driftproof.devices import canonical_name, generator, program
 from driftproof.devices.array import BLOCK
 from driftproof.devices.laws import programming_sigma
@@ -15,7 +15,7 @@ from driftproof.presets import load_preset, preset_names
 
 PCM, WAN = load_preset("pcm-nandakumar-2019"), load_preset("reram-wan-2022")
 LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)
-# Sampled moments are compared at |z| < 5.2: false alarm 2e-7 each, fewer than 100 comparisons in this file → 2e-5 in all
+# Sampled moments are compared at |z| < 5.2: false alarm 2e-7 each; fewer than 100 comparisons here, 2e-5 in all
 Z = 5.2
 N = 200_000
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
 from driftproof.mapping import LayerEntry
@@ -19,8 +20,8 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
         summary: as :func:`driftproof.reporting.summarise` returns it.
         title: above the table.
     """
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    table.add_column("preset")
+    table = Table(title=escape(title), title_justify="left", caption_justify="left")
+    table.add_column("preset", overflow="fold")
     for heading in ("time", "accuracy %", "95 % interval", "worst chip", "drop", "chips"):
         table.add_column(heading, justify="right")
     several = summary["config_id"].nunique() > 1
@@ -32,7 +33,7 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
             outside |= not row["in_validity"]
             where = f" {row['label'] or row['backend']}/{row['compensation']}" if several else ""
             table.add_row(
-                f"{row['preset']}{where}",
+                escape(f"{row['preset']}{where}"),
                 "" if single else format_time(row["t_s"]) + ("" if row["in_validity"] else " *"),
                 f"{row['mean']:.2f}",
                 "" if pd.isna(row["ci95_low"]) else f"{row['ci95_low']:.2f} - {row['ci95_high']:.2f}",
@@ -48,7 +49,7 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
 
 def layer_table(layers: Sequence[LayerEntry], title: str) -> Table:
     """Return every weight-bearing layer: where it is, and why if it is digital."""
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    table = Table(title=escape(title), title_justify="left", caption_justify="left")
     table.add_column("layer")
     table.add_column("kind")
     for heading in ("weight", "weights", "tiles", "MVMs/input"):
@@ -56,13 +57,13 @@ def layer_table(layers: Sequence[LayerEntry], title: str) -> Table:
     table.add_column("where")
     for layer in layers:
         table.add_row(
-            layer.name or "(root)",
+            escape(layer.name or "(root)"),
             layer.kind,
             "x".join(map(str, layer.shape)),
             f"{layer.weights:,}",
             str(layer.tiles or ""),
             "" if layer.mvms_per_input is None else f"{layer.mvms_per_input:,}",
-            "analog" if layer.analog else f"digital: {layer.reason}",
+            "analog" if layer.analog else escape(f"digital: {layer.reason}"),
         )
     analog = [layer for layer in layers if layer.analog]
     weights, total = sum(layer.weights for layer in analog), sum(layer.weights for layer in layers)

@@ -1,7 +1,7 @@
 """Model → aihwkit tiles, with driftproof's own device noise behind aihwkit's interface."""
 
-from driftproof.conversion.verbs import AnalogModel, ProgrammedChip, convert, program
 from driftproof.conversion.health import Health, check_installation
+from driftproof.conversion.verbs import AnalogModel, ProgrammedChip, convert, program
 
 __all__ = [
     # The two verbs and what they return

@@ -82,12 +82,21 @@ def analog_layer(layer: nn.Module, config: Any) -> nn.Module:
     """Return aihwkit's layer for a linear layer or convolution, or our own thin one where aihwkit's does not run."""
     from aihwkit.nn import AnalogConv2d, AnalogLinear
 
+    analog: nn.Module
     if isinstance(layer, nn.Linear):
-        return AnalogLinear.from_digital(layer, config)  # type: ignore[no-any-return]
-    if isinstance(layer, nn.Conv2d) and not isinstance(layer.padding, str):
-        return AnalogConv2d.from_digital(layer, config)  # type: ignore[no-any-return]
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-    return UnfoldedConv(layer, config).to(layer.weight.device)
+        analog = AnalogLinear.from_digital(layer, config)
+    elif isinstance(layer, nn.Conv2d) and not isinstance(layer.padding, str):
+        analog = AnalogConv2d.from_digital(layer, config)
+    else:
+        assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        analog = UnfoldedConv(layer, config).to(layer.weight.device)
+    analog.register_forward_hook(_contiguous)
+    return analog
+
+
+def _contiguous(_: nn.Module, __: object, output: Tensor) -> Tensor:
+    """Order the outputs as torch's own layers do: a network that calls ``view`` on them relies on it."""
+    return output.contiguous()
 
 
 @dataclass

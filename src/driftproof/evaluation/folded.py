@@ -27,12 +27,13 @@ _LAYOUTS = {nn.Conv2d: torch.channels_last, nn.Conv3d: torch.channels_last_3d}
 AGREEMENT = 1e-3  # of the largest output: far above float32 rounding, far below any mistake
 
 
-def foldable_norms(model: nn.Module) -> dict[str, str]:
+def foldable_norms(model: nn.Module, example: Tensor) -> dict[str, str]:
     """Return layer → BatchNorm for every pair that can fold: each runs once, and nothing else reads in between.
 
     Found by tracing with torch.fx; a network that cannot be traced folds nothing, which is slower and as right.
 
-    >>> foldable_norms(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval())
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
+    >>> foldable_norms(net, torch.zeros(1, 1, 8, 8))
     {'0': '1'}
     """
     try:
@@ -54,16 +55,29 @@ def foldable_norms(model: nn.Module) -> dict[str, str]:
         if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) != 1:
             continue
         name = str(source.target)
-        layer = modules[name]
-        two_d = not isinstance(layer, nn.Linear) or _is_flat(layer, norm)
-        if len(calls[name]) == 1 and name not in read_directly and _NORM_OF.get(type(layer)) is type(norm) and two_d:
+        if len(calls[name]) == 1 and name not in read_directly and _NORM_OF.get(type(modules[name])) is type(norm):
             pairs[name] = target
-    return pairs
+    sequences = _linear_layers_on_sequences(model, example)
+    return {name: norm for name, norm in pairs.items() if name not in sequences}
 
 
-def _is_flat(layer: nn.Linear, norm: nn.Module) -> bool:
-    """Whether BatchNorm1d after a linear layer normalises the layer's outputs, and not a sequence's second axis."""
-    return bool(norm.num_features == layer.out_features)
+def _linear_layers_on_sequences(model: nn.Module, example: Tensor) -> set[str]:
+    """Return the linear layers with outputs [N, length, features]: a BatchNorm1d behind one normalises the length."""
+    found: set[str] = set()
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+
+            def note(_: object, __: object, output: Tensor, name: str = name) -> None:
+                if output.dim() != 2:
+                    found.add(name)
+
+            handles.append(module.register_forward_hook(note))
+    with torch.inference_mode():
+        model(example)
+    for handle in handles:
+        handle.remove()
+    return found
 
 
 @dataclass
@@ -93,7 +107,9 @@ class FoldedNetwork:
         modules = dict(self.model.named_modules())
         with torch.inference_mode():
             wanted = self.model(example)
-        self.norms = {layer: norm for layer, norm in foldable_norms(self.model).items() if layer in mapping.weights}
+        self.norms = {
+            layer: norm for layer, norm in foldable_norms(self.model, example).items() if layer in mapping.weights
+        }
         self._slots = {}
         for name, mapped in mapping.weights.items():
             layer, factor = modules[name], None

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -107,47 +108,60 @@ def evaluate(
         warnings.warn(text, DriftproofWarning, stacklevel=2)
 
     record = Record.create_or_open(out)
-    record.claim(_subject(network, name or type(unwrap(model)).__name__, samples, mapping))
-    configuration = record.add_configuration(
-        Configuration(
+    try:
+        record.claim(_subject(network, name or type(unwrap(model)).__name__, samples, mapping))
+        settings = Configuration(
             backend=backend, periphery="ideal", compensation=compensation, device=device, seed=seed, label=label
         )
-    )
-    for preset in devices:
-        record.add_preset(PresetEntry(name=preset.name, sha256=preset.sha256, definition=preset.definition()))
-    finished = record.finished(configuration)
-    todo = [
-        (chip, preset, [t for t in times_s if (preset.name, chip, t) not in finished])
-        for chip in range(chips)
-        for preset in devices
-    ]
-    total = sum(len(left) for _, _, left in todo)
-    singles = [row for row in (DIGITAL, IDEAL_ANALOG) if (row, 0, 0.0) not in finished]
-    if not total and not singles:
-        return record
-
-    run = record.start_run(describe_run(batch_size))
-    measure = _Measure(record, run, configuration, samples, batch_size, where)
-    with Progress(total + len(singles), shown=progress) as bar:
-        if DIGITAL in singles:
-            measure(torch.inference_mode()(network), DIGITAL, 0, 0.0, True, 0.0)
-            bar.step("digital")
-        on_device = make_backend(backend, network, mapping, example)
-        if IDEAL_ANALOG in singles:
-            ideal = Chip(mapping, load_preset("ideal"), seed=seed, chip=0, compensation="none")
-            measure.chip(on_device, ideal, IDEAL_ANALOG, 0.0, True, 0.0)
-            bar.step("ideal-analog")
-        for number, preset, left in todo:
-            if not left:
-                continue
-            start = time.perf_counter()
-            chip = Chip(mapping, preset, seed=seed, chip=number, compensation=compensation)
-            programming = time.perf_counter() - start
-            for t_s in left:
-                measure.chip(on_device, chip, preset.name, t_s, preset.in_validity(t_s), programming)
-                programming = 0.0
-                bar.step(f"{preset.name} chip {number}")
+        configuration = record.add_configuration(settings)
+        for preset in devices:
+            record.add_preset(PresetEntry(name=preset.name, sha256=preset.sha256, definition=preset.definition()))
+        cells = [(chip, preset, t_s) for chip in range(chips) for preset in devices for t_s in times_s]
+        finished = record.finished(configuration)
+        left = [cell for cell in cells if (cell[1].name, cell[0], cell[2]) not in finished]
+        singles = [row for row in (DIGITAL, IDEAL_ANALOG) if (row, 0, 0.0) not in finished]
+        if left or singles:
+            run = record.start_run(describe_run(batch_size))
+            measure = _Measure(record, run, configuration, samples, batch_size, where)
+            with Progress(len(left) + len(singles), shown=progress) as bar:
+                _measure_all(measure, bar, network, mapping, example, settings, singles, left)
+    except BaseException:
+        record.close()
+        raise
+    record.stop_writing()  # so that the same folder can be continued while this record is still read
     return record
+
+
+def _measure_all(
+    measure: _Measure,
+    bar: Progress,
+    network: nn.Module,
+    mapping: Mapping,
+    example: Tensor,
+    settings: Configuration,
+    singles: list[str],
+    left: list[tuple[int, DevicePreset, float]],
+) -> None:
+    """Measure what is left, chip after chip, so that a stopped run has as many chips of every preset."""
+    if DIGITAL in singles:
+        measure(torch.inference_mode()(network), DIGITAL, 0, 0.0, True, 0.0)
+        bar.step(DIGITAL)
+    backend = make_backend(check_backend(settings.backend), network, mapping, example)
+    if IDEAL_ANALOG in singles:
+        ideal = Chip(mapping, load_preset("ideal"), seed=settings.seed, chip=0, compensation="none")
+        measure.chip(backend, ideal, IDEAL_ANALOG, 0.0, True, 0.0)
+        bar.step(IDEAL_ANALOG)
+    for (number, name), group in groupby(left, key=lambda cell: (cell[0], cell[1].name)):
+        cells = list(group)
+        preset = cells[0][1]
+        start = time.perf_counter()
+        compensation = check_compensation(settings.compensation)
+        chip = Chip(mapping, preset, seed=settings.seed, chip=number, compensation=compensation)
+        programming = time.perf_counter() - start
+        for _, _, t_s in cells:
+            measure.chip(backend, chip, name, t_s, preset.in_validity(t_s), programming)
+            programming = 0.0
+            bar.step(f"{name} chip {number}")
 
 
 class _Measure:
@@ -232,5 +246,5 @@ def _subject(network: nn.Module, name: str, data: Data, mapping: Mapping) -> Sub
         metric=METRIC,
         tile_rows=mapping.tile.rows,
         tile_cols=mapping.tile.columns,
-        layers=tuple(Layer(**asdict(entry)) for entry in mapping.layers),
+        layers=tuple(Layer(**(asdict(entry) | {"name": entry.name or "(root)"})) for entry in mapping.layers),
     )

@@ -1,0 +1,38 @@
+# `make demo` and `make test` do everything from a fresh clone: environment, installation, run.
+
+VERSION := $(shell cut -d. -f1,2 .python-version)
+# the named version if it is on the PATH, else pyenv's, else any python3 (which is then checked)
+PYTHON  ?= $(or $(shell command -v python$(VERSION) 2>/dev/null), \
+                $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/$(VERSION).*/bin/python))), python3)
+BIN     := .venv/bin
+READY   := .venv/.ready
+
+.PHONY: demo test check format bench clean
+
+demo: $(READY)
+	$(BIN)/driftproof demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python experiments/speed/run.py
+
+$(READY): pyproject.toml constraints.txt .python-version
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; v == "$(VERSION)" or sys.exit("Python " + v + " found, $(VERSION) wanted: make PYTHON=/path/to/python$(VERSION)")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist

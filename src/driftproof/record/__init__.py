@@ -1,0 +1,39 @@
+"""The record: one SQLite file with every cell of an evaluation and how it came about."""
+
+from __future__ import annotations
+
+from driftproof.record.entries import (
+    DIGITAL,
+    IDEAL_ANALOG,
+    Cell,
+    Configuration,
+    Layer,
+    PresetEntry,
+    Run,
+    Subject,
+    config_id,
+)
+from driftproof.record.export import FORMATS, export
+from driftproof.record.store import FILE_NAME, Record
+from driftproof.record.table import CELL_COLUMNS
+
+__all__ = [
+    # The file
+    "CELL_COLUMNS",
+    "FILE_NAME",
+    "Record",
+    # What it holds
+    "Cell",
+    "Configuration",
+    "Layer",
+    "PresetEntry",
+    "Run",
+    "Subject",
+    "config_id",
+    # Rows without devices
+    "DIGITAL",
+    "IDEAL_ANALOG",
+    # Out of it
+    "FORMATS",
+    "export",
+]

@@ -1,0 +1,120 @@
+"""What a record holds, as frozen models: subject, configurations, presets, runs, cells."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DIGITAL = "digital"
+IDEAL_ANALOG = "ideal-analog"
+
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Entry(BaseModel):
+    """One entry of a record: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Layer(Entry):
+    """One layer with weights and where it went: ``tiles`` is 0 and ``reason`` says why if it stayed digital."""
+
+    name: Text
+    kind: Text
+    shape: tuple[int, ...]
+    weights: Count
+    tiles: Count
+    mvms_per_input: Count | None
+    analog: bool
+    reason: str = ""
+
+
+class Subject(Entry):
+    """What a record is about: network, data, metric and the conversion; one per record."""
+
+    model: Text
+    model_hash: Text
+    data: Text
+    data_hash: Text
+    n_samples: Annotated[int, Field(ge=1)]
+    metric: Text
+    tile_rows: Annotated[int, Field(ge=1)]
+    tile_cols: Annotated[int, Field(ge=1)]
+    layers: tuple[Layer, ...]
+
+
+class Configuration(Entry):
+    """How the chips were evaluated; ``device`` says which generator drew their noise."""
+
+    backend: Literal["folded", "tiles"]
+    periphery: Literal["ideal"]
+    compensation: Literal["none", "tile", "column"]
+    device: Literal["cpu", "cuda"]
+    seed: int
+    label: str = ""
+
+
+class PresetEntry(Entry):
+    """A preset as it was used: its name, the hash of its numbers, and all of it as JSON tables."""
+
+    name: Text
+    sha256: Text
+    definition: dict[str, Any]
+
+
+class Run(Entry):
+    """One call that added cells; ``started`` is ISO 8601 in UTC, ``dirty`` is None outside a checkout."""
+
+    started: Text
+    command: str
+    versions: dict[str, str]
+    commit: str
+    dirty: bool | None
+    machine: dict[str, str]
+    batch_size: Annotated[int, Field(ge=1)]
+
+
+class Cell(Entry):
+    """One measurement: (configuration, preset, chip, t) → value; accuracy is in percent."""
+
+    config_id: Text
+    preset: Text
+    chip: Count
+    t_s: Seconds
+    in_validity: bool
+    metric: Text
+    # Not checked here: Record.add_cell refuses NaN with a message that names the cell.
+    value: float
+    n_samples: Annotated[int, Field(ge=1)]
+    seconds: Seconds
+
+    @model_validator(mode="after")
+    def _no_chip_without_devices(self) -> Self:
+        if self.preset in (DIGITAL, IDEAL_ANALOG) and (self.chip, self.t_s) != (0, 0.0):
+            raise ValueError(f"{self.preset} has one row, chip 0 at t_s 0, not chip {self.chip} at t_s {self.t_s}")
+        return self
+
+
+def config_id(subject: Subject, configuration: Configuration) -> str:
+    """Return 10 hexadecimal digits that name a configuration of a subject.
+
+    The *names* of model and data do not enter, their hashes do: the same file under another path is the same thing.
+
+    >>> subject = Subject(model="a", model_hash="1", data="d", data_hash="2", n_samples=10, metric="accuracy",
+    ...                   tile_rows=512, tile_cols=512, layers=())
+    >>> folded = Configuration(backend="folded", periphery="ideal", compensation="tile", device="cpu", seed=0)
+    >>> renamed = subject.model_copy(update={"model": "b"})
+    >>> config_id(subject, folded) == config_id(renamed, folded)
+    True
+    """
+    content = {
+        "subject": subject.model_dump(mode="json", exclude={"model", "data"}),
+        "configuration": configuration.model_dump(mode="json"),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,0 +1,98 @@
+"""The tables of a record file, and the check that a file is one."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from driftproof.errors import DriftproofError
+
+# "drft" in ASCII, in SQLite's header field for the application that owns the file.
+APPLICATION_ID = 0x64726674
+VERSION = 1
+
+# Waiting time in s for another process that holds the file for one short transaction.
+_BUSY_S = 60.0
+
+TABLES = """
+CREATE TABLE subject (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL);
+CREATE TABLE configurations (config_id TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE presets (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+CREATE TABLE cells (
+    config_id   TEXT    NOT NULL REFERENCES configurations (config_id),
+    preset      TEXT    NOT NULL,
+    chip        INTEGER NOT NULL,
+    t_s         REAL    NOT NULL,
+    metric      TEXT    NOT NULL,
+    in_validity INTEGER NOT NULL,
+    value       REAL    NOT NULL,
+    n_samples   INTEGER NOT NULL,
+    seconds     REAL    NOT NULL,
+    run_id      INTEGER NOT NULL REFERENCES runs (id),
+    PRIMARY KEY (config_id, preset, chip, t_s, metric)
+) WITHOUT ROWID;
+"""
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether a database has no tables: a new file, or one whose maker was killed before its first write."""
+    return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables in one transaction, so that a killed process leaves all of them or none."""
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    )
+
+
+def check(connection: sqlite3.Connection, where: str) -> None:
+    """Refuse a database that is not a record, or one of a later driftproof.
+
+    Raises:
+        DriftproofError: another application's file, or a newer schema.
+    """
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise DriftproofError(
+            f"{where} is an SQLite file, but not a driftproof record (application id {application:#x}, wanted "
+            f"{APPLICATION_ID:#x}); name a folder that `driftproof evaluate --out` wrote"
+        )
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise DriftproofError(
+            f"{where} has schema version {version}, this driftproof reads up to {VERSION}; upgrade driftproof"
+        )
+
+
+def connect(target: str, uri: bool) -> sqlite3.Connection:
+    """Return a connection to a file or ``:memory:`` that commits each statement to disk."""
+    # isolation_level=None: every statement is its own transaction, committed when it returns.
+    connection = sqlite3.connect(target, uri=uri, timeout=_BUSY_S, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def open_file(path: Path, mode: str) -> sqlite3.Connection:
+    """Return a connection to a record file; an empty one passes, whoever may create then does.
+
+    Raises:
+        DriftproofError: not SQLite, not a record, or a later schema.
+    """
+    connection = None
+    try:
+        connection = connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
+        if not is_empty(connection):
+            check(connection, str(path))
+    except BaseException as error:
+        if connection:
+            connection.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise DriftproofError(
+                f"{path} cannot be read as a driftproof record ({error}); "
+                "name a folder that `driftproof evaluate --out` wrote"
+            ) from error
+        raise
+    return connection

@@ -1,0 +1,70 @@
+"""Record → tables, figures and one HTML file; needs no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from driftproof.errors import DriftproofError
+from driftproof.record.atomic import write_atomically
+from driftproof.reporting.figures import accuracy_over_time, chips, render
+from driftproof.reporting.gather import Source, gather
+from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
+from driftproof.reporting.page import page
+from driftproof.reporting.statistics import SUMMARY_COLUMNS, fifth_percentile, mean_interval, summarise
+
+
+def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | None = None) -> Path:
+    """Write a report into the folder ``out`` and return the path of its ``index.html``.
+
+    Besides the page, which needs none of the other files, these are written: ``cells.csv``, ``summary.csv``,
+    ``accuracy_over_time`` and ``chips`` as SVG and PNG. Each file is replaced whole, the page last.
+
+    Args:
+        records: a record, its folder or file, or several of them for one report that compares them.
+        out: the folder; made if it does not exist.
+        keep: accuracy in percent whose lifetime the report states; without it, for each configuration, the highest
+            whole percent that is at least one point below digital.
+
+    Raises:
+        DriftproofError: a record without cells or without its digital row; records that contradict each other;
+            ``keep`` outside 0 to 100; ``out`` is a file.
+    """
+    if keep is not None and not 0 <= keep <= 100:
+        raise DriftproofError(f"keep = {keep}: wanted an accuracy in percent, from 0 to 100")
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise DriftproofError(f"{folder} is a file, wanted a folder for the report; choose another --out folder")
+    evidence = gather(records)
+    figures = {draw.__name__: render(draw, evidence) for draw in (accuracy_over_time, chips)}
+    html = page(evidence, figures["accuracy_over_time"][0], figures["chips"][0], keep)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "cells.csv", _csv(evidence.cells))
+    write_atomically(folder / "summary.csv", _csv(evidence.summary))
+    for name, (svg, png) in figures.items():
+        write_atomically(folder / f"{name}.svg", svg)
+        write_atomically(folder / f"{name}.png", png)
+    return write_atomically(folder / "index.html", html.encode())
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    return table.to_csv(index=False, lineterminator="\n").encode()
+
+
+__all__ = [
+    # The whole report
+    "report",
+    # Statistics over chips
+    "SUMMARY_COLUMNS",
+    "fifth_percentile",
+    "mean_interval",
+    "summarise",
+    # Lifetimes
+    "Lifetime",
+    "default_keep",
+    "in_words",
+    "lifetime",
+]

@@ -1,0 +1,257 @@
+"""The two figures of a report, drawn without pyplot; the same record gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from driftproof.record import DIGITAL
+from driftproof.reporting.gather import Evidence
+from driftproof.reporting.statistics import PRELIMINARY_BELOW
+from driftproof.reporting.time_axis import TimeAxis
+from driftproof.times import format_time
+
+# Okabe and Ito's colours for all kinds of colour vision, without the yellow that white paper swallows.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+INK = "#333333"
+
+# Any: matplotlib types its settings by name, those of later versions included.
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10.0,
+    # A preset's name is text, dollar signs and all.
+    "text.parse_math": False,
+    "svg.hashsalt": "driftproof",
+    "svg.fonttype": "path",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.axisbelow": True,
+    "savefig.dpi": 150,
+}
+
+
+def render(draw: Callable[[Evidence], Figure], evidence: Evidence) -> tuple[bytes, bytes]:
+    """Return a figure as SVG and PNG, untouched by the user's matplotlib settings and by the date."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        figure = draw(evidence)
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(svg, format="svg", bbox_inches="tight", pad_inches=0.1, metadata=nothing)
+        figure.savefig(png, format="png", bbox_inches="tight", pad_inches=0.1, metadata={"Software": None})
+    return svg.getvalue(), png.getvalue()
+
+
+def accuracy_over_time(evidence: Evidence) -> Figure:
+    """Draw mean accuracy over log time with the band of the chips.
+
+    One configuration: one panel, one colour per preset. Several, or more presets than colours: one panel per preset,
+    one colour per configuration.
+    """
+    keys, presets = list(evidence.names), evidence.measured_presets
+    if len(keys) == 1 and len(presets) <= len(COLOURS):
+        figure = Figure(figsize=(8.2, 4.6))
+        axes = figure.subplots()
+        ends = [_draw_series(axes, evidence, keys[0], preset, i) for i, preset in enumerate(presets)]
+        _finish_panel(axes, evidence)
+        digital = evidence.digital(keys[0])
+        ends.append((digital, f"digital {digital:.1f} %", INK))
+        _label_ends(axes, [end for end in ends if end])
+        axes.set_ylabel("accuracy in %")
+        return figure
+    columns = min(2, len(presets)) or 1
+    rows = max(1, math.ceil(len(presets) / columns))
+    figure = Figure(figsize=(4.4 * columns + (2.2 if columns == 1 else 0), 3.4 * rows), layout="constrained")
+    if isinstance(layout := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        layout.set(h_pad=0.09)  # room between a panel's time axis and the title of the panel below
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for panel, preset in zip(panels.flat, presets, strict=False):
+        for i, key in enumerate(keys):
+            _draw_series(panel, evidence, key, preset, i)
+        _finish_panel(panel, evidence)
+        panel.set_title("\n".join(textwrap.wrap(preset, 44)), fontsize=10, loc="left", fontweight="bold")
+    for panel in panels.flat[len(presets) :]:
+        panel.set_visible(False)
+    for panel in panels[:, 0]:
+        panel.set_ylabel("accuracy in %")
+    if len(keys) > 1:
+        _legend(figure, evidence, keys)
+    return figure
+
+
+def chips(evidence: Evidence) -> Figure:
+    """Draw every chip at the last valid time of each preset, with the mean and its interval."""
+    rows = []
+    for preset in evidence.measured_presets:
+        for i, key in enumerate(evidence.names):
+            series = evidence.series(key, preset)
+            if series["in_validity"].any():
+                rows.append((preset, key, i, series[series["in_validity"]].iloc[-1]))
+    figure = Figure(figsize=(8.2, 1.0 + 0.55 * max(1, len(rows))))
+    axes = figure.subplots()
+    labels = []
+    shown = [evidence.chips(key, preset, float(row["t_s"])) for preset, key, _, row in rows]
+    ends = [end for values in shown for end in (values.min(), values.max())]
+    ends += [value for value, _ in _digital_lines(evidence)]
+    span = max(ends) - min(ends)
+    for y, (preset, key, i, row) in enumerate(rows):
+        colour = COLOURS[(i if len(evidence.names) > 1 else evidence.measured_presets.index(preset)) % len(COLOURS)]
+        values = np.sort(evidence.chips(key, preset, float(row["t_s"])).to_numpy(dtype=float))
+        offset = swarm(values, width=max(0.011 * span, 1e-9))
+        axes.plot(values, y - 0.06 + offset, "o", ms=4, mfc=colour, mec="white", mew=0.4, alpha=0.75)
+        _mean_and_interval(axes, y, row)
+        name = textwrap.shorten(preset, 44, placeholder=" …")
+        tell = ", ".join(part for part in (evidence.names[key], format_time(float(row["t_s"]))) if part)
+        labels.append(f"{name}\n{tell}")
+    for value, colour in _digital_lines(evidence):
+        axes.axvline(value, color=colour, lw=1, ls=(0, (5, 3)), zorder=0)
+    axes.set_yticks(range(len(rows)), labels, fontsize=9)
+    axes.set_ylim(max(1, len(rows)) - 0.45, -0.55)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="#e6e6e6", lw=0.8)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("accuracy in %   (dot: one chip; bar: mean and 95 % interval; dashed: digital)")
+    return figure
+
+
+def swarm(values: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float64]:
+    """Return heights for dots at ascending values, such that dots closer than ``width`` lie in different lanes.
+
+    Without chance, so that the same chips give the same picture; lanes move together when there are many.
+
+    >>> swarm(np.array([1.0, 1.0, 1.0, 5.0]), width=0.1).tolist()
+    [0.0, 0.1, -0.1, 0.0]
+    """
+    last: list[float] = []
+    lanes = []
+    for value in values:
+        lane = next((i for i, end in enumerate(last) if value - end >= width), len(last))
+        last[lane : lane + 1] = [float(value)]
+        lanes.append(lane)
+    # Lanes 0, 1, 2, 3, 4 lie at 0, 1, -1, 2, -2.
+    signed = np.array([(lane + 1) // 2 * (1 if lane % 2 else -1) for lane in lanes], dtype=float)
+    return signed * min(0.1, 0.24 / max(1, len(last) // 2)) + 0.0
+
+
+def band_is_percentiles(evidence: Evidence) -> bool | None:
+    """Whether all bands are the middle 90 % of chips (True), all the range of chips (False), or both occur (None)."""
+    measured = evidence.summary[evidence.summary["chips"] > 0]
+    enough = measured["chips"] >= PRELIMINARY_BELOW
+    return True if enough.all() else None if enough.any() else False
+
+
+def _mean_and_interval(axes: Axes, y: float, row: Any) -> None:
+    if not math.isnan(row["ci95_low"]):
+        axes.plot([row["ci95_low"], row["ci95_high"]], [y + 0.27] * 2, color=INK, lw=1.6, solid_capstyle="butt")
+    axes.plot([row["mean"]], [y + 0.27], marker="|", ms=9, mew=2.2, color=INK)
+
+
+def _axis(evidence: Evidence) -> TimeAxis:
+    return TimeAxis(evidence.summary.loc[evidence.summary["chips"] > 0, "t_s"].tolist())
+
+
+def _draw_series(axes: Axes, evidence: Evidence, key: str, preset: str, number: int) -> tuple[float, str, str] | None:
+    """Draw one series and return where its label goes: height, text, colour."""
+    rows = evidence.series(key, preset)
+    if rows.empty:
+        return None
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    x = _axis(evidence).place(rows["t_s"])
+    mean, valid = rows["mean"].to_numpy(), rows["in_validity"].to_numpy(dtype=bool)
+    bands = [_band(evidence.chips(key, preset, float(t)).to_numpy(dtype=float)) for t in rows["t_s"]]
+    low, high = (np.array(ends) for ends in zip(*bands, strict=True))
+    for i in range(len(x) - 1):
+        part, sound = slice(i, i + 2), bool(valid[i] and valid[i + 1])
+        axes.plot(x[part], mean[part], color=colour, lw=1.8 if sound else 1.2, ls="-" if sound else (0, (3, 2)))
+        axes.fill_between(x[part], low[part], high[part], color=colour, alpha=0.15 if sound else 0.06, lw=0)
+    if len(x) == 1:
+        axes.vlines(x, low, high, color=colour, lw=5, alpha=0.2)
+        axes.axhline(mean[0], color=colour, lw=0.8, alpha=0.6)
+    for xi, yi, sound in zip(x, mean, valid, strict=True):
+        axes.plot([xi], [yi], marker, color=colour, ms=5.5, mfc=colour if sound else "white", mew=1.2)
+    return float(mean[-1]), preset, colour
+
+
+def _band(values: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
+    if len(values) < PRELIMINARY_BELOW:
+        return float(values.min()), float(values.max())
+    return float(np.quantile(values, 0.05)), float(np.quantile(values, 0.95))
+
+
+def _digital_lines(evidence: Evidence) -> list[tuple[float, str]]:
+    """Value and colour of each digital line: one neutral line if all configurations share it."""
+    values = [evidence.digital(key) for key in evidence.names]
+    if len(set(values)) == 1:
+        return [(values[0], INK)]
+    return [(value, COLOURS[i % len(COLOURS)]) for i, value in enumerate(values)]
+
+
+def _finish_panel(axes: Axes, evidence: Evidence) -> None:
+    for value, colour in _digital_lines(evidence):
+        axes.axhline(value, color=colour, lw=1.1, ls=(0, (5, 3)), zorder=1)
+    _axis(evidence).finish(axes)
+    axes.grid(axis="y", color="#e6e6e6", lw=0.8)
+
+
+def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Write each series' name beside its last point, moved apart so that no two overlap."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    ends = sorted(ends, reverse=True)
+    texts = ["\n".join(textwrap.wrap(text, 26)) for _, text, _ in ends]
+    # An axis of this figure's height holds some 22 lines of text.
+    line = (high - low) / 22
+    heights = spread([y for y, _, _ in ends], [line * (text.count("\n") + 1.15) for text in texts], low, high)
+    left, edge = axes.get_xlim()
+    for (y, _, colour), text, height in zip(ends, texts, heights, strict=True):
+        axes.plot([edge, edge + 0.035 * (edge - left)], [y, height], color=colour, lw=0.8, clip_on=False)
+        axes.text(edge + 0.04 * (edge - left), height, text, color=colour, va="center", fontsize=9)
+
+
+def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: float) -> list[float]:
+    """Return centres near the wanted ones, which descend, such that labels of these sizes do not overlap.
+
+    Neighbours that would overlap form a block around the mean of what they want (isotonic regression); blocks stay
+    between ``low`` and ``high`` as far as there is room.
+
+    >>> spread([5.0, 5.0, 1.0], [2.0, 2.0, 2.0], low=0.0, high=10.0)
+    [6.0, 4.0, 1.0]
+    """
+    # Relative to labels stacked without gaps, "no overlap" reads "does not ascend".
+    stacked = np.concatenate([[0.0], np.cumsum((np.array(sizes[:-1]) + np.array(sizes[1:])) / 2)])
+    blocks: list[list[float]] = []
+    for value in np.array(wanted) + stacked:
+        blocks.append([float(value)])
+        while len(blocks) > 1 and np.mean(blocks[-2]) < np.mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    shifts = np.array([np.mean(block) for block in blocks for _ in block])
+    top, foot = high - sizes[0] / 2, low + sizes[-1] / 2 + stacked[-1]
+    return [float(x) for x in np.maximum(np.minimum(shifts, top), min(foot, top)) - stacked]
+
+
+def _legend(figure: Figure, evidence: Evidence, keys: Sequence[str]) -> None:
+    handles = [
+        Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], label=evidence.names[key])
+        for i, key in enumerate(keys)
+    ]
+    handles.append(Line2D([], [], color=INK, ls=(0, (5, 3)), lw=1.1, label=DIGITAL))
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=9)

@@ -1,0 +1,145 @@
+"""Records → one body of evidence: cells, summary, and names that tell the series apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pandas as pd
+
+from driftproof.errors import DriftproofError
+from driftproof.record import CELL_COLUMNS, DIGITAL, IDEAL_ANALOG, Configuration, PresetEntry, Record, Run, Subject
+from driftproof.reporting.statistics import summarise_cells
+
+Source = Record | str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Account:
+    """How the cells of one record came about."""
+
+    subject: Subject
+    configurations: dict[str, Configuration]
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a report shows; ``names`` maps each config_id to a short name, empty if there is only one."""
+
+    accounts: tuple[Account, ...]
+    presets: dict[str, PresetEntry]
+    cells: pd.DataFrame
+    summary: pd.DataFrame
+    names: dict[str, str]
+
+    @property
+    def measured_presets(self) -> list[str]:
+        """The presets that have cells, in order, without the rows that have no devices."""
+        return [name for name in dict.fromkeys(self.summary["preset"]) if name not in (DIGITAL, IDEAL_ANALOG)]
+
+    def series(self, key: str, preset: str) -> pd.DataFrame:
+        """Return the summary of one configuration and preset by ascending time; maybe empty."""
+        return self.summary[(self.summary["config_id"] == key) & (self.summary["preset"] == preset)]
+
+    def chips(self, key: str, preset: str, t_s: float) -> pd.Series:
+        """Return the values of all chips of one row of the summary."""
+        cells = self.cells
+        return cells[(cells["config_id"] == key) & (cells["preset"] == preset) & (cells["t_s"] == t_s)]["value"]
+
+    def digital(self, key: str) -> float:
+        """Return the accuracy without analog hardware, in percent."""
+        return float(self.series(key, DIGITAL)["mean"].iloc[0])
+
+
+def gather(records: Source | Sequence[Source]) -> Evidence:
+    """Return the evidence of one or several records, given open, or by folder or file.
+
+    Raises:
+        DriftproofError: no record; nothing in one; two that contradict each other in a cell or a preset.
+    """
+    sources = [records] if isinstance(records, Record | str | os.PathLike) else list(records)
+    if not sources:
+        raise DriftproofError("no record to report on; name at least one folder that `driftproof evaluate` wrote")
+    accounts: list[Account] = []
+    presets: dict[str, PresetEntry] = {}
+    tables: list[pd.DataFrame] = []
+    with ExitStack() as opened:
+        for source in sources:
+            record = source if isinstance(source, Record) else opened.enter_context(Record.open(source))
+            subject, table = record.subject, record.cells()
+            if subject is None or table.empty:
+                raise DriftproofError(
+                    f"no cells yet in {record.where}; run `driftproof evaluate ... --out` with this folder to fill it"
+                )
+            for name, entry in record.presets().items():
+                if presets.setdefault(name, entry).sha256 != entry.sha256:
+                    raise DriftproofError(
+                        f"{record.where}: its preset {name!r} has other numbers than in the records before; "
+                        "rename one of the two presets or report them apart"
+                    )
+            accounts.append(Account(subject, record.configurations(), tuple(record.runs().values())))
+            tables.append(table)
+    cells = _merge(tables)
+    where = "the records" if len(tables) > 1 else "the record"
+    return Evidence(
+        accounts=tuple(accounts),
+        presets={name: presets[name] for name in sorted(presets) if name in set(cells["preset"])},
+        cells=cells,
+        summary=summarise_cells(cells, where),
+        names=_names(accounts, set(cells["config_id"])),
+    )
+
+
+def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table of cells; the same cell may come in twice (two copies of a folder) if it says the same."""
+    cells = pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
+    key = ["config_id", "preset", "chip", "t_s", "metric"]
+    twice = cells[cells.duplicated(key, keep=False)]
+    if len(twice):
+        first = twice.iloc[0]
+        raise DriftproofError(
+            f"two records contradict each other: preset {first['preset']}, chip {first['chip']}, t_s {first['t_s']:g} "
+            f"of configuration {first['config_id']} has more than one value; report them apart"
+        )
+    return cells[list(CELL_COLUMNS)]
+
+
+def _names(accounts: Sequence[Account], used: set[str]) -> dict[str, str]:
+    """Name each configuration by the first facts that tell all of them apart."""
+    facts: dict[str, dict[str, str]] = {}
+    for account in accounts:
+        for key, item in account.configurations.items():
+            if key in used:
+                facts.setdefault(key, _facts(account.subject, item))
+    if len(facts) == 1:
+        return dict.fromkeys(facts, "")
+    chosen: list[str] = []
+    for fact in next(iter(facts.values())):
+        if _different(facts, [*chosen, fact]) > _different(facts, chosen):
+            chosen.append(fact)
+    names = {key: ", ".join(values[fact] for fact in chosen) for key, values in facts.items()}
+    if len(set(names.values())) < len(names):
+        return {key: f"{name} ({key})".strip() for key, name in names.items()}
+    return names
+
+
+def _facts(subject: Subject, item: Configuration) -> dict[str, str]:
+    return {
+        "label": item.label or subject.model,
+        "model": subject.model,
+        "data": f"{subject.data} ({subject.n_samples:,} samples)",
+        "compensation": f"compensation {item.compensation}",
+        "backend": f"backend {item.backend}",
+        "periphery": f"periphery {item.periphery}",
+        "tile": f"tiles {subject.tile_rows} × {subject.tile_cols}",
+        "seed": f"seed {item.seed}",
+        "device": f"drawn on {item.device}",
+        "weights": f"weights {subject.model_hash[:8]}",
+    }
+
+
+def _different(facts: Mapping[str, Mapping[str, str]], chosen: Sequence[str]) -> int:
+    return len({tuple(values[fact] for fact in chosen) for values in facts.values()})

@@ -1,0 +1,72 @@
+"""How long the mean accuracy stays at or above a threshold, and times in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from driftproof.times import SECONDS
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """When a curve falls below the threshold.
+
+    ``below``: at the first measured time ``t_s`` already; ``crossed``: at ``t_s``, between two measured times;
+    ``held``: not up to the last measured time ``t_s``, so the lifetime is at least that.
+    """
+
+    kind: Literal["below", "crossed", "held"]
+    t_s: float
+
+
+def default_keep(digital: float) -> float:
+    """Return the highest whole percent that is at least one point below digital, and not negative.
+
+    >>> default_keep(91.73), default_keep(91.0)
+    (90.0, 90.0)
+    """
+    return max(0.0, float(math.floor(digital - 1)))
+
+
+def lifetime(times_s: Sequence[float], values: Sequence[float], keep: float) -> Lifetime:
+    """Return when ``values`` (percent) first fall below ``keep``, from values at ascending times within validity.
+
+    Between two times the value is linear in ln t; between 0 and the first later time, where ln t says nothing, it is
+    linear in t. A later rise above the threshold does not count.
+
+    >>> lifetime([1.0, 100.0], [92.0, 88.0], keep=90.0)
+    Lifetime(kind='crossed', t_s=10.0)
+    """
+    assert len(times_s) == len(values) > 0
+    assert list(times_s) == sorted(times_s)
+    for i, (t, value) in enumerate(zip(times_s, values, strict=True)):
+        if value >= keep:
+            continue
+        if i == 0:
+            return Lifetime("below", t)
+        earlier, higher = times_s[i - 1], values[i - 1]
+        share = (higher - keep) / (higher - value)
+        if earlier == 0:
+            return Lifetime("crossed", share * t)
+        return Lifetime("crossed", round(earlier * (t / earlier) ** share, 9))
+    return Lifetime("held", times_s[-1])
+
+
+def in_words(t_s: float) -> str:
+    """Return a time to two digits in words.
+
+    >>> [in_words(t) for t in (0, 0.5, 1, 59.9, 5400, 10_000, 40.3 * 86400, 365 * 86400, 1e9)]
+    ['0 seconds', '0.5 seconds', '1 second', '1 minute', '1.5 hours', '2.8 hours', '40 days', '1 year', '32 years']
+    """
+    names = {"s": "second", "min": "minute", "h": "hour", "d": "day", "y": "year"}
+    text, name, rounded_s = "", "", 0.0
+    for unit, seconds in SECONDS.items():
+        rounded = float(f"{t_s / seconds:.2g}")
+        # 59.6 s rounds to 60 s, which is a minute, and 364 d to one year.
+        if unit == "s" or rounded >= 1 or rounded_s >= seconds:
+            rounded_s = max(1.0, rounded) * seconds if text else rounded
+            text, name = f"{rounded_s / seconds:g}", names[unit]
+    return f"{text} {name}" if text == "1" else f"{text} {name}s"

@@ -1,0 +1,218 @@
+"""The page: one HTML file that asks for nothing from outside and can be mailed."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from driftproof.record import DIGITAL, IDEAL_ANALOG, Layer, PresetEntry, Run
+from driftproof.reporting.figures import band_is_percentiles
+from driftproof.reporting.gather import Account, Evidence
+from driftproof.reporting.lifetime import default_keep
+from driftproof.reporting.statistics import PRELIMINARY_BELOW, fifth_percentile
+from driftproof.reporting.verdict import verdicts
+from driftproof.times import format_time
+
+# A preset's tables that have their own place on its card; all others are constants.
+_TOLD_APART = ("name", "family", "version", "summary", "argument", "source", "validity", "assumptions")
+
+_SOURCE = ("title", "authors", "venue", "year", "doi", "where", "fitted_by")
+
+_UNITS = {"us": "µS", "s": "s"}
+
+
+def page(evidence: Evidence, accuracy_svg: bytes, chips_svg: bytes, keep: float | None) -> str:
+    """Return the HTML of a report; ``keep`` is a threshold in percent, None for the default of each configuration."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    summary = evidence.summary
+    measured = summary[summary["chips"] > 0]
+    return environment.get_template("report.html.j2").render(
+        title=_title(evidence),
+        leads=[_lead(evidence, key, keep) for key in evidence.names],
+        several=len(evidence.names) > 1,
+        accuracy_svg=_data_uri(accuracy_svg),
+        chips_svg=_data_uri(chips_svg),
+        band=_band_in_words(evidence),
+        any_measured=not measured.empty,
+        any_out_of_validity=bool((~measured["in_validity"]).any()),
+        any_preliminary=bool((measured["chips"] < PRELIMINARY_BELOW).any()),
+        any_p5=bool(measured["p5"].notna().any()),
+        preliminary_below=PRELIMINARY_BELOW,
+        groups=_groups(evidence),
+        accounts=[_account(evidence, account) for account in evidence.accounts],
+        cards=[_card(entry) for entry in evidence.presets.values()],
+    )
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str, str]]:
+    """Return (dotted key, value, unit) of every number and text in nested tables; the unit is the key's ending.
+
+    >>> flatten({"drift": {"t0_s": 20.0, "nu_mean": {"min": 0.05}}, "conductance": {"g_max_us": 25.0}})
+    [('drift.t0_s', '20.0', 's'), ('drift.nu_mean.min', '0.05', ''), ('conductance.g_max_us', '25.0', 'µS')]
+    """
+    rows: list[tuple[str, str, str]] = []
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            rows += flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):
+            for i, item in enumerate(value):
+                rows += flatten(item, f"{prefix}{key}[{i}].")
+        else:
+            _, _, ending = key.rpartition("_")
+            rows.append((f"{prefix}{key}", _text(value), _UNITS.get(ending, "") if "_" in key else ""))
+    return rows
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(item, list | tuple) for item in value)
+        return ("; " if nested else ", ").join(_text(item) for item in value)
+    return str(value)
+
+
+def _title(evidence: Evidence) -> str:
+    models = list(dict.fromkeys(account.subject.model for account in evidence.accounts))
+    data = list(dict.fromkeys(account.subject.data for account in evidence.accounts))
+    return f"{' and '.join(models)} on analog hardware, with {' and '.join(data)}"
+
+
+def _lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
+    """Everything the first paragraph says about one configuration."""
+    account = next(account for account in evidence.accounts if key in account.configurations)
+    digital = evidence.digital(key)
+    found = verdicts(evidence, key, keep)
+    rows = evidence.summary[(evidence.summary["config_id"] == key) & (evidence.summary["chips"] > 0)]
+    counts = sorted(set(rows["chips"]))
+    ideal = evidence.series(key, IDEAL_ANALOG)
+    uneven = rows.groupby("preset")["chips"].nunique().gt(1).any() if len(rows) else False
+    return {
+        "name": evidence.names[key],
+        "model": account.subject.model,
+        "data": account.subject.data,
+        "digital": f"{digital:.1f}",
+        "ideal": f"{float(ideal['mean'].iloc[0]):.1f}" if len(ideal) else "",
+        "keep": f"{default_keep(digital) if keep is None else keep:g}",
+        "verdicts": found,
+        "chips": f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "",
+        "uneven": bool(uneven),
+    }
+
+
+def _data_uri(svg: bytes) -> str:
+    # The document type names an address; browsers do not follow it, but a page that asks for nothing has none.
+    plain = re.sub(rb"<!DOCTYPE.*?>\s*", b"", svg, flags=re.DOTALL)
+    return "data:image/svg+xml;base64," + base64.b64encode(plain).decode()
+
+
+def _band_in_words(evidence: Evidence) -> str:
+    percentiles, extremes = "the middle 90 % of chips (5th to 95th percentile)", "all chips (lowest to highest)"
+    which = band_is_percentiles(evidence)
+    if which is None:
+        return f"{percentiles}, or {extremes} where there are fewer than {PRELIMINARY_BELOW}"
+    return percentiles if which else f"{extremes}, as there are fewer than {PRELIMINARY_BELOW}"
+
+
+def _groups(evidence: Evidence) -> list[dict[str, Any]]:
+    """The summary table's rows, one group per preset and configuration; rows without devices first."""
+    groups = []
+    for preset in dict.fromkeys([DIGITAL, IDEAL_ANALOG, *evidence.measured_presets]):
+        for key, name in evidence.names.items():
+            rows = evidence.series(key, preset)
+            if len(rows):
+                shown = [_table_row(evidence, key, preset, row) for _, row in rows.iterrows()]
+                groups.append({"preset": preset, "name": name, "rows": shown})
+    return groups
+
+
+def _table_row(evidence: Evidence, key: str, preset: str, row: pd.Series) -> dict[str, Any]:
+    def percent(column: str) -> str:
+        return "" if pd.isna(row[column]) else f"{row[column]:.2f}"
+
+    chips = int(row["chips"])
+    p5 = percent("p5")
+    if p5:
+        p5 += f" (≥ {fifth_percentile(evidence.chips(key, preset, float(row['t_s'])))[1]:.2f})"
+    return {
+        "time": format_time(float(row["t_s"])) if chips else "",
+        "valid": bool(row["in_validity"]),
+        "mean": percent("mean"),
+        "interval": f"{percent('ci95_low')} – {percent('ci95_high')}" if percent("ci95_low") else "",
+        "worst": percent("worst"),
+        "p5": p5,
+        "drop": percent("drop") if preset != DIGITAL else "",
+        "chips": str(chips) if chips else "",
+        "preliminary": 0 < chips < PRELIMINARY_BELOW,
+    }
+
+
+def _account(evidence: Evidence, account: Account) -> dict[str, Any]:
+    layers = account.subject.layers
+    weights = sum(layer.weights for layer in layers)
+    analog = sum(layer.weights for layer in layers if layer.analog)
+    used = {key: item for key, item in account.configurations.items() if key in evidence.names}
+    return {
+        "subject": account.subject,
+        "configurations": [(evidence.names[key], key, item) for key, item in used.items()],
+        "runs": _run_groups(account.runs),
+        "layers": [(layer, _shape(layer)) for layer in layers],
+        "weights": weights,
+        "tiles": sum(layer.tiles for layer in layers),
+        "mvms": sum(layer.mvms_per_input or 0 for layer in layers),
+        "analog_share": f"{100 * analog / weights:.1f}" if weights else "0",
+        "analog_layers": sum(layer.analog for layer in layers),
+    }
+
+
+def _shape(layer: Layer) -> str:
+    return " × ".join(str(size) for size in layer.shape)
+
+
+def _run_groups(runs: tuple[Run, ...]) -> list[dict[str, Any]]:
+    """Runs that differ in nothing but their start are one entry: a command repeated until the record was full."""
+    groups: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        same = run.model_dump_json(exclude={"started"})
+        group = groups.setdefault(same, {"run": run, "first": run.started, "last": run.started, "count": 0})
+        group["last"] = run.started
+        group["count"] += 1
+    return list(groups.values())
+
+
+def _card(entry: PresetEntry) -> dict[str, Any]:
+    definition = entry.definition
+    given = definition.get("source", {})
+    source = given if isinstance(given, Mapping) else {"title": str(given)}
+    return {
+        "name": entry.name,
+        "sha256": entry.sha256,
+        "family": definition.get("family", ""),
+        "version": definition.get("version", ""),
+        "summary": definition.get("summary", ""),
+        "source": {key: source.get(key, "") for key in _SOURCE},
+        "constants": flatten({key: value for key, value in definition.items() if key not in _TOLD_APART}),
+        "validity": [_validity(key, value) for key, value in definition.get("validity", {}).items()],
+        "assumptions": [
+            str(item.get("text", item)) if isinstance(item, Mapping) else str(item)
+            for item in definition.get("assumptions", [])
+        ],
+    }
+
+
+def _validity(key: str, value: Any) -> str:
+    if key == "t_s" and isinstance(value, list | tuple) and len(value) == 2:
+        return f"time {format_time(float(value[0]))} to {format_time(float(value[1]))}"
+    if key == "g_us" and isinstance(value, list | tuple) and len(value) == 2:
+        return f"conductance {value[0]:g} to {value[1]:g} µS"
+    return f"{key} {_text(value)}"

@@ -1,0 +1,89 @@
+"""The first paragraph of a report: what happens on each preset, in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from driftproof.reporting.gather import Evidence
+from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
+from driftproof.reporting.statistics import PRELIMINARY_BELOW
+from driftproof.times import format_time
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence without its subject, ``keeps 90 % accuracy for about 40 days``, and what stands behind it."""
+
+    preset: str
+    text: str
+    preliminary: bool
+    lifetime: Lifetime | None
+
+
+def verdicts(evidence: Evidence, key: str, keep: float | None) -> list[Verdict]:
+    """Return one verdict per preset that a configuration was measured on; times out of validity do not count."""
+    threshold = default_keep(evidence.digital(key)) if keep is None else keep
+    return [
+        _verdict(evidence, key, preset, threshold)
+        for preset in evidence.measured_presets
+        if len(evidence.series(key, preset))
+    ]
+
+
+def is_constant(definition: dict[str, object]) -> bool:
+    """Whether a preset's noise is the same at all times: no drift, no read noise, programming without times.
+
+    >>> is_constant({"programming": {"law": "gaussian", "sigma": 0.05}})
+    True
+    """
+    programming = definition.get("programming")
+    in_time = isinstance(programming, dict) and "t_s" in programming
+    return not definition.get("drift") and not definition.get("read") and not in_time
+
+
+def _verdict(evidence: Evidence, key: str, preset: str, keep: float) -> Verdict:
+    rows = evidence.series(key, preset)
+    valid = rows[rows["in_validity"]]
+    if valid.empty:
+        text = "was measured only outside its range of validity, so nothing is claimed about its lifetime"
+        return Verdict(preset, text, bool((rows["chips"] < PRELIMINARY_BELOW).any()), None)
+    times = valid["t_s"].tolist()
+    mean = lifetime(times, valid["mean"].tolist(), keep)
+    entry = evidence.presets.get(preset)
+    constant = entry is not None and is_constant(entry.definition)
+    first, last = valid.iloc[0], valid.iloc[-1]
+    keeps = f"keeps {keep:g} % accuracy"
+    if mean.kind == "below":
+        text = f"is below {keep:g} % from the first measured time, {format_time(mean.t_s)} ({_level(first)})"
+    elif mean.kind == "crossed":
+        span = _span(valid, keep)
+        text = f"{keeps} for about {in_words(mean.t_s)}{span}"
+    elif constant:
+        text = f"{keeps} ({_level(last)}); its noise does not change with time"
+    elif len(valid) == 1:
+        text = f"{keeps} at {format_time(mean.t_s)}, the only valid time measured ({_level(last)})"
+    else:
+        text = f"{keeps} for at least {in_words(mean.t_s)}, the last valid time measured ({_level(last)})"
+    return Verdict(preset, text, bool((valid["chips"] < PRELIMINARY_BELOW).any()), mean)
+
+
+def _level(row: pd.Series) -> str:
+    """The mean and its interval at one time."""
+    if pd.isna(row["ci95_low"]):
+        return f"{row['mean']:.1f} %"
+    return f"{row['mean']:.1f} %, 95 % interval {row['ci95_low']:.1f} to {row['ci95_high']:.1f} %"
+
+
+def _span(valid: pd.DataFrame, keep: float) -> str:
+    """When the two ends of the interval fall below the threshold, in brackets; empty if that adds nothing."""
+    if valid[["ci95_low", "ci95_high"]].isna().any(axis=None):
+        return ""
+    times = valid["t_s"].tolist()
+    low, high = (lifetime(times, valid[end].tolist(), keep) for end in ("ci95_low", "ci95_high"))
+    if low == high:
+        return ""
+    shortest = f"under {in_words(low.t_s)}" if low.kind == "below" and low.t_s > 0 else in_words(low.t_s)
+    longest = f"at least {in_words(high.t_s)}" if high.kind == "held" else in_words(high.t_s)
+    return f" (95 % interval {shortest} to {longest})"

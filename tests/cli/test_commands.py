@@ -1,0 +1,198 @@
+"""The command line as a user types it: what it prints, what it leaves, and how it says no."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from driftproof.cli.app import main
+from driftproof.presets import preset_names
+from driftproof.zoo import resnet20, save_weights
+
+QUICK = ["--times", "1s,1d", "--chips", "2", "--limit", "50"]
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command in this process: exit code, and what it printed on both streams."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["driftproof", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "200")
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def evaluate(cli, out: Path, *words: object):
+    return cli(
+        "evaluate", "digits-cnn", "--data", "digits", "--preset", "pcm-nandakumar-2019", *QUICK, "--out", out, *words
+    )
+
+
+def test_evaluate_writes_everything_and_continues(cli, tmp_path: Path) -> None:
+    code, out, _ = evaluate(cli, tmp_path)
+    assert code == 0
+    assert "pcm-nandakumar-2019" in out
+    assert {"record.sqlite", "cells.csv", "summary.csv", "index.html"} <= {path.name for path in tmp_path.iterdir()}
+    before = pd.read_csv(tmp_path / "cells.csv")
+    assert len(before) == 2 + 4
+    code, _, _ = evaluate(cli, tmp_path, "--chips", 3, "--preset", "gaussian:0.1")
+    after = pd.read_csv(tmp_path / "cells.csv")
+    assert code == 0
+    assert len(after) == 2 + 2 * 2 * 3
+    assert before.merge(after).shape == before.shape
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert {"digital", "ideal-analog", "gaussian:0.1"} <= set(summary["preset"])
+
+
+def test_one_report_out_of_two_records_and_export(cli, tmp_path: Path) -> None:
+    evaluate(cli, tmp_path / "a", "--label", "compensated")
+    evaluate(cli, tmp_path / "b", "--label", "bare", "--compensation", "none")
+    code, out, _ = cli("report", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "both", "--keep", 90)
+    assert code == 0
+    assert "index.html" in out
+    page = (tmp_path / "both" / "index.html").read_text()
+    assert "compensated" in page
+    assert "bare" in page
+    assert cli("export", tmp_path / "a", "--format", "json")[0] == 0
+    assert (tmp_path / "a" / "cells.json").exists()
+
+
+def test_set_changes_the_device(cli, tmp_path: Path) -> None:
+    code, out, _ = evaluate(cli, tmp_path, "--set", "programming.sigma_us.0=12")
+    assert code == 0
+    assert "programming.sigma_us.0=12" in out
+    values = pd.read_csv(tmp_path / "cells.csv").groupby("preset")["value"].mean()
+    assert values.drop(["digital", "ideal-analog"]).max() < values["digital"] - 5
+
+
+def test_convert_lists_every_layer(cli) -> None:
+    code, out, _ = cli("convert", "digits-cnn", "--preset", "ideal")
+    assert code == 0
+    assert "digital: BatchNorm2d" in out
+    assert "analog" in out
+
+
+def test_presets_list_and_show(cli) -> None:
+    _, listed, _ = cli("presets", "list")
+    for name in preset_names():
+        assert name in listed
+        code, out, _ = cli("presets", "show", name)
+        assert code == 0
+        assert "fitted_by" in out
+
+
+def test_doctor(cli, monkeypatch) -> None:
+    code, out, _ = cli("doctor")
+    assert (code, "sound" in out) == (0, True)
+    monkeypatch.setattr("driftproof.conversion.health._try_tile", lambda name: "" if name.startswith("Torch") else "no")
+    code, out, _ = cli("doctor")
+    assert code == 2
+    assert "pip install aihwkit==" in out
+
+
+def test_version_and_help(cli) -> None:
+    assert "driftproof 0" in cli("--version")[1]
+    assert "evaluate" in cli("--help")[1]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    torch.save({"conv1.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
+    (tmp_path / "object.pt").write_bytes(pickle.dumps({"weights": Path()}))
+    save_weights(resnet20(), tmp_path / "random.safetensors")
+    (tmp_path / "broken.toml").write_text("name = ")
+    (tmp_path / "nan.py").write_text(
+        "import torch\n"
+        "class N(torch.nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.fc = torch.nn.Linear(64, 10)\n"
+        "    def forward(self, x):\n        return self.fc(x.flatten(1)) * float('nan')\n"
+        "def model():\n    return N()\n"
+        "def images():\n    return torch.zeros(4, 3, 8, 8), torch.zeros(4).long()\n"
+        "def nothing():\n    return torch.nn.Sequential(torch.nn.LayerNorm(8))\n"
+    )
+    return tmp_path
+
+
+DIGITS = ["evaluate", "digits-cnn", "--data", "digits", "--preset", "ideal", "--out", "OUT"]
+RESNET = ["evaluate", "resnet20", "--data", "digits", "--preset", "ideal", "--out", "OUT"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["evaluat"], ["evaluate"]),
+        (["presets", "show", "pcm-nandakumar"], ["did you mean pcm-nandakumar-2019"]),
+        (["presets", "show", "broken.toml"], ["broken.toml", "not a TOML file"]),
+        ([*DIGITS, "--set", "sigma=2"], ["no number 'sigma'"]),
+        ([*DIGITS, "--set", "sigma"], ["wanted key=number"]),
+        ([*DIGITS, "--chips", "0"], ["chips: wanted at least 1"]),
+        ([*DIGITS, "--times", "tomorrow"], ["time 'tomorrow'", "1s, 1h, 30d, 1y"]),
+        ([*DIGITS, "--backend", "tile"], ["did you mean tiles"]),
+        ([*DIGITS, "--compensation", "colum"], ["did you mean column"]),
+        ([*DIGITS, "--limit", "0"], ["1"]),
+        ([*DIGITS, "--data", "cifar10:/nowhere"], ["/nowhere", "download=True"]),
+        ([*DIGITS, "--data", "digit"], ["did you mean digits"]),
+        (["evaluate", "resnet21", *RESNET[2:]], ["did you mean resnet"]),
+        (RESNET, ["random weights", "--weights"]),
+        ([*RESNET, "--weights", "none.pt"], ["none.pt"]),
+        ([*RESNET, "--weights", "other.pt"], ["conv1.weight", "[2, 2]"]),
+        ([*RESNET, "--weights", "object.pt"], ["object.pt", "plain"]),
+        ([*RESNET, "--weights", "random.safetensors"], ["does not take inputs of shape"]),
+        (["evaluate", "nan.py:model", *DIGITS[2:]], ["digital", "NaN"]),
+        (["evaluate", "nan.py:nothing", *DIGITS[2:]], ["nothing can go on tiles", "LayerNorm"]),
+        (["evaluate", "nan.py:modle", *DIGITS[2:]], ["model"]),
+        ([*DIGITS[:3], "nan.py:images", *DIGITS[4:]], ["does not take inputs of shape"]),
+        (["report", "empty", "--out", "OUT"], ["empty"]),
+        (["export", "empty"], ["empty"]),
+        (["convert", "digits-cnn", "--preset", "ideal", "--input-shape", "a,b"], ["--input-shape"]),
+    ],
+    ids=lambda value: " ".join(value)[-60:] if isinstance(value, list) else None,
+)
+def test_bad_input_ends_with_a_message_and_exit_code_2(cli, files, monkeypatch, words, expected) -> None:
+    monkeypatch.chdir(files)
+    code, out, err = cli(*words)
+    assert code == 2, err
+    assert "Traceback" not in out + err
+    text = " ".join((out + err).split())
+    for part in expected:
+        assert part in text
+
+
+def test_a_folder_with_another_record_is_kept(cli, tmp_path: Path) -> None:
+    evaluate(cli, tmp_path)
+    before = (tmp_path / "record.sqlite").read_bytes()
+    code, _, err = evaluate(cli, tmp_path, "--limit", 60)
+    assert code == 2
+    assert "n_samples" in err
+    assert (tmp_path / "record.sqlite").read_bytes() == before
+
+
+def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:
+    command = [Path(sys.executable).parent / "driftproof", "presets", "show", "pcm"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+    assert done.returncode == 2
+    assert "unknown preset 'pcm'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_demo_tells_the_whole_story(cli, tmp_path: Path) -> None:
+    code, out, _ = cli("demo", "--out", tmp_path / "demo", "--chips", 2)
+    assert code == 0
+    for word in ("Its layers", "pcm-nandakumar-2019", "reram-wan-2022", "gaussian:0.1", "10 y *", "index.html"):
+        assert word in out
+    assert (tmp_path / "demo" / "digits-cnn.safetensors").exists()

@@ -1,0 +1,175 @@
+"""The fast backend: it computes what the network and the tiles compute, or it refuses."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from driftproof.chip import Chip
+from driftproof.errors import DriftproofError
+from driftproof.evaluation.backends import TilesNetwork
+from driftproof.evaluation.folded import FoldedNetwork, foldable_norms
+from driftproof.mapping import map_model
+from driftproof.presets import load_preset
+from driftproof.zoo import resnet20
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """BatchNorm with statistics that matter, so that a fold that is forgotten or done twice shows."""
+    source = torch.Generator().manual_seed(5)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            size = module.num_features
+            module.running_mean = torch.randn(size, generator=source) * 0.3
+            module.running_var = torch.rand(size, generator=source) + 0.5
+            if module.weight is not None:
+                module.weight.data = torch.rand(size, generator=source) + 0.5
+                module.bias.data = torch.randn(size, generator=source) * 0.3
+    return model.eval()
+
+
+class Views(nn.Module):
+    """view() wants one memory order: channels-last would break it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(F.relu(self.conv(x)).view(len(x), -1))
+
+
+class Branches(nn.Module):
+    """The convolution's output is read twice: its BatchNorm must not be folded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        return (self.norm(y) + y).mean((2, 3))
+
+
+class Shared(nn.Module):
+    """One convolution before two BatchNorms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.one, self.two = nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.two(self.conv(self.one(self.conv(x)))).mean((2, 3))
+
+
+class Untraceable(nn.Module):
+    """Python decides by the numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.norm = nn.Linear(6, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.fc(x))
+        return y if y.sum() > 0 else y * 2
+
+
+CASES = {
+    "resnet20": (resnet20, (3, 3, 32, 32), 19),
+    "linear": (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)), (5, 6), 1),
+    "sequence": (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4)), (5, 4, 6), 0),
+    "conv1d": (lambda: nn.Sequential(nn.Conv1d(2, 4, 3, bias=False), nn.BatchNorm1d(4), nn.Flatten()), (5, 2, 9), 1),
+    "conv3d": (
+        lambda: nn.Sequential(nn.Conv3d(1, 4, 2), nn.BatchNorm3d(4, affine=False), nn.Flatten()),
+        (2, 1, 4, 4, 4),
+        1,
+    ),
+    "views": (Views, (3, 3, 8, 8), 0),
+    "branches": (Branches, (3, 1, 8, 8), 0),
+    "shared": (Shared, (3, 2, 8, 8), 0),
+    "untraceable": (Untraceable, (3, 6), 0),
+    "no statistics": (
+        lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.Flatten()),
+        (3, 1, 8, 8),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("preset", ["ideal", "pcm-nandakumar-2019"])
+def test_folded_computes_what_effective_weights_in_the_network_compute(case: str, preset: str) -> None:
+    torch.manual_seed(0)
+    make, shape, folds = CASES[case]
+    model = make()
+    if case not in ("no statistics",):
+        model = lively(model)
+    x = torch.randn(shape)
+    mapping = map_model(model)
+    network = FoldedNetwork(model, mapping, x)
+    assert len(network.norms) == folds
+    chip = Chip(mapping, load_preset(preset), seed=0, chip=0)
+    network.load(chip, 86400.0)
+    plain = copy.deepcopy(model).eval()
+    for name in mapping.weights:
+        plain.get_submodule(name).weight.data = chip.weight(name, 86400.0)
+    with torch.no_grad():
+        wanted = plain(x)
+    got = network(x)
+    assert float((got - wanted).abs().max() / wanted.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("case", ["resnet20", "linear", "conv1d", "views", "shared"])
+@pytest.mark.parametrize("preset", ["pcm-nandakumar-2019", "reram-wan-2022"])
+@pytest.mark.parametrize("compensation", ["none", "tile", "column"])
+def test_folded_and_tiles_give_the_same_logits(case: str, preset: str, compensation: str) -> None:
+    torch.manual_seed(0)
+    make, shape, _ = CASES[case]
+    model, x = lively(make()), torch.randn(shape)
+    mapping = map_model(model)
+    folded, tiles = FoldedNetwork(model, mapping, x), TilesNetwork(model, mapping)
+    chip = Chip(mapping, load_preset(preset), seed=0, chip=1, compensation=compensation)
+    for t_s in (1.0, 86400.0):
+        folded.load(chip, t_s)
+        tiles.load(chip, t_s)
+        a, b = folded(x), tiles(x)
+        assert float((a - b).abs().max() / b.abs().max()) < 1e-5
+
+
+def test_channels_last_is_taken_where_the_network_runs_so() -> None:
+    torch.manual_seed(0)
+    model = resnet20().eval()
+    assert FoldedNetwork(model, map_model(model), torch.randn(3, 3, 32, 32)).layout == torch.channels_last
+    views = Views().eval()
+    assert FoldedNetwork(views, map_model(views), torch.randn(3, 3, 8, 8)).layout is None
+
+
+def test_the_given_network_stays_as_it_was() -> None:
+    model = lively(CASES["linear"][0]())
+    before = copy.deepcopy(model.state_dict())
+    network = FoldedNetwork(model, map_model(model), torch.randn(5, 6))
+    network.load(Chip(map_model(model), load_preset("gaussian:1"), seed=0, chip=0), 1.0)
+    assert isinstance(model[1], nn.BatchNorm1d)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_batchnorm_in_training_statistics_is_not_folded() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2, track_running_stats=False)).eval()
+    assert foldable_norms(model, torch.randn(1, 1, 8, 8)) == {}
+
+
+def test_a_fold_that_goes_wrong_is_refused(monkeypatch) -> None:
+    model = lively(Branches())
+    monkeypatch.setattr("driftproof.evaluation.folded.foldable_norms", lambda *_: {"conv": "norm"})
+    with pytest.raises(DriftproofError, match="off by"):
+        FoldedNetwork(model, map_model(model), torch.randn(3, 1, 8, 8))
+
+
+def test_another_networks_mapping_is_refused() -> None:
+    model, other = resnet20().eval(), resnet20().eval()
+    with pytest.raises(DriftproofError, match="off by"):
+        FoldedNetwork(model, map_model(other), torch.randn(2, 3, 32, 32))

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from driftproof.record import Record
+from driftproof.reporting.gather import gather
+from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
+from driftproof.reporting.verdict import verdicts
+from synthetic_record import begin, fill, preset
+
+DAY = 86_400.0
+
+
+def test_crossing_is_linear_in_the_logarithm_of_time():
+    # 91 → 89 between 1 h and 100 h: 90 is half way, at the geometric mean, 10 h.
+    found = lifetime([1.0, 3600.0, 360_000.0], [91.5, 91.0, 89.0], keep=90.0)
+    assert found.kind == "crossed"
+    assert found.t_s == pytest.approx(36_000.0)
+    # A quarter of the way down lies a quarter of the decades on.
+    assert lifetime([1.0, 1e4], [92.0, 84.0], keep=90.0).t_s == pytest.approx(10.0)
+
+
+def test_from_time_zero_the_crossing_is_linear_in_time():
+    assert lifetime([0.0, 100.0], [91.0, 87.0], keep=90.0) == Lifetime("crossed", 25.0)
+
+
+def test_ends():
+    assert lifetime([1.0, 2.0], [89.9, 95.0], keep=90.0) == Lifetime("below", 1.0)
+    assert lifetime([1.0, 2.0], [95.0, 90.0], keep=90.0) == Lifetime("held", 2.0)
+    # A later recovery does not count.
+    assert lifetime([1.0, 100.0, 1e4], [91.0, 89.0, 95.0], keep=90.0).t_s == pytest.approx(10.0)
+
+
+def test_default_threshold_is_a_whole_percent_at_least_one_below():
+    assert [default_keep(x) for x in (91.73, 91.0, 90.99, 0.4)] == [90.0, 90.0, 89.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("t_s", "words"),
+    [(40 * DAY, "40 days"), (3 * 3600.0, "3 hours"), (365 * DAY, "1 year"), (59.7, "1 minute"), (364.9 * DAY, "1 year"),
+     (90.0, "1.5 minutes"), (0.0, "0 seconds"), (23.4 * 3600, "23 hours"), (3650 * DAY, "10 years")],
+)  # fmt: skip
+def test_words(t_s, words):
+    assert in_words(t_s) == words
+
+
+def sentence(values, keep=None, entry=None, digital=91.73):
+    with Record.create_or_open(None) as record:
+        key, number = begin(record, digital=digital)
+        fill(record, key, number, entry or preset("pcm", valid_s=(0.0, 1000 * DAY)), values)
+        (found,) = verdicts(gather(record), key, keep)
+    return found
+
+
+def test_a_crossing_with_its_interval():
+    # Three equal chips have no spread: shift two of them so that the interval's half width is known.
+    half = 4.302653 * 0.5 / math.sqrt(3)
+    values = {1.0: [91.5, 92.0, 92.5], 1e4: [87.5, 88.0, 88.5]}
+    found = sentence(values)
+    # The mean falls by one point a decade from 92; the ends of the interval are half higher and lower.
+    low, high = 10 ** (2 - half), 10 ** (2 + half)
+    assert found.lifetime == Lifetime("crossed", pytest.approx(100.0))
+    assert found.text == (
+        f"keeps 90 % accuracy for about {in_words(100.0)} (95 % interval {in_words(low)} to {in_words(high)})"
+    )
+    assert found.preliminary
+
+
+def test_times_out_of_validity_never_count():
+    short = preset("short", valid_s=(0.0, 10.0))
+    found = sentence({1.0: [91.0], 10.0: [90.5], 1e6: [20.0]}, entry=short)
+    assert found.lifetime == Lifetime("held", 10.0)
+    assert "at least 10 seconds" in found.text
+    never = sentence({100.0: [91.0]}, entry=short)
+    assert never.lifetime is None
+    assert "outside its range of validity" in never.text
+
+
+def test_below_from_the_start_and_interval_open_at_both_ends():
+    assert sentence({1.0: [80.0], 10.0: [79.0]}).text == "is below 90 % from the first measured time, 1 s (80.0 %)"
+    wide = sentence({1.0: [91.0, 89.4], 1e4: [90.5, 89.3]})
+    assert "(95 % interval under 1 second to at least 2.8 hours)" in wide.text
+
+
+def test_a_given_threshold_and_a_preset_without_time():
+    assert sentence({1.0: [80.0], 10.0: [79.0]}, keep=79.0).lifetime == Lifetime("held", 10.0)
+    flat = preset("gaussian:0.05", drift={}, programming={"law": "gaussian", "sigma": 0.05})
+    assert (
+        sentence({1.0: [91.0]}, entry=flat).text == "keeps 90 % accuracy (91.0 %); its noise does not change with time"
+    )
+    assert "the only valid time measured" in sentence({1.0: [91.0]}).text

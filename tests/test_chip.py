@@ -1,0 +1,61 @@
+"""A chip of a whole network: its effective weights depend on its key alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from driftproof.chip import Chip
+from driftproof.mapping import TileSize, map_model
+from driftproof.presets import load_preset, preset_names
+from driftproof.zoo import resnet20
+
+TIMES = (1.0, 86400.0, 31536000.0)
+
+
+@pytest.fixture(scope="module")
+def mapping():
+    torch.manual_seed(0)
+    return map_model(resnet20())
+
+
+def weights(mapping, preset: str, times=TIMES, **keys) -> dict[tuple[str, float], torch.Tensor]:
+    chip = Chip(mapping, load_preset(preset), **{"seed": 0, "chip": 4, "compensation": "tile", **keys})
+    return {(name, t): chip.weight(name, t) for t in times for name in mapping.weights}
+
+
+@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("compensation", ["none", "tile", "column"])
+def test_the_same_chip_with_one_and_two_threads_and_in_another_order(mapping, preset: str, compensation: str) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = weights(mapping, preset, compensation=compensation)
+        torch.set_num_threads(2)
+        two = weights(mapping, preset, TIMES[::-1], compensation=compensation)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_a_layer_has_the_same_devices_in_another_network(mapping) -> None:
+    torch.manual_seed(0)
+    model = resnet20()
+    model.linear = torch.nn.Identity()
+    smaller = weights(map_model(model), "pcm-nandakumar-2019")
+    whole = weights(mapping, "pcm-nandakumar-2019")
+    assert len(smaller) < len(whole)
+    assert all(torch.equal(whole[key], smaller[key]) for key in smaller)
+
+
+def test_devices_do_not_depend_on_the_tile_size_but_scales_do(mapping) -> None:
+    torch.manual_seed(0)
+    model = resnet20()
+    small = map_model(model, TileSize(64, 16))
+    one = Chip(mapping, load_preset("gaussian:0.1"), seed=0, chip=0)
+    two = Chip(small, load_preset("gaussian:0.1"), seed=0, chip=0)
+    name = "layer3.0.conv1"
+    assert torch.equal(one.arrays[name].first, two.arrays[name].first)
+    error = [chip.weight(name, 1.0) - model.get_submodule(name).weight for chip in (one, two)]
+    # smaller tiles have smaller column maxima, and so smaller errors
+    assert float(error[1].detach().std()) < float(error[0].detach().std())

@@ -1,0 +1,54 @@
+"""The README's code runs, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from driftproof.cli.app import app
+from driftproof.presets import preset_names
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    text = "\n".join(blocks("sh")).replace("\\\n", " ")
+    return [shlex.split(line, comments=True)[1:] for line in text.splitlines() if line.startswith("driftproof ")]
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.strip().splitlines()[-1][:30])
+def test_python_runs(code: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert (tmp_path / "report" / "index.html").exists()
+    assert names["logits"].shape == (4, 10)
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_parse(words: list[str]) -> None:
+    command, context = get_command(app), None
+    while hasattr(command, "commands"):
+        name, *words = words
+        assert name in command.commands
+        command = command.commands[name]
+        context = command.make_context(name, list(words)) if not hasattr(command, "commands") else None
+    assert context is not None
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    named = {words[0] for words in commands()} | {"demo"}
+    assert named == set(get_command(app).commands)
+
+
+def test_every_preset_stands_in_the_readme() -> None:
+    for name in preset_names():
+        assert f"`{name}" in README
