@@ -97,8 +97,8 @@ def test_every_weight_bearing_layer_is_named_with_its_reason() -> None:
         "grouped": "groups = 2",
         "reflect": "reflect",
         "up": "ConvTranspose2d",
-        "norm": "BatchNorm2d",
-        "table": "Embedding",
+        "norm": "normalisation",
+        "table": "look-up",
         "tied": "shared by",
         "attention": "MultiheadAttention",
         "attention.out_proj": "subclass of Linear",
@@ -124,7 +124,9 @@ def test_layers_that_a_fast_path_reads_directly_stay_digital() -> None:
 
 
 def test_nothing_to_convert_is_an_error_that_lists_what_was_seen() -> None:
-    with pytest.raises(DriftproofError, match=r"nothing can go on tiles.*0 Embedding.*1 LayerNorm"):
+    with pytest.raises(
+        DriftproofError, match=r"nothing can go on tiles.*0 Embedding: a look-up.*1 LayerNorm: normalisation"
+    ):
         map_model(nn.Sequential(nn.Embedding(3, 4), nn.LayerNorm(4)))
     with pytest.raises(DriftproofError, match="no layer with weights"):
         map_model(nn.ReLU())

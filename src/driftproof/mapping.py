@@ -18,6 +18,7 @@ from driftproof.devices.keys import canonical_name
 from driftproof.errors import DriftproofError
 
 ANALOG_KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)  # instance norms are among the first
 # in eval mode these read their children's weights directly, past a module that replaces a child
 _BYPASSING = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
@@ -225,7 +226,11 @@ def _why_digital(module: nn.Module, weight: Tensor, bypassed: str, owners: list[
         bases = [base.__name__ for base in ANALOG_KINDS if isinstance(module, base)]
         if bases:
             return f"a subclass of {bases[0]}: its forward may differ; subclasses are not converted yet"
-        return f"{kind.__name__} is not a layer that goes on tiles (Linear, Conv1d, Conv2d, Conv3d do)"
+        if isinstance(module, _NORMS):
+            return "normalisation stays digital"
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            return "a look-up table, not a product"
+        return f"not converted yet: {kind.__name__} (Linear, Conv1d, Conv2d, Conv3d are)"
     if bypassed:
         return f"inside {bypassed}, which reads its weights past a converted layer; not converted yet"
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):

@@ -83,7 +83,7 @@ def test_set_changes_the_device(cli, tmp_path: Path) -> None:
 def test_convert_lists_every_layer(cli) -> None:
     code, out, _ = cli("convert", "digits-cnn", "--preset", "ideal")
     assert code == 0
-    assert "digital: BatchNorm2d" in out
+    assert "digital: normalisation" in out
     assert "analog" in out
 
 

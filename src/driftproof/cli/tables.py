@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from driftproof.mapping import LayerEntry
 from driftproof.times import format_time
+
+
+def _table(title: str) -> Table:
+    """Return a table that is narrow enough for a terminal of 80 columns."""
+    return Table(title=escape(title), title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def summary_table(summary: pd.DataFrame, title: str) -> Table:
@@ -20,20 +26,20 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
         summary: as :func:`driftproof.reporting.summarise` returns it.
         title: above the table.
     """
-    table = Table(title=escape(title), title_justify="left", caption_justify="left")
+    table = _table(title)
     table.add_column("preset", overflow="fold")
-    for heading in ("time", "accuracy %", "95 % interval", "worst chip", "drop", "chips"):
-        table.add_column(heading, justify="right")
+    for heading in ("time", "mean %", "95 % interval", "worst", "drop", "chips"):
+        table.add_column(heading, justify="right", no_wrap=True)
     several = summary["config_id"].nunique() > 1
     outside = False
     for _, group in summary.groupby(["config_id", "preset"], sort=False):
         rows: list[dict[str, Any]] = group.to_dict("records")  # type: ignore[assignment]
-        for row in rows:
+        for place, row in enumerate(rows):
             single = row["chips"] == 0
             outside |= not row["in_validity"]
             where = f" {row['label'] or row['backend']}/{row['compensation']}" if several else ""
             table.add_row(
-                escape(f"{row['preset']}{where}"),
+                escape(f"{row['preset']}{where}") if place == 0 else "",
                 "" if single else format_time(row["t_s"]) + ("" if row["in_validity"] else " *"),
                 f"{row['mean']:.2f}",
                 "" if pd.isna(row["ci95_low"]) else f"{row['ci95_low']:.2f} - {row['ci95_high']:.2f}",
@@ -49,7 +55,7 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
 
 def layer_table(layers: Sequence[LayerEntry], title: str) -> Table:
     """Return every weight-bearing layer: where it is, and why if it is digital."""
-    table = Table(title=escape(title), title_justify="left", caption_justify="left")
+    table = _table(title)
     table.add_column("layer")
     table.add_column("kind")
     for heading in ("weight", "weights", "tiles", "MVMs/input"):
