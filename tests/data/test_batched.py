@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from driftproof.data import Data, DatasetData, TensorData
+from driftproof.data import Data, DatasetData, TensorData, hold
 from driftproof.errors import DriftproofError
 
 
@@ -146,3 +146,27 @@ def test_tensor_data_refuses() -> None:
         TensorData("d", torch.zeros(0, 2), torch.zeros(0))
     with pytest.raises(DriftproofError, match="targets have no axis"):
         TensorData("d", torch.zeros(3, 2), torch.tensor(1))
+
+
+def test_a_dataset_that_fits_is_read_once_and_a_larger_one_batch_by_batch() -> None:
+    class Counting(Dataset):
+        reads = 0
+
+        def __len__(self) -> int:
+            return 100
+
+        def __getitem__(self, index: int):
+            Counting.reads += 1
+            return torch.full((3,), float(index)), index % 2
+
+    data = DatasetData("counted", Counting())
+    held = hold(data)
+    Counting.reads = 0
+    assert isinstance(held, TensorData)
+    batches = list(held.batches(7)), list(data.batches(7))
+    assert Counting.reads == 100
+    for (a, b), (c, d) in zip(*batches, strict=True):
+        assert torch.equal(a, c)
+        assert torch.equal(b, d)
+    assert hold(data, most_bytes=100) is data
+    assert hold(held) is held

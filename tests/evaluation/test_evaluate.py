@@ -140,7 +140,7 @@ def test_nan_outputs_stop_the_run_and_keep_what_is_finished(tmp_path: Path) -> N
         ({"backend": "tile"}, "did you mean tiles"),
         ({"compensation": "all"}, "unknown compensation"),
         ({"device": "gpu"}, "cpu or cuda"),
-        ({"strict": True, "times": "1s,1y"}, f"{WAN} is measured from 1 s to 2 d, not at 1 y"),
+        ({"strict": True, "times": "1s,1y"}, f"{WAN} is valid from 1 s to 2 d, not at 1 y"),
     ],
 )
 def test_impossible_requests_are_explained_before_anything_runs(model, tmp_path, settings, words) -> None:

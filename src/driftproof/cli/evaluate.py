@@ -35,7 +35,9 @@ def evaluate_command(
     compensation: Annotated[str, typer.Option("--compensation", help="Of the drift: none, tile or column.")] = "tile",
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option("--seed", help="Of all device randomness.")] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse times outside a device's measured range.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse times outside a device's range of validity.")
+    ] = False,
     label: Annotated[str, typer.Option("--label", help="Tells this evaluation from others in one report.")] = "",
 ) -> None:
     """Measure accuracy over inference time, devices and chips; the same command continues a stopped run."""

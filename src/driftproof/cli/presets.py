@@ -19,7 +19,7 @@ def list_command() -> None:
     from driftproof.times import format_time
 
     table = Table()
-    for heading in ("preset", "family", "measured from - to", "what it is"):
+    for heading in ("preset", "family", "valid from - to", "what it is"):
         table.add_column(heading, no_wrap=heading == "preset")
     for name in preset_names():
         preset = load_preset(name)

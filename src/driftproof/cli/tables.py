@@ -49,7 +49,7 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
             )
         table.add_section()
     if outside:
-        table.caption = "* outside the range in which the device was measured"
+        table.caption = "* outside the device's range of validity"
     return table
 
 

@@ -75,5 +75,6 @@ def _try_tile(config_name: str) -> str:
             tile.program_weights()
     except Exception as error:
         # whatever it is: the question is whether the tile works, and the answer goes to the user in full
-        return f"{type(error).__name__}: {error}"
+        # (its first line: torch appends the C++ stack)
+        return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     return ""

@@ -1,7 +1,7 @@
 """Data to evaluate on: one interface over tensors, datasets and loaders, and the sets that commands know by name."""
 
 from driftproof.data.adapters import as_data
-from driftproof.data.batched import Batch, Data, DatasetData, TensorData
+from driftproof.data.batched import Batch, Data, DatasetData, TensorData, hold
 from driftproof.data.embedded import digits
 from driftproof.data.image_files import cifar10, mnist
 from driftproof.data.specs import load_data
@@ -12,6 +12,7 @@ __all__ = [
     "Data",
     "DatasetData",
     "TensorData",
+    "hold",
     # From what you have
     "as_data",
     "load_data",

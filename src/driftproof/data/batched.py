@@ -16,6 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from driftproof.errors import DriftproofError
 
+HELD_BYTES = 2 * 1024**3
+"""A dataset of up to so many bytes is read once and held in memory."""
+
 type Batch = tuple[Any, Any]
 """(inputs, targets) of the same samples; both are tensors unless a loader's own collate function decides otherwise."""
 
@@ -189,6 +192,29 @@ class DatasetData(Data):
                     f"return such a pair from the dataset, or pass a DataLoader with a collate_fn that makes one"
                 )
             yield batch[0], batch[1]
+
+
+def hold(data: Data, most_bytes: int = HELD_BYTES) -> Data:
+    """Return the same samples in memory, so that a dataset is read once and not once a cell.
+
+    Data that is in memory already, is larger than ``most_bytes``, or whose inputs are no tensors comes back as it is.
+
+    >>> dataset = torch.utils.data.TensorDataset(torch.zeros(3, 2), torch.tensor([0, 1, 0]))
+    >>> hold(DatasetData("three", dataset))
+    TensorData(three: 3 samples of shape [2])
+    """
+    if not isinstance(data, DatasetData):
+        return data
+    first = next(iter(data.batches(1)))
+    if not all(isinstance(part, Tensor) and part.ndim >= 1 for part in first):
+        return data
+    if sum(part.nbytes for part in first) * len(data) > most_bytes:
+        return data
+    inputs, targets = zip(*data.batches(ENDS), strict=True)
+    try:
+        return TensorData(data.name, torch.cat(inputs), torch.cat(targets))
+    except RuntimeError:  # samples of several shapes: batches of one shape each are still possible
+        return data
 
 
 def _checked_batch_size(batch_size: int) -> int:

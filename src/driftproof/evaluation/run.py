@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation, check_compensation
-from driftproof.data import Data, as_data
+from driftproof.data import Data, as_data, hold
 from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.evaluation.backends import Backend, BackendName, check_backend, compiled_tile_warning, make_backend
 from driftproof.evaluation.progress import Progress
@@ -78,7 +78,7 @@ def evaluate(
         out: folder whose ``record.sqlite`` is continued or begun; without it the record lives in memory.
         name: the network's name in the record.
         label: what tells this evaluation from others in one report.
-        strict: refuse times outside a preset's measured range, instead of marking them.
+        strict: refuse times outside a preset's range of validity, instead of marking them.
         progress: show a progress bar; by default when the terminal is interactive.
 
     Returns:
@@ -100,7 +100,7 @@ def evaluate(
     if strict:
         _check_validity(devices, times_s)
     where = _check_device(device)
-    samples = as_data(data) if limit is None else as_data(data).head(limit)
+    samples = hold(as_data(data) if limit is None else as_data(data).head(limit))
     network = copy.deepcopy(unwrap(model)).eval().to(where)
     example = next(iter(samples.batches(min(8, len(samples)))))[0].to(where)
     mapping = map_model(network, tile, example)
@@ -223,7 +223,7 @@ def _check_validity(devices: list[DevicePreset], times_s: tuple[float, ...]) -> 
         if outside:
             low, high = (format_time(t) for t in device.validity.t_s)
             raise DriftproofError(
-                f"strict: preset {device.name} is measured from {low} to {high}, not at {', '.join(outside)}; "
+                f"strict: preset {device.name} is valid from {low} to {high}, not at {', '.join(outside)}; "
                 "leave these times out, or leave strict out to have them marked"
             )
 

@@ -37,7 +37,7 @@ class Source(Table):
 
 
 class Validity(Table):
-    """The measured range: conductance in µS (pairs only) and time after programming in s."""
+    """Where the numbers hold: conductance in µS (pairs only) and time after programming in s."""
 
     g_us: Range | None = None
     t_s: Range
@@ -90,8 +90,9 @@ class DevicePreset(Table):
 
     @property
     def sha256(self) -> str:
-        """Hash of everything the preset says, so that a record knows which numbers made it."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Hash of the laws and their numbers, so that a record knows what made it; mending a text leaves it."""
+        numbers = self.model_dump(mode="json", include={"conductance", "programming", "drift", "read", "validity"})
+        text = json.dumps(numbers, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def definition(self) -> dict[str, Any]:
@@ -99,6 +100,6 @@ class DevicePreset(Table):
         return self.model_dump(mode="json", exclude_none=True)
 
     def in_validity(self, t_s: float) -> bool:
-        """Whether a time after programming, in s, lies in the measured range."""
+        """Whether a time after programming, in s, lies in the range of validity."""
         low, high = self.validity.t_s
         return low <= t_s <= high
