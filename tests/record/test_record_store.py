@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from synthetic_record import LAYERS, begin, cell, configuration, fill, preset, run, subject
 
 from driftproof.errors import DriftproofError
 from driftproof.record import CELL_COLUMNS, DIGITAL, FILE_NAME, Cell, Configuration, Record, config_id
+from synthetic_record import LAYERS, begin, cell, configuration, fill, preset, run, subject
 
 
 @pytest.fixture

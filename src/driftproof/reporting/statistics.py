@@ -63,7 +63,7 @@ def mean_interval(values: Values, confidence: float = 0.95) -> tuple[float, floa
     Student's interval. It contains the mean, and needs no resampling.
 
     Share of intervals that contain µ, measured with 40,000 repetitions for accuracy = 100 - 3 X, X normal, gamma or
-    lognormal with mean 1, cut at 10 % (``tests/report/test_report_statistics.py`` repeats a part):
+    lognormal with mean 1, cut at 10 % (``tests/reporting/test_report_statistics.py`` repeats a part):
 
         X                  Student, n = 10   here, n = 10   Student, n = 25   here, n = 25
         normal, sd 1/3           0.948           0.945            0.950           0.950
