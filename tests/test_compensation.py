@@ -47,7 +47,7 @@ def test_a_common_decay_is_removed(compensation: str) -> None:
         "drift.nu_sd.per_ln_r": 0,
         "drift.nu_sd.constant": 0,
         "drift.nu_sd.min": 0,
-        "read.q_scale": 0,
+        "read.q.scale": 0,
     }
     weight = torch.randn(20, 30, generator=torch.Generator().manual_seed(0))
     drifting = chip(compensation, weight, changes=quiet)

@@ -44,7 +44,7 @@ def compensated(mapping: Mapping, nets: Nets, t_s: float) -> dict[str, ArrayRead
     for name, mapped in mapping.weights.items():
         now = nets(mapped, t_s)
         reference = mean_magnitude(mapped, nets(mapped, None), "tile")
-        readings[name] = ArrayReading(now, factor(reference, mean_magnitude(mapped, now, "tile")))
+        readings[name] = ArrayReading(now, mapped.scale, factor(reference, mean_magnitude(mapped, now, "tile")))
     return readings
 
 
@@ -78,7 +78,7 @@ def split_again(array: ProgrammedArray, mapped: MappedWeight, t_s: float | None,
     if t_s is None:
         return net
     preset, out = array.preset, torch.empty_like(net)
-    nu = array.nu.view(2, *net.shape)
+    nu = array.life.view(2, *net.shape)
     for rows in mapped.rows:
         for columns in mapped.columns:
             part = net[columns, rows]

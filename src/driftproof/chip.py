@@ -11,6 +11,7 @@ from driftproof.compensation import Compensation, factor, mean_magnitude
 from driftproof.devices import ProgrammedArray, program
 from driftproof.mapping import MappedWeight, Mapping
 from driftproof.presets import DevicePreset
+from driftproof.presets.laws import WeightEncoding
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class ArrayReading:
     """One layer of a chip at one time.
 
     Attributes:
-        net: [out, in], what the array multiplies by, relative to the columns' maxima.
+        net: [out, in], what the array multiplies by, relative to the columns' maxima (or the layer's).
+        scale: [row splits, out], that maximum: what a column's output is multiplied by, in weight units.
         alpha: [row splits, out], the compensation that multiplies each tile's output.
     """
 
     net: Tensor
+    scale: Tensor
     alpha: Tensor
 
 
@@ -50,10 +53,13 @@ class Chip:
         self, mapping: Mapping, preset: DevicePreset, *, seed: int, chip: int, compensation: Compensation = "tile"
     ) -> None:
         self.preset, self.seed, self.number, self.compensation = preset, seed, chip, compensation
-        self.weights: dict[str, MappedWeight] = mapping.weights
+        whole = isinstance(preset.conductance, WeightEncoding) and preset.conductance.scale == "layer"
+        self.weights: dict[str, MappedWeight] = {
+            name: mapped.layer_scaled() if whole else mapped for name, mapped in mapping.weights.items()
+        }
         self.arrays: dict[str, ProgrammedArray] = {
             name: program(preset, mapped.target, seed=seed, chip=chip, layer=name)
-            for name, mapped in mapping.weights.items()
+            for name, mapped in self.weights.items()
         }
         self._reference: dict[str, Tensor] = {}
         if compensation != "none":
@@ -65,11 +71,11 @@ class Chip:
         """Return one layer at ``t_s`` seconds after programming, with the read noise of that time."""
         mapped, net = self.weights[layer], self.arrays[layer].net(t_s)
         if self.compensation == "none":
-            return ArrayReading(net, torch.ones_like(mapped.scale))
+            return ArrayReading(net, mapped.scale, torch.ones_like(mapped.scale))
         now = mean_magnitude(mapped, net, self.compensation)
-        return ArrayReading(net, factor(self._reference[layer], now))
+        return ArrayReading(net, mapped.scale, factor(self._reference[layer], now))
 
     def weight(self, layer: str, t_s: float) -> Tensor:
         """Return the effective weight of one layer at ``t_s``, compensated, in weight units and the layer's shape."""
         reading = self.read(layer, t_s)
-        return self.weights[layer].weight(reading.net, reading.alpha)
+        return self.weights[layer].weight(reading.net, reading.scale * reading.alpha)

@@ -8,7 +8,7 @@ to its own largest weight, so that it uses the whole conductance range; biases s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -61,14 +61,24 @@ class MappedWeight:
         """Number of tiles."""
         return len(self.rows) * len(self.columns)
 
-    def weight(self, net: Tensor, factor: Tensor | None = None) -> Tensor:
+    def layer_scaled(self) -> MappedWeight:
+        """Return the same weight relative to the largest of the whole layer, instead of each tile's column."""
+        largest = self.scale.max()
+        target = torch.empty_like(self.target)
+        for split, rows in enumerate(self.rows):
+            target[:, rows] = self.target[:, rows] * (self.scale[split, :, None] / largest)
+        target = torch.where(torch.isfinite(target), target, 0.0).clamp_(-1, 1)
+        return replace(self, target=target, scale=torch.full_like(self.scale, float(largest)))
+
+    def weight(self, net: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return a net array back in weight units and in the layer's shape.
 
         Args:
             net: [out, in], what the array multiplies by, relative to the columns' maxima.
-            factor: [row splits, out] applied after each tile, such as a drift compensation; default 1.
+            scale: [row splits, out] that multiplies each tile's outputs, such as the columns' maxima times a drift
+                compensation; default: the columns' maxima.
         """
-        scale = self.scale if factor is None else self.scale * factor
+        scale = self.scale if scale is None else scale
         out = torch.empty_like(net)
         for split, rows in enumerate(self.rows):
             torch.mul(net[:, rows], scale[split, :, None], out=out[:, rows])

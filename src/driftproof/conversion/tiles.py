@@ -161,8 +161,8 @@ class TiledLayer:
         """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales."""
         for tile, split, columns in self.tiles:
             tile.drift_weights(t_s)
-            alpha = self.noise.read(t_s).alpha[split, columns]
-            tile.set_mapping_scales(self.mapped.scale[split, columns] * alpha)
+            reading = self.noise.read(t_s)
+            tile.set_mapping_scales(reading.scale[split, columns] * reading.alpha[split, columns])
 
 
 def attach_noise(module: nn.Module, mapped: MappedWeight) -> TiledLayer:

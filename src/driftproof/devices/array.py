@@ -15,23 +15,22 @@ import torch
 from torch import Tensor
 
 from driftproof.devices import laws
-from driftproof.devices.keys import Purpose, generator
+from driftproof.devices.banks import Bank, banks, level, share, stuck_at, target_us
+from driftproof.devices.keys import generator
+from driftproof.devices.weight_laws import programmed_weight
 from driftproof.presets import DevicePreset
 from driftproof.presets.laws import (
+    Conductances,
     ExactProgramming,
-    GaussianProgramming,
-    PairEncoding,
+    OffsetEncoding,
     PolynomialInTime,
     PolynomialProgramming,
+    PowerDrift,
+    SaturatingInTime,
+    WeightEncoding,
 )
 
 BLOCK = 32_768  # torch works through so many elements in one thread; a multiple of 16, as its normal numbers want
-
-# the two devices of a pair: index 0 carries positive weights, index 1 negative ones
-_SIGNS = (1.0, -1.0)
-_PROGRAM: tuple[Purpose, Purpose] = ("program+", "program-")
-_DRIFT: tuple[Purpose, Purpose] = ("drift+", "drift-")
-_READ: tuple[Purpose, Purpose] = ("read+", "read-")
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,11 @@ class ProgrammedArray:
 
     Attributes:
         target: [out, in], what was wanted: weights relative to their column's maximum, in [−1, 1].
-        first: per-device state [2, n] or [1, n]: programmed conductance in µS; or, where the spread itself changes
-            in time or belongs to the net weight, the standard normal ξ that the device keeps for life.
-        nu: drift exponents [2, n], if the preset drifts.
+        banks: which devices a weight has; n devices in each.
+        first: per-device state [banks, n]: programmed conductance in µS; or, where the spread itself changes in time
+            or belongs to the net weight, the standard normal ξ that the device keeps for life.
+        life: what else a device keeps for life [banks, n]: its drift exponent ν, or the ξ of its relaxation.
+        reference: the devices of a reference column, [1, in], if there is one.
     """
 
     preset: DevicePreset
@@ -50,76 +51,110 @@ class ProgrammedArray:
     chip: int
     layer: str
     target: Tensor
+    banks: tuple[Bank, ...]
     first: Tensor | None
-    nu: Tensor | None
+    life: Tensor | None
+    reference: ProgrammedArray | None = None
 
     @torch.no_grad()
-    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, Tensor]:
-        """Return (G⁺, G⁻) at ``t_s`` seconds after programming, each [out, in] in µS.
+    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
+        """Return the conductances at ``t_s`` seconds after programming, one [out, in] in µS per bank: (G⁺, G⁻, …).
 
         Raises:
             ValueError: if the preset acts on net weights and has no devices.
         """
-        if not isinstance(self.preset.conductance, PairEncoding):
+        if isinstance(self.preset.conductance, WeightEncoding):
             raise ValueError(f"preset {self.preset.name} acts on net weights: it has no conductances")
-        pair = [torch.empty_like(self.target) for _ in _SIGNS]
-        for side, g in enumerate(pair):
-            flat = g.view(-1)
-            for part, xi in self._read_parts(side, t_s, read_noise):
-                flat[part] = self._device(side, part, t_s, xi)
-        return pair[0], pair[1]
+        found = [torch.empty_like(self.target) for _ in self.banks]
+        for index, g in enumerate(found):
+            for part, block in self._read(index, t_s, read_noise):
+                g.view(-1)[part] = block
+        return tuple(found)
 
     @torch.no_grad()
     def net(self, t_s: float, read_noise: bool = True) -> Tensor:
-        """Return what the array multiplies by at ``t_s``: [out, in], (G⁺ − G⁻)/(g_max − g_min).
+        """Return what the array multiplies by at ``t_s``: [out, in], relative to the columns' maxima.
 
         Read noise is new at every read-out time and the same at every call for one time.
         """
         out = torch.empty_like(self.target)
         flat, target = out.view(-1), self.target.view(-1)
         conductance, law = self.preset.conductance, self.preset.programming
-        if not isinstance(conductance, PairEncoding):
+        if isinstance(conductance, WeightEncoding):
             for part in _parts(target):
-                flat[part] = target[part]
-                if isinstance(law, GaussianProgramming):
-                    assert self.first is not None
-                    flat[part] += self.first[0, part] * law.sigma
+                w = level(self.preset.levels, target[part], -1.0)
+                xi = w if self.first is None else self.first[0, part]
+                flat[part] = programmed_weight(law, w, xi)  # type: ignore[arg-type]  # checked by the preset
             return out
-        span = conductance.g_max_us - conductance.g_min_us
-        both = (self._read_parts(side, t_s, read_noise) for side in range(2))
-        for (part, xi_plus), (_, xi_minus) in zip(*both, strict=True):
-            plus = self._device(0, part, t_s, xi_plus)
-            flat[part] = plus.sub_(self._device(1, part, t_s, xi_minus)).div_(span)
+        first, *others = (self._read(index, t_s, read_noise) for index in range(len(self.banks)))
+        scale = [bank.weight / (conductance.g_max_us - conductance.g_min_us) for bank in self.banks]
+        for part, g in first:
+            total = g.mul_(scale[0])
+            for index, other in enumerate(others, start=1):
+                total.add_(next(other)[1].mul_(scale[index]))
+            flat[part] = total
+        if isinstance(conductance, OffsetEncoding):
+            middle = (conductance.g_min_us + conductance.g_max_us) / 2
+            reference = self.reference.conductances(t_s, read_noise)[0] if self.reference else middle
+            out -= reference * scale[0]
         return out
 
-    def _read_parts(self, side: int, t_s: float, read_noise: bool) -> Iterator[tuple[slice, Tensor | None]]:
-        """Yield every block with its standard normal numbers for read noise, or None if there is none."""
+    def _read(self, index: int, t_s: float, read_noise: bool) -> Iterator[tuple[slice, Tensor]]:
+        """Yield every block of one bank's conductances at a time, in µS."""
+        bank, stuck = self.banks[index], self.preset.stuck
+        numbers: Iterator[tuple[slice, Tensor | None]]
         if self.preset.read is None or not read_noise:
-            yield from ((part, None) for part in _parts(self.target.view(-1)))
+            numbers = ((part, None) for part in _parts(self.target.view(-1)))
         else:
-            yield from _draw(self.target, self.seed, self.chip, self.layer, _READ[side], t_s)
+            numbers = self._draw(f"read{bank.mark}", t_s)
+        lots = self._draw(f"stuck{bank.mark}") if stuck else None
+        for part, xi in numbers:
+            g = self._device(index, part, t_s, xi)
+            if stuck and lots is not None:
+                assert isinstance(self.preset.conductance, Conductances)
+                g = stuck_at(stuck, self.preset.conductance, g, next(lots)[1])
+            yield part, g
 
-    def _device(self, side: int, part: slice, t_s: float, xi: Tensor | None) -> Tensor:
-        """One block of one side's conductances at a time, in µS."""
+    def _device(self, index: int, part: slice, t_s: float, xi: Tensor | None) -> Tensor:
+        """One block of one bank at a time, in µS, before what is stuck."""
         conductance, law = self.preset.conductance, self.preset.programming
-        assert isinstance(conductance, PairEncoding)
-        if isinstance(law, PolynomialInTime):
-            assert self.first is not None
-            r = self.target.view(-1)[part].mul(_SIGNS[side]).clamp_(min=0)
-            g = _programmed(conductance, r, laws.programming_sigma(law, r, t_s), self.first[side, part])
-            programmed = g
-        elif self.first is None:
-            g = _target_us(conductance, self.target.view(-1)[part].mul(_SIGNS[side]).clamp_(min=0))
-            programmed = g
+        assert isinstance(conductance, Conductances)
+        first = None if self.first is None else self.first[index, part]
+        if isinstance(law, PolynomialProgramming):
+            assert first is not None
+            programmed = first
         else:
-            programmed = g = self.first[side, part]
+            programmed = self._programmed(index, part, t_s, first)
+        g = programmed
         if self.preset.drift is not None:
-            assert self.nu is not None
-            g = laws.drift(self.preset.drift, g, self.nu[side, part], t_s)
+            assert self.life is not None
+            life = self.life[index, part]
+            if isinstance(self.preset.drift, PowerDrift):
+                g = laws.drift(self.preset.drift, g, life, t_s)
+            else:
+                g = laws.relaxation(self.preset.drift, g, life, t_s)
         if self.preset.read is not None and xi is not None:
             sigma = laws.read_sigma(self.preset.read, g, programmed / conductance.g_max_us, t_s)
             g = sigma.mul_(xi).add_(g).clamp_(min=0)
-        return g.clone() if g is programmed else g
+        return g.clone() if g is first else g
+
+    def _programmed(self, index: int, part: slice, t_s: float, xi: Tensor | None) -> Tensor:
+        """Programmed conductances in µS of one block, from the ξ that its devices keep for life."""
+        conductance, law = self.preset.conductance, self.preset.programming
+        assert isinstance(conductance, Conductances)
+        r = share(conductance, self.banks[index], self.target.view(-1)[part], self.preset.levels)
+        target = target_us(conductance, r)
+        if xi is None:
+            return target
+        if isinstance(law, SaturatingInTime):
+            mean, sigma = laws.saturating(law, target, t_s)
+        else:
+            assert isinstance(law, PolynomialProgramming | PolynomialInTime)
+            mean, sigma = target, laws.programming_sigma(law, r, target, t_s)
+        return sigma.mul_(xi).add_(mean).clamp_(min=0)
+
+    def _draw(self, purpose: str, t_s: float | None = None) -> Iterator[tuple[slice, Tensor]]:
+        return _draw(self.target, self.seed, self.chip, self.layer, purpose, t_s)
 
 
 @torch.no_grad()
@@ -146,42 +181,41 @@ def program(preset: DevicePreset, target: Tensor, *, seed: int, chip: int, layer
     largest = float(target.abs().max()) if target.numel() else 0.0
     if not largest <= 1.0:
         raise ValueError(f"target: wanted weights relative to their column's maximum, got |w| up to {largest:.6g}")
-    conductance, law = preset.conductance, preset.programming
-    first = nu = None
-    if not isinstance(conductance, PairEncoding):
-        if isinstance(law, GaussianProgramming):
-            first = torch.empty(1, target.numel(), device=target.device)
-            for part, xi in _draw(target, seed, chip, layer, "program+"):
-                first[0, part] = xi
-        return ProgrammedArray(preset, seed, chip, layer, target, first, nu)
-    if not isinstance(law, ExactProgramming):
-        first = torch.empty(2, target.numel(), device=target.device)
-    if preset.drift is not None:
-        nu = torch.empty(2, target.numel(), device=target.device)
-    for side, sign in enumerate(_SIGNS):
+    reference = None
+    if isinstance(preset.conductance, OffsetEncoding) and preset.conductance.reference == "column":
+        # one device per input, half-way: an offset device that holds a weight of zero
+        row = torch.zeros(1, target.shape[1], device=target.device)
+        reference = _program(preset, row, seed, chip, layer, (Bank("ref", 0.0, 1.0),), None)
+    return _program(preset, target, seed, chip, layer, banks(preset.conductance), reference)
+
+
+def _program(
+    preset: DevicePreset,
+    target: Tensor,
+    seed: int,
+    chip: int,
+    layer: str,
+    where: tuple[Bank, ...],
+    reference: ProgrammedArray | None,
+) -> ProgrammedArray:
+    conductance, law, drift = preset.conductance, preset.programming, preset.drift
+    shape = (len(where), target.numel())
+    first = None if isinstance(law, ExactProgramming) else torch.empty(shape, device=target.device)
+    life = None if drift is None else torch.empty(shape, device=target.device)
+    array = ProgrammedArray(preset, seed, chip, layer, target, where, first, life, reference)
+    for index, bank in enumerate(where):
         if first is not None:
-            for part, xi in _draw(target, seed, chip, layer, _PROGRAM[side]):
-                if isinstance(law, PolynomialProgramming):
-                    r = target.view(-1)[part].mul(sign).clamp_(min=0)
-                    first[side, part] = _programmed(conductance, r, laws.programming_sigma(law, r, 0.0), xi)
-                else:
-                    first[side, part] = xi
-        if nu is not None:
-            assert preset.drift is not None
-            for part, xi in _draw(target, seed, chip, layer, _DRIFT[side]):
-                r = _target_us(conductance, target.view(-1)[part].mul(sign).clamp_(min=0)).div_(conductance.g_max_us)
-                nu[side, part] = laws.drift_exponent(preset.drift, r, xi)
-    return ProgrammedArray(preset, seed, chip, layer, target, first, nu)
-
-
-def _target_us(conductance: PairEncoding, share: Tensor) -> Tensor:
-    """Target conductance in µS of a device that carries ``share`` (0 to 1) of the range."""
-    return share.mul(conductance.g_max_us - conductance.g_min_us).add_(conductance.g_min_us)
-
-
-def _programmed(conductance: PairEncoding, share: Tensor, sigma_us: Tensor, xi: Tensor) -> Tensor:
-    """G = max(0, target + σ ξ), in µS."""
-    return _target_us(conductance, share).add_(sigma_us.mul_(xi)).clamp_(min=0)
+            for part, xi in array._draw(f"program{bank.mark}"):
+                early = isinstance(law, PolynomialProgramming)
+                first[index, part] = array._programmed(index, part, 0.0, xi) if early else xi
+        if life is not None:
+            assert isinstance(conductance, Conductances)
+            for part, xi in array._draw(f"drift{bank.mark}"):
+                if isinstance(drift, PowerDrift):
+                    r = target_us(conductance, share(conductance, bank, target.view(-1)[part], preset.levels))
+                    xi = laws.drift_exponent(drift, r.div_(conductance.g_max_us), xi)
+                life[index, part] = xi
+    return array
 
 
 def _parts(flat: Tensor) -> Iterator[slice]:
@@ -191,7 +225,7 @@ def _parts(flat: Tensor) -> Iterator[slice]:
 
 
 def _draw(
-    target: Tensor, seed: int, chip: int, layer: str, purpose: Purpose, t_s: float | None = None
+    target: Tensor, seed: int, chip: int, layer: str, purpose: str, t_s: float | None = None
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield every block with its standard normal numbers, drawn for the whole layer in a fixed order."""
     source = generator(seed, chip, layer, purpose, target.device, t_s)

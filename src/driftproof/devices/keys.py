@@ -11,11 +11,8 @@ two different (chip, layer, purpose) share their numbers; nothing else depends o
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 import torch
-
-Purpose = Literal["program+", "program-", "drift+", "drift-", "read+", "read-"]
 
 _WRAPPERS = ("module.", "_orig_mod.")
 
@@ -31,7 +28,7 @@ def canonical_name(name: str) -> str:
 
 
 def generator(
-    seed: int, chip: int, layer: str, purpose: Purpose, device: torch.device, t_s: float | None = None
+    seed: int, chip: int, layer: str, purpose: str, device: torch.device, t_s: float | None = None
 ) -> torch.Generator:
     """Return a fresh generator for one purpose of one layer of one chip.
 
@@ -39,7 +36,8 @@ def generator(
         seed: of the whole evaluation.
         chip: number of the chip, from 0.
         layer: the layer's canonical name.
-        purpose: what the numbers are for; ``+`` and ``-`` are the two devices of a pair.
+        purpose: what the numbers are for and whose: ``program+``, ``drift-``, ``read+2`` (second pair), ``stuck+``;
+            ``+`` and ``-`` are the two devices of a pair, ``ref`` is a reference column.
         device: CPU and CUDA generators give different numbers for one key.
         t_s: read-out time in s, for read noise only.
 

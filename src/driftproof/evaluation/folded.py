@@ -130,7 +130,7 @@ class FoldedNetwork:
     def write(self, readings: dict[str, ArrayReading]) -> None:
         """Become what these arrays compute: one reading per layer of the mapping."""
         for name, slot in self._slots.items():
-            self._write(slot, readings[name].net, readings[name].alpha)
+            self._write(slot, readings[name].net, readings[name].scale * readings[name].alpha)
 
     @torch.inference_mode()
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -141,16 +141,15 @@ class FoldedNetwork:
         return outputs
 
     @torch.no_grad()
-    def _write(self, slot: _Slot, net: Tensor, alpha: Tensor | None) -> None:
-        factor = alpha
+    def _write(self, slot: _Slot, net: Tensor, scale: Tensor) -> None:
         if slot.factor is not None:
-            factor = slot.factor.expand_as(slot.mapped.scale) if alpha is None else alpha * slot.factor
-        slot.parameter.copy_(slot.mapped.weight(net, factor))
+            scale = scale * slot.factor
+        slot.parameter.copy_(slot.mapped.weight(net, scale))
 
     def _check(self, example: Tensor, wanted: Tensor) -> None:
         """Raise if the network with exact devices does not compute what the given one does."""
         for slot in self._slots.values():
-            self._write(slot, slot.mapped.target, None)
+            self._write(slot, slot.mapped.target, slot.mapped.scale)
         gap = _gap(self(example), wanted)
         if not gap <= AGREEMENT:
             raise DriftproofError(

@@ -12,6 +12,11 @@ from pydantic import ValidationError
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.presets.preset import DevicePreset
 
+_TAGS = {
+    *("weight", "pair", "offset", "none", "gaussian", "uniform", "weight-curve", "polynomial", "polynomial-in-time"),
+    *("saturating-in-time", "power", "log-relaxation"),
+}
+
 
 def preset_folder() -> Path:
     """Return the folder of the preset files: inside an installed wheel, or the top of a source checkout."""
@@ -46,10 +51,7 @@ def load_preset(name: str | Path, changes: Mapping[str, Any] | None = None) -> D
     0.02
     """
     path, argument = _find(str(name))
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DriftproofError(f"{path}: not a TOML file: {error}") from None
+    raw = _read(path)
     if argument is not None:
         key = raw.get("argument")
         if not key:
@@ -65,6 +67,36 @@ def load_preset(name: str | Path, changes: Mapping[str, Any] | None = None) -> D
         return DevicePreset.model_validate(raw)
     except ValidationError as error:
         raise DriftproofError(_explain(path, error)) from None
+
+
+def _read(path: Path, children: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return a preset file's tables; with ``extends = "NAME"``, those of that preset with the file's keys over them.
+
+    A table that names another ``law`` or ``encoding`` replaces the whole table, an empty one removes it.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DriftproofError(f"{path}: not a TOML file: {error}") from None
+    if "extends" not in raw:
+        return raw
+    base = raw.pop("extends")
+    if not isinstance(base, str):
+        raise DriftproofError(f"{path}: extends: wanted the name or the file of a preset, got {base!r}")
+    near = path.parent / base
+    base_path = near if near.suffix == ".toml" and near.is_file() else _find(base)[0]
+    if base_path in (path, *children):
+        raise DriftproofError(f"{path}: extends {base}, which extends it in turn")
+    merged = _read(base_path, (path, *children))
+    for key, value in raw.items():
+        old = merged.get(key)
+        if value == {}:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(old, dict) and not {"law", "encoding"} & set(value):
+            merged[key] = old | value
+        else:
+            merged[key] = value
+    return merged
 
 
 def parse_changes(pairs: Iterator[str] | list[str]) -> dict[str, float]:
@@ -144,12 +176,16 @@ def _explain(path: Path, error: ValidationError) -> str:
     lines = []
     for fault in error.errors():
         # pydantic puts the tag of a discriminated union into the place; it is no key of the file
-        tags = {"weight", "pair", "none", "gaussian", "polynomial", "polynomial-in-time"}
-        key = ".".join(str(part) for part in fault["loc"] if part not in tags) or "(whole file)"
+        key = ".".join(str(part) for part in fault["loc"] if part not in _TAGS) or "(whole file)"
         if fault["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown key {key}{did_you_mean(key.split('.')[-1], _known_keys())}")
         elif fault["type"] == "missing":
             lines.append(f"{path}: missing key {key}")
+        elif fault["type"] == "union_tag_invalid":
+            kind, tag = str(fault["ctx"]["discriminator"]).strip("'"), str(fault["ctx"]["tag"])
+            expected = [name.strip(" '") for name in str(fault["ctx"]["expected_tags"]).split(",")]
+            hint = did_you_mean(tag, expected)
+            lines.append(f"{path}: {key}.{kind}: there is no {tag!r}{hint}; wanted one of {', '.join(expected)}")
         elif fault["type"] in ("value_error", "assertion_error"):
             lines.append(f"{path}: {key}: {fault['msg'].removeprefix('Value error, ')}")
         else:

@@ -9,14 +9,18 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from driftproof.presets.laws import (
+    DEVICE_LAWS,
+    WEIGHT_LAWS,
     Conductance,
-    ExactProgramming,
-    GaussianProgramming,
+    Conductances,
+    Drift,
+    Levels,
     NotNegative,
     OneOverFRead,
-    PairEncoding,
-    PowerDrift,
+    PolynomialInTime,
+    PolynomialProgramming,
     Programming,
+    Stuck,
     Table,
 )
 
@@ -70,28 +74,50 @@ class DevicePreset(Table):
     source: Source
     conductance: Conductance
     programming: Programming
-    drift: PowerDrift | None = None
+    drift: Drift | None = None
     read: OneOverFRead | None = None
+    stuck: Stuck | None = None
+    levels: Levels | None = None
     validity: Validity
     assumptions: tuple[Assumption, ...] = ()
 
     @model_validator(mode="after")
     def _laws_fit_the_encoding(self) -> DevicePreset:
-        pair = isinstance(self.conductance, PairEncoding)
-        if isinstance(self.programming, GaussianProgramming) and pair:
-            raise ValueError('programming.law "gaussian" acts on the net weight: use encoding "weight"')
-        if not pair and not isinstance(self.programming, ExactProgramming | GaussianProgramming):
-            raise ValueError(f'programming.law "{self.programming.law}" acts on devices: use encoding "pair"')
-        if not pair and (self.drift or self.read):
-            raise ValueError('drift and read act on devices: use encoding "pair"')
-        if pair and self.validity.g_us is None:
+        devices, law = isinstance(self.conductance, Conductances), self.programming
+        if devices and not isinstance(law, DEVICE_LAWS):
+            raise ValueError(f'programming.law "{law.law}" acts on the net weight: use encoding "weight"')
+        if not devices and not isinstance(law, WEIGHT_LAWS):
+            raise ValueError(f'programming.law "{law.law}" acts on devices: use encoding "pair" or "offset"')
+        if not devices and (self.drift or self.read or self.stuck):
+            raise ValueError('drift, read and stuck act on devices: use encoding "pair" or "offset"')
+        if devices and self.validity.g_us is None:
             raise ValueError("validity.g_us is missing: the conductance range of the measurement, in µS")
+        return self
+
+    @model_validator(mode="after")
+    def _spreads_are_not_negative(self) -> DevicePreset:
+        law, conductance = self.programming, self.conductance
+        if not isinstance(law, PolynomialProgramming | PolynomialInTime) or not isinstance(conductance, Conductances):
+            return self
+        polynomials = (law.sigma_us,) if isinstance(law, PolynomialProgramming) else law.sigma_us
+        for coefficients in polynomials:
+            for step in range(101):
+                r = step / 100
+                g = conductance.g_min_us + r * (conductance.g_max_us - conductance.g_min_us)
+                sigma = sum(c * (r if law.variable == "r" else g) ** i for i, c in enumerate(coefficients))
+                if sigma < 0:
+                    raise ValueError(
+                        f"programming.sigma_us: the spread is {sigma:.3g} µS at r = {r}: "
+                        "it must not be negative for r in [0, 1]"
+                    )
         return self
 
     @property
     def sha256(self) -> str:
         """Hash of the laws and their numbers, so that a record knows what made it; mending a text leaves it."""
-        numbers = self.model_dump(mode="json", include={"conductance", "programming", "drift", "read", "validity"})
+        numbers = self.model_dump(
+            mode="json", include={"conductance", "programming", "drift", "read", "stuck", "levels", "validity"}
+        )
         text = json.dumps(numbers, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

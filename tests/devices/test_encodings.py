@@ -1,0 +1,148 @@
+"""Encodings, faults and levels: several pairs, offset devices and their reference, stuck devices, finite levels."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+
+import pytest
+import torch
+
+from driftproof.chip import Chip
+from driftproof.devices import program
+from driftproof.errors import DriftproofError
+from driftproof.mapping import Mapping, TileSize, map_weight
+from driftproof.presets import DevicePreset, load_preset, preset_folder
+
+PCM = load_preset("pcm-nandakumar-2019")
+DAY = 86400.0
+
+
+def changed(preset: DevicePreset, **tables) -> DevicePreset:
+    definition = preset.definition()
+    for table, values in tables.items():
+        definition[table] = {**definition.get(table, {}), **values} if values is not None else None
+    return DevicePreset.model_validate({key: value for key, value in definition.items() if value is not None})
+
+
+def net(preset: DevicePreset, target: torch.Tensor, t_s: float = 0.0, chip: int = 0) -> torch.Tensor:
+    return program(preset, target, seed=0, chip=chip, layer="fc").net(t_s, read_noise=False)
+
+
+def test_n_equal_pairs_average_their_errors() -> None:
+    target = torch.full((1, 100_000), 0.5)
+    one, four = net(PCM, target), net(changed(PCM, conductance={"significance": [1.0, 1.0, 1.0, 1.0]}), target)
+    assert float(four.mean()) == pytest.approx(float(one.mean()), abs=1e-3)
+    assert float(one.std() / four.std()) == pytest.approx(2.0, rel=0.02)
+
+
+def test_significance_weighs_the_pairs() -> None:
+    array = program(
+        changed(PCM, conductance={"significance": [3.0, 1.0]}), torch.rand(5, 6), seed=0, chip=0, layer="fc"
+    )
+    a, b, c, d = array.conductances(DAY)
+    torch.testing.assert_close(array.net(DAY), (3 * (a - b) + (c - d)) / (4 * 25), rtol=1e-5, atol=1e-6)
+    assert torch.equal(a, program(PCM, array.target, seed=0, chip=0, layer="fc").conductances(DAY)[0])
+
+
+def test_an_offset_device_without_noise_is_exact() -> None:
+    quiet = changed(load_preset("reram-cmo-2pct"), programming={"sigma_us": [0.0]}, drift=None)
+    target = torch.rand(4, 5) * 2 - 1
+    for reference in ("column", "constant"):
+        torch.testing.assert_close(net(changed(quiet, conductance={"reference": reference}), target), target)
+
+
+def test_a_drifting_reference_column_cancels_the_shift_and_a_constant_does_not() -> None:
+    preset = load_preset("reram-cmo-2pct")
+    target = torch.zeros(50, 4000)
+    span = preset.conductance.g_max_us - preset.conductance.g_min_us
+    shift = 2 * preset.drift.shift_us_per_ln_t * math.log(DAY) / span
+    column = net(preset, target, DAY)
+    constant = net(changed(preset, conductance={"reference": "constant"}), target, DAY)
+    # 200,000 devices, and 4,000 reference devices of about 0.9 µS spread: 2 % of the shift is 4 standard errors
+    assert float(constant.mean()) == pytest.approx(shift, abs=abs(shift) * 0.02)
+    assert abs(float(column.mean())) < abs(shift) * 0.1
+    # one reference device per input: its error is common to all outputs
+    assert float(column.mean(dim=0).std()) > 3 * float(constant.mean(dim=0).std())
+
+
+def test_relaxation_has_the_declared_shift_and_spread_and_one_number_per_device() -> None:
+    preset = load_preset("reram-cmo-2pct")
+    array = program(preset, torch.zeros(1, 200_000), seed=0, chip=0, layer="fc")
+    start = array.conductances(0.0)[0].double()
+    for t_s in (1.0, 3600.0, DAY):
+        change = array.conductances(t_s)[0].double() - start
+        log_t = math.log(t_s)
+        assert float(change.mean()) == pytest.approx(-0.08900206 * log_t, abs=5.2 * 0.9 / math.sqrt(200_000))
+        assert float(change.std()) == pytest.approx(0.04201137 * log_t + 0.41183342, rel=5.2 / math.sqrt(400_000))
+    early, late = (array.conductances(t)[0][0] - start[0] for t in (3600.0, DAY))
+    assert float(torch.corrcoef(torch.stack([early, late]))[0, 1]) > 0.999
+
+
+def test_stuck_devices_have_the_declared_shares_and_stay() -> None:
+    preset = changed(PCM, stuck={"at_g_min": 0.02, "at_g_max": 0.03, "at_random": 0.05})
+    n = 200_000
+    array = program(preset, torch.full((1, n), 0.5), seed=0, chip=0, layer="fc")
+    early, late = array.conductances(0.0)[0][0], array.conductances(31536000.0)[0][0]
+    for value, share in ((0.0, 0.02), (25.0, 0.03)):
+        found = early == value
+        assert float(found.float().mean()) == pytest.approx(share, abs=5.2 * math.sqrt(share / n))
+        assert torch.equal(found, late == value)
+    still = early == late
+    assert float(still.float().mean()) == pytest.approx(0.10, abs=5.2 * math.sqrt(0.1 / n))
+    random = early[still & (early > 0) & (early < 25)]
+    assert float(random.mean()) == pytest.approx(12.5, abs=0.4)
+    assert float(random.std()) == pytest.approx(25 / math.sqrt(12), rel=0.03)
+    healthy = ~still
+    plain = program(PCM, array.target, seed=0, chip=0, layer="fc").conductances(0.0)[0][0]
+    assert torch.equal(early[healthy], plain[healthy])
+    other = program(preset, array.target, seed=0, chip=1, layer="fc").conductances(0.0)[0][0]
+    assert not torch.equal(other == 25.0, early == 25.0)
+
+
+def test_levels_are_the_nearest_ones() -> None:
+    target = torch.linspace(-1, 1, 1001).reshape(1, -1)
+    for count in (2, 3, 15, 255):
+        got = net(load_preset(f"levels:{count}"), target)
+        levels = torch.linspace(-1, 1, count)
+        assert got.unique().numel() == count
+        nearest = (target[0][:, None] - levels).abs().min(dim=1).values
+        torch.testing.assert_close((got - target)[0].abs(), nearest, rtol=0, atol=2e-6)
+
+
+def test_levels_of_devices_are_levels_of_conductance() -> None:
+    preset = changed(PCM, programming={"sigma_us": [0.0]}, drift=None, read=None, levels={"count": 5})
+    plus, minus = program(preset, torch.rand(1, 500) * 2 - 1, seed=0, chip=0, layer="fc").conductances(0.0)
+    assert set(torch.cat([plus, minus]).unique().tolist()) == {0.0, 6.25, 12.5, 18.75, 25.0}
+
+
+def test_a_layers_scale_is_the_largest_weight_of_the_layer() -> None:
+    weight = torch.tensor([[1.0, -0.5], [0.1, 0.02], [0.0, 0.0]]).repeat(1, 2000)
+    mapping = Mapping(TileSize(), (), {"fc": map_weight("fc", weight, TileSize(500, 2))})
+    error = {
+        name: (Chip(mapping, load_preset(name), seed=0, chip=0).weight("fc", 1.0) - weight).std(dim=1)
+        for name in ("gaussian:0.1", "gaussian-layer:0.1", "gaussian-multiplicative:0.1")
+    }
+    tolerance = 5.2 / math.sqrt(2 * 4000)
+    assert error["gaussian:0.1"].tolist() == pytest.approx([0.1, 0.01, 0.0], rel=tolerance)
+    assert error["gaussian-layer:0.1"].tolist() == pytest.approx([0.1, 0.1, 0.1], rel=tolerance)
+    wanted = 0.1 * weight.square().mean(dim=1).sqrt()
+    assert error["gaussian-multiplicative:0.1"].tolist() == pytest.approx(wanted.tolist(), rel=2 * tolerance)
+
+
+def test_a_preset_derives_from_another_in_three_lines(tmp_path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "pcm-hermes-2"\nname = "mine"\ndrift = {}\n')
+    mine, base = load_preset(tmp_path / "mine.toml"), load_preset("pcm-hermes-2")
+    assert mine.drift is None
+    assert (mine.programming, mine.read, mine.source) == (base.programming, base.read, base.source)
+    (tmp_path / "yours.toml").write_text('extends = "mine.toml"\nname = "yours"\n[read]\nt_read_s = 1e-6\n')
+    assert load_preset(tmp_path / "yours.toml").read.t_read_s == 1e-6
+    (tmp_path / "ring.toml").write_text('extends = "ring.toml"\nname = "ring"\n')
+    with pytest.raises(DriftproofError, match="in turn"):
+        load_preset(tmp_path / "ring.toml")
+
+
+def test_hermes_without_two_devices_says_only_what_differs() -> None:
+    raw = tomllib.loads((preset_folder() / "pcm-hermes-1.toml").read_text())
+    assert raw["extends"] == "pcm-hermes-2"
+    assert "doi" not in raw["source"]
