@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from driftproof.chip import Chip
-from driftproof.mapping import TileSize, map_model
+from driftproof.mapping import Mapping, TileSize, map_model, map_weight
 from driftproof.presets import load_preset, preset_names
 from driftproof.zoo import resnet20
 
@@ -59,3 +59,18 @@ def test_devices_do_not_depend_on_the_tile_size_but_scales_do(mapping) -> None:
     error = [chip.weight(name, 1.0) - model.get_submodule(name).weight for chip in (one, two)]
     # smaller tiles have smaller column maxima, and so smaller errors
     assert float(error[1].detach().std()) < float(error[0].detach().std())
+
+
+def test_the_seed_makes_the_chip(mapping) -> None:
+    one, other = (weights(mapping, "pcm-nandakumar-2019", (1.0,), seed=seed) for seed in (0, 1))
+    assert not any(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_the_reference_of_the_compensation_is_read_at_zero_without_read_noise() -> None:
+    weight = torch.randn(30, 40, generator=torch.Generator().manual_seed(1))
+    mapped = map_weight("fc", weight)
+    chip = Chip(Mapping(TileSize(), (), {"fc": mapped}), load_preset("pcm-nandakumar-2019"), seed=0, chip=0)
+    array = chip.arrays["fc"]
+    wanted = array.net(0.0, read_noise=False).abs().mean() / array.net(0.0).abs().mean()
+    assert float(chip.read("fc", 0.0).alpha[0, 0]) == pytest.approx(float(wanted), rel=1e-6)
+    assert float(wanted) != 1.0

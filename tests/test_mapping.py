@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from driftproof.errors import DriftproofError
 from driftproof.mapping import TileSize, map_model, map_weight, split_sizes, unwrap
@@ -176,3 +177,51 @@ def test_wrappers_are_taken_off() -> None:
     assert unwrap(nn.DataParallel(inner)) is inner
     assert unwrap(torch.compile(inner)) is inner
     assert unwrap(inner) is inner
+
+
+def test_wrappers_are_known_by_their_type() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = nn.Linear(3, 2)
+
+    own = Own()
+    assert unwrap(own) is own
+    assert [
+        entry.name for entry in map_model(nn.Sequential(nn.DataParallel(nn.Linear(3, 3)), nn.Linear(3, 2))).layers
+    ] == [
+        "0",
+        "1",
+    ]
+
+
+def test_a_layer_that_is_never_called_stays_digital() -> None:
+    model = nn.Sequential(nn.Linear(3, 2))
+    model.register_module("unused", None)
+    model.add_module("aux", nn.Linear(9, 9))
+    model.forward = lambda x: model[0](x)  # type: ignore[method-assign]
+    entries = map_model(model, example=torch.zeros(1, 3)).layers
+    assert [(entry.name, entry.analog) for entry in entries] == [("0", True), ("aux", False)]
+    assert "does not call it" in entries[1].reason
+
+
+def test_weights_that_are_made_anew_at_every_call_stay_digital() -> None:
+    pruned = prune.l1_unstructured(nn.Linear(4, 4), "weight", 0.5)
+    entries = map_model(nn.Sequential(pruned, nn.Linear(4, 2))).layers
+    assert [(entry.name, entry.analog) for entry in entries] == [("0", False), ("1", True)]
+    assert "pruning" in entries[0].reason
+
+
+def test_double_precision_by_default() -> None:
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert map_weight("fc", torch.randn(2, 3)).target.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_a_whole_layers_scale() -> None:
+    mapped = map_weight("fc", torch.tensor([[1.0, -4.0], [0.5, 0.0], [0.0, 0.0]]), TileSize(1, 2)).layer_scaled()
+    assert mapped.scale.unique().tolist() == [4.0]
+    assert mapped.target.tolist() == [[0.25, -1.0], [0.125, 0.0], [0.0, 0.0]]

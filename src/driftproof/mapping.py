@@ -42,6 +42,7 @@ class MappedWeight:
 
     Attributes:
         name: canonical name of the layer.
+        path: its name in the network, which differs inside ``DataParallel`` and compiled parts.
         shape: shape of the layer's weight.
         target: [out, in] float32, each tile's column relative to its own maximum, in [−1, 1].
         scale: [row splits, out] float32: that maximum, in weight units; 0 for a column without weights.
@@ -50,6 +51,7 @@ class MappedWeight:
     """
 
     name: str
+    path: str
     shape: tuple[int, ...]
     target: Tensor
     scale: Tensor
@@ -109,12 +111,14 @@ class Mapping:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the network inside ``DataParallel``, ``DistributedDataParallel`` and ``torch.compile`` wrappers."""
-    for inner in ("_orig_mod", "module"):
-        child = model._modules.get(inner)
-        if child is not None and len(model._modules) == 1:
-            return unwrap(child)
-    return model
+    """Return the network inside ``DataParallel``, ``DistributedDataParallel`` and ``torch.compile`` wrappers.
+
+    By type: a network of the user's that holds another one as ``module`` has a forward of its own.
+    """
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrap(model.module)
+    inner = model._modules.get("_orig_mod")
+    return unwrap(inner) if type(model).__name__ == "OptimizedModule" and inner is not None else model
 
 
 def split_sizes(size: int, limit: int) -> list[int]:
@@ -134,13 +138,14 @@ def _slices(size: int, limit: int) -> tuple[slice, ...]:
 
 
 @torch.no_grad()
-def map_weight(name: str, weight: Tensor, tile: TileSize | None = None) -> MappedWeight:
+def map_weight(name: str, weight: Tensor, tile: TileSize | None = None, path: str | None = None) -> MappedWeight:
     """Map one weight onto tiles.
 
     Args:
         name: canonical name of the layer.
         weight: [out, in] of a linear layer, or [out, in, *kernel] of a convolution; any floating type and layout.
         tile: largest crossbar.
+        path: name of the layer in the network, if it differs from the canonical one.
 
     Raises:
         DriftproofError: if a weight is NaN or infinite.
@@ -158,11 +163,11 @@ def map_weight(name: str, weight: Tensor, tile: TileSize | None = None) -> Mappe
         )
     rows, columns = _slices(matrix.shape[1], tile.rows), _slices(matrix.shape[0], tile.columns)
     scale = torch.stack([matrix[:, part].abs().amax(dim=1) for part in rows])
-    target = torch.empty(matrix.shape, device=matrix.device)
+    target = torch.empty(matrix.shape, dtype=torch.float32, device=matrix.device)
     for split, part in enumerate(rows):
         maximum = scale[split, :, None]
         target[:, part] = torch.where(maximum > 0, matrix[:, part] / maximum, 0.0)
-    return MappedWeight(name, tuple(weight.shape), target, scale, rows, columns)
+    return MappedWeight(name, name if path is None else path, tuple(weight.shape), target, scale, rows, columns)
 
 
 def map_model(model: nn.Module, tile: TileSize | None = None, example: Tensor | None = None) -> Mapping:
@@ -186,15 +191,20 @@ def map_model(model: nn.Module, tile: TileSize | None = None, example: Tensor | 
             owners.setdefault(id(parameter), []).append(canonical_name(name))
     counts = _count_mvms(model, example) if example is not None else {}
     entries, weights = [], {}
-    for name, module, bypassed in _walk(model):
+    for path, module, bypassed in _walk(model):
+        name = canonical_name(path)
         own = [p for p in module.parameters(recurse=False) if p.dim() >= 1]
         if not own:
             continue
         weight = getattr(module, "weight", None)
         weight = weight if isinstance(weight, Tensor) else max(own, key=lambda p: p.numel())
         reason = _why_digital(module, weight, bypassed, owners.get(id(weight), []))
+        if not reason and example is not None and name not in counts:
+            reason = "the network does not call it with these inputs: unused, or its weight is read directly"
+        if not reason and name in weights:
+            raise DriftproofError(f"two layers are called {name!r} once wrappers are taken off; rename one of them")
         if not reason:
-            weights[name] = map_weight(name, weight, tile)
+            weights[name] = map_weight(name, weight, tile, path)
         entries.append(
             LayerEntry(
                 name=name,
@@ -214,14 +224,14 @@ def map_model(model: nn.Module, tile: TileSize | None = None, example: Tensor | 
 
 
 def _walk(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
-    """Yield every module once: canonical name, module, kind of the ancestor that reads past replaced children."""
+    """Yield every module once: path, module, kind of the ancestor that reads past replaced children."""
     seen: set[int] = set()
 
     def walk(module: nn.Module, name: str, bypassed: str) -> Iterator[tuple[str, nn.Module, str]]:
         if id(module) in seen:
             return
         seen.add(id(module))
-        yield canonical_name(name), module, bypassed
+        yield name, module, bypassed
         inside = type(module).__name__ if isinstance(module, _BYPASSING) else bypassed
         for child_name, child in module.named_children():
             yield from walk(child, f"{name}.{child_name}" if name else child_name, inside)
@@ -241,6 +251,8 @@ def _why_digital(module: nn.Module, weight: Tensor, bypassed: str, owners: list[
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
             return "a look-up table, not a product"
         return f"not converted yet: {kind.__name__} (Linear, Conv1d, Conv2d, Conv3d are)"
+    if "weight" not in module._parameters:
+        return "its weight is made anew at every call (pruning, weight norm, spectral norm): remove that first"
     if bypassed:
         return f"inside {bypassed}, which reads its weights past a converted layer; not converted yet"
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
@@ -260,9 +272,10 @@ def _count_mvms(model: nn.Module, example: Tensor) -> dict[str, int]:
     """Return how many vectors each layer multiplies per input, over all its calls, by running the example."""
     counts: dict[str, int] = {}
     handles = []
-    for name, module, _ in _walk(model):
+    for path, module, _ in _walk(model):
         if type(module) not in ANALOG_KINDS:
             continue
+        name = canonical_name(path)
 
         def count(layer: Any, _: object, output: Tensor, name: str = name) -> None:
             vectors = output.numel() // int(layer.weight.shape[0])
@@ -272,10 +285,10 @@ def _count_mvms(model: nn.Module, example: Tensor) -> dict[str, int]:
     training = {module: module.training for module in model.modules()}
     try:
         model.eval()(example)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except Exception as error:  # whatever a network's own code raises
         raise DriftproofError(
-            f"the network does not take inputs of shape {tuple(example.shape)}: {error}. "
-            "Give data of the shape that the network was made for"
+            f"the network does not take inputs of shape {tuple(example.shape)} and type {example.dtype}: "
+            f"{type(error).__name__}: {error}. Give data of the shape that the network was made for"
         ) from error
     finally:
         for handle in handles:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -196,3 +198,60 @@ def test_demo_tells_the_whole_story(cli, tmp_path: Path) -> None:
     for word in ("Its layers", "pcm-nandakumar-2019", "reram-wan-2022", "gaussian:0.1", "10 y *", "index.html"):
         assert word in out
     assert (tmp_path / "demo" / "digits-cnn.safetensors").exists()
+
+
+def test_a_damaged_record_is_explained(cli, tmp_path: Path) -> None:
+    evaluate(cli, tmp_path)
+    path = tmp_path / "record.sqlite"
+    whole = bytearray(path.read_bytes())
+    whole[4096 * 2 :] = b"\xff" * (len(whole) - 4096 * 2)
+    path.write_bytes(bytes(whole))
+    code, out, err = cli("report", tmp_path, "--out", tmp_path / "report")
+    assert code == 2
+    assert "Traceback" not in out + err
+    assert "error:" in err
+
+
+def test_an_output_that_cannot_be_written_is_explained(cli, tmp_path: Path) -> None:
+    evaluate(cli, tmp_path / "a")
+    (tmp_path / "file").write_text("mine")
+    for words in (["report", tmp_path / "a", "--out", tmp_path / "file" / "sub"], ["demo", "--out", tmp_path / "file"]):
+        code, _, err = cli(*words)
+        assert code == 2
+        assert "file" in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_users_own_page_is_not_replaced(cli, tmp_path: Path) -> None:
+    evaluate(cli, tmp_path / "a")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("<h1>my page</h1>")
+    code, _, err = cli("report", tmp_path / "a", "--out", tmp_path / "mine")
+    assert code == 2
+    assert "not written by driftproof" in err
+    evaluate(cli, tmp_path / "b", "--label", "b")
+    code, _, err = cli("report", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "a")
+    assert code == 2
+    assert "report of its own" in err
+
+
+def test_names_are_printed_as_they_are(cli, tmp_path: Path) -> None:
+    _, _, err = cli("presets", "show", "gaussian:abc")
+    assert "gaussian:abc:" in err
+    _, out, _ = evaluate(cli, tmp_path / "a:x:b")
+    assert "a:x:b" in out
+
+
+def test_a_stopped_run_says_that_nothing_is_lost(tmp_path: Path) -> None:
+    command = [Path(sys.executable).parent / "driftproof", "evaluate", "digits-cnn", "--data", "digits", "--preset"]
+    command += ["pcm-nandakumar-2019", "--chips", "5000", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (tmp_path / "record.sqlite").exists():
+        time.sleep(0.1)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "finished cells are kept" in err
+    assert "Traceback" not in err

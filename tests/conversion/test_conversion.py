@@ -149,3 +149,34 @@ def test_the_result_lists_every_layer() -> None:
         ("1", "BatchNorm2d", (4,), 0, None, False),
         ("4", "Linear", (10, 144), 1, 1, True),
     ]
+
+
+def test_a_chip_stands_at_the_end_of_programming_before_it_drifts() -> None:
+    layer = nn.Linear(27, 11, bias=False)
+    with torch.no_grad():
+        layer.weight[1] = 0
+    analog = dp.convert(layer, "pcm-nandakumar-2019", tile=TileSize(16, 5))
+    chip = dp.program(analog)
+    mapped = analog.mapping.weights[""]
+    wanted = mapped.weight(chip.chip.arrays[""].net(0.0, read_noise=False))
+    x = torch.randn(4, 27)
+    with torch.no_grad():
+        assert relative(chip.model(x), x @ wanted.T) < 1e-5
+        assert relative(chip.model(x), layer(x)) > 1e-3
+        assert float(chip.model(x)[:, 1].abs().max()) == 0
+
+
+@pytest.mark.parametrize("t_s", [-100.0, float("nan"), "later"])
+def test_impossible_times_of_a_chip(t_s) -> None:
+    with pytest.raises(DriftproofError, match="time"):
+        dp.program(dp.convert(nn.Linear(3, 2), "ideal")).drift(t_s)
+
+
+def test_parts_inside_wrappers_are_converted() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.DataParallel(nn.Conv2d(1, 2, 3)), nn.Flatten(), nn.Linear(72, 3)).eval()
+    analog = dp.convert(model, "ideal")
+    x = torch.randn(2, 1, 8, 8)
+    assert [layer.name for layer in analog.layers] == ["0", "2"]
+    with torch.no_grad():
+        assert relative(analog.model(x), model(x)) < 1e-5

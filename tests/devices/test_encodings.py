@@ -146,3 +146,40 @@ def test_hermes_without_two_devices_says_only_what_differs() -> None:
     raw = tomllib.loads((preset_folder() / "pcm-hermes-1.toml").read_text())
     assert raw["extends"] == "pcm-hermes-2"
     assert "doi" not in raw["source"]
+
+
+def test_a_pair_above_zero_uses_its_whole_range() -> None:
+    preset = load_preset("reram-milo-2021")
+    quiet = changed(preset, programming={"sigma_us": [0.0]})
+    target = torch.tensor([[1.0, -1.0, 0.0, 0.5]])
+    plus, minus = program(quiet, target, seed=0, chip=0, layer="fc").conductances(0.0)
+    assert plus.tolist() == [[225.0, 50.0, 50.0, 137.5]]
+    assert minus.tolist() == [[50.0, 225.0, 50.0, 50.0]]
+    torch.testing.assert_close(net(quiet, target), target)
+
+
+def test_reading_twice_gives_the_same() -> None:
+    array = program(load_preset("reram-milo-2021"), torch.rand(3, 4), seed=0, chip=0, layer="fc")
+    first = array.net(1.0)
+    first.add_(1.0)
+    assert not torch.equal(array.net(1.0), first)
+    assert torch.equal(array.net(1.0), array.net(1.0))
+
+
+def test_a_smaller_range_keeps_the_law_in_microsiemens() -> None:
+    half = load_preset("pcm-nandakumar-2019", {"conductance.g_max_us": 12.5})
+    target = torch.ones(1, 100_000)
+    whole = program(PCM, target / 2, seed=0, chip=0, layer="fc")
+    part = program(half, target, seed=0, chip=0, layer="fc")
+    for t_s in (0.0, DAY):
+        torch.testing.assert_close(part.conductances(t_s)[0], whole.conductances(t_s)[0], rtol=1e-5, atol=1e-5)
+    with pytest.raises(DriftproofError, match="inside validity"):
+        load_preset("pcm-nandakumar-2019", {"conductance.g_max_us": 40})
+
+
+def test_polynomials_of_different_length_meet_half_way() -> None:
+    law = {"t_s": [1.0, 100.0], "sigma_us": [[1.0], [1.0, 2.0]]}
+    preset = changed(load_preset("reram-wan-2022"), programming=law)
+    array = program(preset, torch.ones(1, 100_000), seed=0, chip=0, layer="fc")
+    # half-way in ln t: (1 + (1 + 2)) / 2 at r = 1
+    assert float(array.conductances(10.0)[0].std()) == pytest.approx(2.0, rel=0.02)

@@ -136,7 +136,7 @@ def test_nan_outputs_stop_the_run_and_keep_what_is_finished(tmp_path: Path) -> N
         ({"times": ""}, "time"),
         ({"presets": []}, "no presets"),
         ({"presets": ["pcm"]}, "unknown preset 'pcm'"),
-        ({"presets": [PCM, PCM]}, "given 2 times"),
+        ({"presets": [PCM, PCM]}, "2 presets are called"),
         ({"backend": "tile"}, "did you mean tiles"),
         ({"compensation": "all"}, "unknown compensation"),
         ({"device": "gpu"}, "cpu or cuda"),
@@ -198,3 +198,99 @@ def test_killed_five_times_the_record_equals_the_unbroken_one(model: nn.Module, 
         whole = run(model, times="1s,1h,1d,30d", chips=30)
         assert rows(broken) == rows(whole)
         assert len(broken.runs()) >= 5
+
+
+def values(record, preset: str) -> list[float]:
+    cells = record.cells()
+    return cells[cells["preset"] == preset].sort_values(["chip", "t_s"])["value"].tolist()
+
+
+def test_the_seed_and_the_tile_size_reach_the_chips(model: nn.Module) -> None:
+    settings = {"presets": ["gaussian:0.3"], "times": "1s", "chips": 4}
+    base = values(run(model, **settings), "gaussian:0.3")
+    assert values(run(model, seed=1, **settings), "gaussian:0.3") != base
+    small = dp.TileSize(16, 5)
+    folded, tiles = (run(model, tile=small, backend=backend, **settings) for backend in ("folded", "tiles"))
+    assert values(folded, "gaussian:0.3") == values(tiles, "gaussian:0.3") != base
+
+
+def test_configurations_in_one_folder_are_evaluated_apart(model: nn.Module, tmp_path: Path) -> None:
+    settings = {"presets": [PCM], "times": "1y", "chips": 3}
+    with (
+        run(model, out=tmp_path, **settings) as first,
+        run(model, out=tmp_path, compensation="none", **settings) as both,
+    ):
+        cells = both.cells()
+        bare = cells[(cells["compensation"] == "none") & (cells["preset"] == PCM)]["value"].tolist()
+        assert bare == values(run(model, compensation="none", **settings), PCM)
+        assert values(first, PCM) != bare
+
+
+def test_code_that_changed_behind_the_same_weights_is_noticed(tmp_path: Path) -> None:
+    class Signed(nn.Module):
+        def __init__(self, sign: float) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.fc, self.sign = nn.Linear(64, 10), sign
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x.flatten(1)) * self.sign
+
+    run(Signed(1.0), out=tmp_path, chips=1)
+    with pytest.raises(DriftproofError, match="digital accuracy"):
+        run(Signed(-1.0), out=tmp_path, chips=2)
+
+
+def test_a_run_that_failed_at_once_does_not_block_its_folder(model: nn.Module, tmp_path: Path) -> None:
+    images = digits().inputs
+    with pytest.raises(DriftproofError, match="NaN"):
+        evaluate(model, (images * float("nan"), digits().targets), presets=[PCM], times="1s", chips=1, out=tmp_path)
+    with evaluate(model, (images, digits().targets), presets=[PCM], times="1s", chips=1, out=tmp_path) as record:
+        assert len(record.cells()) == 3
+
+
+def test_noise_that_changes_nothing_is_an_error(model: nn.Module, monkeypatch) -> None:
+    monkeypatch.setattr("driftproof.devices.array.programmed_weight", lambda law, w, xi: w.clone())
+    with pytest.raises(DriftproofError, match="changes no weight"):
+        run(model, presets=["gaussian:0.1"])
+    run(model, presets=["gaussian:0", "ideal", "levels:255"], chips=1)
+
+
+class OwnForward(nn.Module):
+    """A user's network around another one that it calls `module`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.module(1 - x)
+
+
+def test_a_network_around_a_module_keeps_its_own_forward(model: nn.Module) -> None:
+    data = digits().head(100)
+    cells = evaluate(OwnForward(model), (1 - data.inputs, data.targets), presets=["ideal"], times="1s", chips=1).cells()
+    assert cells["value"].min() > 97
+
+
+@pytest.mark.parametrize(
+    ("targets", "outputs"),
+    [(torch.full((4,), 99), 10), (torch.full((4,), -1), 10), (torch.zeros(4).bool(), 10), (torch.zeros(4).long(), 1)],
+)
+def test_targets_that_are_no_classes_are_refused(targets: torch.Tensor, outputs: int) -> None:
+    with pytest.raises(DriftproofError, match="class"):
+        evaluate(nn.Linear(3, outputs), (torch.randn(4, 3), targets), presets=[PCM])
+
+
+def test_whatever_a_network_raises_is_a_message() -> None:
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            assert x.shape[1] == 3, "wrong image height"
+            return self.fc(x)
+
+    with pytest.raises(DriftproofError, match="wrong image height"):
+        evaluate(Picky(), (torch.randn(4, 5), torch.zeros(4).long()), presets=[PCM])

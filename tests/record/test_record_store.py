@@ -72,8 +72,16 @@ def test_order_of_cells_does_not_depend_on_order_of_computing(tmp_path):
     assert tables[0].equals(tables[1])
 
 
-def test_another_subject_is_refused_and_each_difference_named(record):
+def test_a_record_without_cells_is_about_nothing_yet(record):
     record.claim(subject())
+    record.add_configuration(configuration())
+    record.claim(subject(model_hash="other"))
+    assert record.subject.model_hash == "other"
+    assert record.configurations() == {}
+
+
+def test_another_subject_is_refused_and_each_difference_named(record):
+    begin(record)
     record.claim(subject())
     with pytest.raises(DriftproofError) as caught:
         record.claim(subject(model_hash="other", n_samples=500, layers=LAYERS[:1]))

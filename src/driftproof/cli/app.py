@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import warnings
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from driftproof.cli.console import errors
 from driftproof.cli.convert import convert_command
 from driftproof.cli.demo import demo_command
 from driftproof.cli.doctor import doctor_command
@@ -34,7 +35,7 @@ app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)
 app.command("export")(export_command)
 
-_errors = Console(stderr=True, soft_wrap=True, highlight=False)
+_errors = errors()
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: object, **_: object) -> None:
@@ -59,6 +60,13 @@ def main() -> None:
     except DriftproofError as error:
         _errors.print(f"[bold red]error:[/bold red] {escape(str(error))}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        _errors.print("stopped; finished cells are kept, and the same command goes on from there")
-        sys.exit(130)
+    except sqlite3.DatabaseError as error:
+        _errors.print(
+            f"[bold red]error:[/bold red] a record file is damaged ({escape(str(error))}): "
+            "restore it from a copy, or choose another folder"
+        )
+        sys.exit(2)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        _errors.print(f"[bold red]error:[/bold red] {escape(f'{error.strerror or error}{place}')}")
+        sys.exit(2)

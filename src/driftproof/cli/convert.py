@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+
+from driftproof.cli.console import tables
 
 INPUT_SHAPES = {"digits-cnn": (1, 8, 8), "resnet": (3, 32, 32), "torchvision:": (3, 224, 224)}
 
@@ -37,10 +38,12 @@ def convert_command(
     shape: tuple[int, ...] | None
     try:
         shape = tuple(int(part) for part in input_shape.split(",")) if input_shape else None
+        if shape and min(shape) < 1:
+            raise ValueError
     except ValueError:
         raise DriftproofError(f"--input-shape {input_shape!r}: wanted whole numbers such as 3,32,32") from None
     if shape is None:
         shape = next((s for name, s in INPUT_SHAPES.items() if model.startswith(name)), None)
     example = None if shape is None else torch.zeros(1, *shape)
     analog = convert(loaded.model, device, compensation=check_compensation(compensation), example=example)
-    Console().print(layer_table(analog.layers, f"{loaded.name} on {device.name}"))
+    tables().print(layer_table(analog.layers, f"{loaded.name} on {device.name}"))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from driftproof.cli.console import lines
 
 
 def doctor_command() -> None:
@@ -14,7 +15,7 @@ def doctor_command() -> None:
     from driftproof.conversion import check_installation
     from driftproof.presets import load_preset, preset_folder, preset_names
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = lines()
     health = check_installation()
     console.print(f"torch {health.torch}, CUDA GPU: {'yes' if torch.cuda.is_available() else 'no'}")
     console.print(f"aihwkit {health.aihwkit or 'not installed'}")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from driftproof.cli.console import lines, stoppable, tables
 from driftproof.times import format_time
 
 
@@ -58,26 +58,28 @@ def evaluate_command(
     loaded = load_model(model, weights)
     if not loaded.trained:
         raise DriftproofError(f"{model} has random weights: give its trained ones with --weights FILE")
-    with evaluate(
-        loaded.model,
-        load_data(data),
-        presets=devices,
-        times=times_s,
-        chips=chips,
-        backend=check_backend(backend),
-        compensation=check_compensation(compensation),
-        seed=seed,
-        device=device,
-        batch_size=batch_size,
-        limit=limit,
-        out=out,
-        name=loaded.name,
-        label=label,
-        strict=strict,
-    ) as record:
+    with stoppable():
+        record = evaluate(
+            loaded.model,
+            load_data(data),
+            presets=devices,
+            times=times_s,
+            chips=chips,
+            backend=check_backend(backend),
+            compensation=check_compensation(compensation),
+            seed=seed,
+            device=device,
+            batch_size=batch_size,
+            limit=limit,
+            out=out,
+            name=loaded.name,
+            label=label,
+            strict=strict,
+        )
+    with record:
         page = report(record, out)
-        console = Console()
+        console = tables()
         console.print(
             summary_table(summarise(record), f"{loaded.name}, {len(times_s)} times to {format_time(times_s[-1])}")
         )
-    Console(soft_wrap=True, highlight=False).print(f"report: {escape(str(page))}")
+    lines().print(f"report: {escape(str(page))}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from driftproof.cli.console import lines, tables
 
 presets_app = typer.Typer(help="List the devices, or show one with its source and constants.", no_args_is_help=True)
 
@@ -28,7 +29,7 @@ def list_command() -> None:
         shown = f"{name}:{preset.argument.rpartition('.')[2].upper()}" if preset.argument else name
         span = "any time" if always else f"{format_time(low)} - {format_time(high)}"
         table.add_row(shown, preset.family, span, escape(preset.summary))
-    Console().print(table)
+    tables().print(table)
 
 
 @presets_app.command("show")
@@ -41,7 +42,7 @@ def show_command(
 
     preset = load_preset(name, parse_changes(changes or []))
     definition = preset.definition()
-    console = Console(soft_wrap=True, highlight=False)
+    console = lines()
     console.print(f"[bold]{escape(preset.name)}[/bold] ({preset.family}): {escape(preset.summary)}")
     table = Table(show_header=False, box=None, pad_edge=False)
     for section, content in definition.items():

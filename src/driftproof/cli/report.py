@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
+
+from driftproof.cli.console import lines
 
 
 def report_command(
@@ -21,7 +22,7 @@ def report_command(
     from driftproof.reporting import report
 
     page = report(records, out, keep=keep)
-    Console(soft_wrap=True, highlight=False).print(f"report: {escape(str(page))}")
+    lines().print(f"report: {escape(str(page))}")
 
 
 def export_command(
@@ -37,4 +38,4 @@ def export_command(
     with Record.open(record) as opened:
         folder = record if record.is_dir() else record.parent
         path = export(opened, form, out or folder / f"cells.{form}")
-    Console(soft_wrap=True, highlight=False).print(f"{form}: {escape(str(path))}")
+    lines().print(f"{form}: {escape(str(path))}")

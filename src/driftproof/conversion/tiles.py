@@ -105,6 +105,7 @@ class LayerNoise:
 
     name: str
     chip: Chip | None = None
+    start: Tensor | None = None
     reading: ArrayReading | None = None
     t_s: float = -1.0
 
@@ -135,8 +136,9 @@ class TileNoise:
             raise RuntimeError(
                 f"layer {self.layer.name}: the tile holds other weights than mapping gave it (off by {gap:.3g})"
             )
-        array = self.layer.chip.arrays[self.layer.name]
-        return array.net(0.0, read_noise=False)[self.columns, self.rows], []
+        if self.layer.start is None:  # once for all tiles of the layer
+            self.layer.start = self.layer.chip.arrays[self.layer.name].net(0.0, read_noise=False)
+        return self.layer.start[self.columns, self.rows], []
 
     def apply_drift_noise(self, programmed: Tensor, state: list[Any], t_s: float) -> Tensor:
         """Return what the tile multiplies by at ``t_s``: the same devices, drifted and read."""
@@ -153,9 +155,10 @@ class TiledLayer:
 
     def place(self, chip: Chip) -> None:
         """Program a chip into the tiles."""
-        self.noise.chip, self.noise.reading = chip, None
+        self.noise.chip, self.noise.start, self.noise.reading = chip, None, None
         for tile, _, _ in self.tiles:
             tile.program_weights()
+        self.noise.start = None
 
     def drift(self, t_s: float) -> None:
         """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales."""

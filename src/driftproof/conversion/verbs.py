@@ -12,6 +12,7 @@ from driftproof.compensation import Compensation, check_compensation
 from driftproof.conversion.tiles import TiledLayer, analog_layer, attach_noise, check_dtype, tile_config
 from driftproof.mapping import LayerEntry, Mapping, TileSize, map_model, unwrap
 from driftproof.presets import DevicePreset, load_preset
+from driftproof.times import parse_time
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class ProgrammedChip:
     chip: Chip = field(repr=False)
     tiled: dict[str, TiledLayer] = field(repr=False)
 
-    def drift(self, t_s: float) -> ProgrammedChip:
-        """Move this chip to ``t_s`` seconds after programming (earlier or later), and return it."""
+    def drift(self, t_s: float | str) -> ProgrammedChip:
+        """Move this chip to ``t_s`` seconds after programming (earlier or later; ``"1d"`` too), and return it."""
+        t_s = parse_time(t_s)
         for layer in self.tiled.values():
             layer.drift(t_s)
         self.t_s = t_s
@@ -86,13 +88,13 @@ def convert(
     network = copy.deepcopy(unwrap(model)).eval()
     tiled = {}
     for name, mapped in mapping.weights.items():
-        layer = network.get_submodule(name)
+        layer = network.get_submodule(mapped.path)
         assert isinstance(layer.weight, Tensor)
         check_dtype(mapped, layer.weight)
         analog = analog_layer(layer, copy.deepcopy(config))
         tiled[name] = attach_noise(analog, mapped)
-        if name:
-            network.set_submodule(name, analog)
+        if mapped.path:
+            network.set_submodule(mapped.path, analog)
         else:
             network = analog
     return AnalogModel(network.eval(), preset, mapping.layers, check_compensation(compensation), mapping, tiled)

@@ -117,8 +117,7 @@ class ProgrammedArray:
 
     def _device(self, index: int, part: slice, t_s: float, xi: Tensor | None) -> Tensor:
         """One block of one bank at a time, in µS, before what is stuck."""
-        conductance, law = self.preset.conductance, self.preset.programming
-        assert isinstance(conductance, Conductances)
+        law = self.preset.programming
         first = None if self.first is None else self.first[index, part]
         if isinstance(law, PolynomialProgramming):
             assert first is not None
@@ -134,7 +133,7 @@ class ProgrammedArray:
             else:
                 g = laws.relaxation(self.preset.drift, g, life, t_s)
         if self.preset.read is not None and xi is not None:
-            sigma = laws.read_sigma(self.preset.read, g, programmed / conductance.g_max_us, t_s)
+            sigma = laws.read_sigma(self.preset.read, g, programmed / _fitted(self.preset)[1], t_s)
             g = sigma.mul_(xi).add_(g).clamp_(min=0)
         return g.clone() if g is first else g
 
@@ -142,14 +141,16 @@ class ProgrammedArray:
         """Programmed conductances in µS of one block, from the ξ that its devices keep for life."""
         conductance, law = self.preset.conductance, self.preset.programming
         assert isinstance(conductance, Conductances)
-        r = share(conductance, self.banks[index], self.target.view(-1)[part], self.preset.levels)
-        target = target_us(conductance, r)
+        carried = share(conductance, self.banks[index], self.target.view(-1)[part], self.preset.levels)
+        target = target_us(conductance, carried)
         if xi is None:
             return target
         if isinstance(law, SaturatingInTime):
             mean, sigma = laws.saturating(law, target, t_s)
         else:
             assert isinstance(law, PolynomialProgramming | PolynomialInTime)
+            low, high = _fitted(self.preset)
+            r = target.sub(low).div_(high - low).clamp_(0, 1)
             mean, sigma = target, laws.programming_sigma(law, r, target, t_s)
         return sigma.mul_(xi).add_(mean).clamp_(min=0)
 
@@ -213,9 +214,15 @@ def _program(
             for part, xi in array._draw(f"drift{bank.mark}"):
                 if isinstance(drift, PowerDrift):
                     r = target_us(conductance, share(conductance, bank, target.view(-1)[part], preset.levels))
-                    xi = laws.drift_exponent(drift, r.div_(conductance.g_max_us), xi)
+                    xi = laws.drift_exponent(drift, r.div_(_fitted(preset)[1]), xi)
                 life[index, part] = xi
     return array
+
+
+def _fitted(preset: DevicePreset) -> tuple[float, float]:
+    """Return the range in µS for which a preset's laws were fitted."""
+    assert preset.validity.g_us is not None
+    return preset.validity.g_us
 
 
 def _parts(flat: Tensor) -> Iterator[slice]:

@@ -4,8 +4,10 @@ Every number that a chip draws comes from a generator that is seeded by
 (seed, chip, layer, purpose, and t_s for read noise). The preset is *not* in the key: two presets, and two networks of
 one shape, share their normal numbers, so that differences between them have small error bars.
 
-torch's CPU generator keeps the low 32 bits of a seed. Two *given* streams coincide with probability 2⁻³², and then
-two different (chip, layer, purpose) share their numbers; nothing else depends on it.
+torch's CPU generator keeps the low 32 bits of a seed, so two *given* streams coincide with probability 2⁻³². Among the
+streams of a whole evaluation some two may well coincide (25 chips × 20 layers × 6 times: 1 in 140; 100 × 54 × 6: more
+likely than not). Then two different (chip, layer, purpose, time) share their numbers, elsewhere in the network or on
+another chip: the law of each is untouched, and so is every mean over chips.
 """
 
 from __future__ import annotations

@@ -20,13 +20,13 @@ class Progress:
 
     def __init__(self, total: int, shown: bool | None = None) -> None:
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, emoji=False),
             disable=not (sys.stderr.isatty() if shown is None else shown),
         )
         self._task = self._bar.add_task("evaluating", total=total)

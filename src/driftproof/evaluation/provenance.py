@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -20,9 +21,10 @@ _PACKAGES = ("driftproof", "torch", "aihwkit", "torchvision", "numpy")
 
 
 def model_hash(model: nn.Module) -> str:
-    """Return a hash of a network's structure and of every number in its state."""
+    """Return a hash of a network's structure and of every number in its parameters and buffers."""
     digest = hashlib.sha256(str(model).encode())
-    for name, tensor in sorted(model.state_dict().items()):
+    digest.update(" ".join(f"{type(m).__module__}.{type(m).__qualname__}" for m in model.modules()).encode())
+    for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
@@ -33,7 +35,7 @@ def describe_run(batch_size: int) -> Run:
     commit, dirty = _commit()
     return Run(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         versions={name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
         commit=commit,
         dirty=dirty,

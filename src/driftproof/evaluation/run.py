@@ -97,6 +97,8 @@ def evaluate(
     devices = _check_presets(presets)
     times_s = parse_times(times)
     _check_numbers(chips=chips, batch_size=batch_size)
+    if not 0 <= seed < 2**63:
+        raise DriftproofError(f"seed: wanted a whole number from 0 to 2^63 - 1, got {seed}")
     if strict:
         _check_validity(devices, times_s)
     where = _check_device(device)
@@ -143,6 +145,8 @@ def _measure_all(
     left: list[tuple[int, DevicePreset, float]],
 ) -> None:
     """Measure what is left, chip after chip, so that a stopped run has as many chips of every preset."""
+    if DIGITAL not in singles:
+        measure.check_digital(torch.inference_mode()(network))
     if DIGITAL in singles:
         measure(torch.inference_mode()(network), DIGITAL, 0, 0.0, True, 0.0)
         bar.step(DIGITAL)
@@ -151,6 +155,7 @@ def _measure_all(
         ideal = Chip(mapping, load_preset("ideal"), seed=settings.seed, chip=0, compensation="none")
         measure.chip(backend, ideal, IDEAL_ANALOG, 0.0, True, 0.0)
         bar.step(IDEAL_ANALOG)
+    checked: set[str] = set()
     for (number, name), group in groupby(left, key=lambda cell: (cell[0], cell[1].name)):
         cells = list(group)
         preset = cells[0][1]
@@ -158,6 +163,9 @@ def _measure_all(
         compensation = check_compensation(settings.compensation)
         chip = Chip(mapping, preset, seed=settings.seed, chip=number, compensation=compensation)
         programming = time.perf_counter() - start
+        if name not in checked:
+            _check_perturbed(chip)
+            checked.add(name)
         for _, _, t_s in cells:
             measure.chip(backend, chip, name, t_s, preset.in_validity(t_s), programming)
             programming = 0.0
@@ -172,6 +180,22 @@ class _Measure:
     ) -> None:
         self.record, self.run, self.configuration = record, run, configuration
         self.data, self.batch_size, self.device = data, batch_size, device
+
+    def check_digital(self, network: object) -> None:
+        """Raise if the network does not compute what it did when its record was begun.
+
+        The record knows its weights and structure; what its Python code does with them shows only in its outputs.
+        """
+        cells = self.record.cells()
+        row = cells[(cells["config_id"] == self.configuration) & (cells["preset"] == DIGITAL)]
+        before = float(row["value"].iloc[0])
+        now = accuracy(network, self.data, self.batch_size, self.device, DIGITAL)  # type: ignore[arg-type]
+        # another batch size or number of threads changes the last bit, and so at most 1 image in 2,000
+        if abs(now - before) > 100.0 * max(1.0, len(self.data) / 2000) / len(self.data):
+            raise DriftproofError(
+                f"the record holds a digital accuracy of {before:.2f} %, now it is {now:.2f} %: the network's code or "
+                "its data have changed, though weights and structure have not; choose another --out folder"
+            )
 
     def chip(self, backend: Backend, chip: Chip, preset: str, t_s: float, valid: bool, programming: float) -> None:
         start = time.perf_counter()
@@ -196,6 +220,21 @@ class _Measure:
         self.record.add_cell(cell, self.run)
 
 
+def _check_perturbed(chip: Chip) -> None:
+    """Raise if a preset declares programming noise and yet every weight of the largest layer is exact."""
+    name = max(chip.arrays, key=lambda layer: chip.arrays[layer].target.numel())
+    array = chip.arrays[name]
+    declared = chip.preset.programming.model_dump()
+    quiet = declared["law"] == "none" or declared.get("sigma", declared.get("half_width", 1)) == 0
+    if quiet or not bool(array.target.any()):
+        return
+    if torch.equal(array.net(chip.preset.validity.t_s[1], read_noise=False), array.target):
+        raise DriftproofError(
+            f"preset {chip.preset.name} declares programming noise, but it changes no weight of layer {name!r}: "
+            "look at the numbers of its programming law"
+        )
+
+
 def _check_presets(presets: Sequence[DevicePreset | str]) -> list[DevicePreset]:
     if isinstance(presets, str | DevicePreset):
         presets = [presets]
@@ -207,7 +246,9 @@ def _check_presets(presets: Sequence[DevicePreset | str]) -> list[DevicePreset]:
         if device in (DIGITAL, IDEAL_ANALOG):
             raise DriftproofError(f"preset {device!r}: the name stands for a row of every record; choose another")
         if names.count(device) > 1:
-            raise DriftproofError(f"preset {device!r} was given {names.count(device)} times; give it once")
+            raise DriftproofError(
+                f"{names.count(device)} presets are called {device!r}; give one of them another name, or give it once"
+            )
     return devices
 
 

@@ -31,14 +31,28 @@ def accuracy(
     right = torch.zeros((), dtype=torch.int64, device=device)
     for inputs, targets in data.batches(batch_size):
         inputs, targets = inputs.to(device), targets.to(device)
-        outputs = network(inputs)
+        try:
+            outputs = network(inputs)
+        except DriftproofError:
+            raise
+        except Exception as error:  # whatever a network's own code raises
+            raise DriftproofError(
+                f"{what}: the network fails on inputs of shape {tuple(inputs.shape)}: {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != len(targets):
             shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise DriftproofError(f"{what}: accuracy wants outputs of shape [{len(targets)}, classes], got {shape}")
-        if targets.dim() != 1 or targets.is_floating_point():
+        if targets.dim() != 1 or targets.is_floating_point() or targets.dtype == torch.bool:
             raise DriftproofError(
                 f"{what}: accuracy wants one integer class per sample, "
                 f"got targets {tuple(targets.shape)} {targets.dtype}"
+            )
+        classes = outputs.shape[1]
+        if classes < 2 or int(targets.min()) < 0 or int(targets.max()) >= classes:
+            raise DriftproofError(
+                f"{what}: accuracy wants classes 0 to n - 1 of n outputs, at least 2; got {classes} outputs and "
+                f"targets from {int(targets.min())} to {int(targets.max())}. Renumber the classes, or give the "
+                "network that was trained for them"
             )
         if not bool(torch.isfinite(outputs).all()):
             bad = int((~torch.isfinite(outputs)).any(dim=1).sum())

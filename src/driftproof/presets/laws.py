@@ -1,8 +1,9 @@
 """The parameters of each device law, as data: frozen, checked, units in the names.
 
 What a law *does* with its numbers is in :mod:`driftproof.devices`; here is only what a preset may say.
-Conductances are in µS, times in s. For programming, r = (target − g_min)/(g_max − g_min), the share of the range that
-a device carries; for drift and read noise, r = G/g_max; for laws of the net weight, r = |w| / the column's maximum.
+Conductances are in µS, times in s. The laws' r is relative to the range for which they were fitted, ``validity.g_us``
+= (low, high), whatever part of it the weights are mapped to: for programming, r = (target − low)/(high − low); for
+drift and read noise, r = G/high. For laws of the net weight, r = |w| / the column's maximum.
 """
 
 from __future__ import annotations

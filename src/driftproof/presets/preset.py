@@ -90,20 +90,28 @@ class DevicePreset(Table):
             raise ValueError(f'programming.law "{law.law}" acts on devices: use encoding "pair" or "offset"')
         if not devices and (self.drift or self.read or self.stuck):
             raise ValueError('drift, read and stuck act on devices: use encoding "pair" or "offset"')
-        if devices and self.validity.g_us is None:
-            raise ValueError("validity.g_us is missing: the conductance range of the measurement, in µS")
+        if isinstance(self.conductance, Conductances):
+            if self.validity.g_us is None:
+                raise ValueError("validity.g_us is missing: the conductance range of the measurement, in µS")
+            low, high = self.validity.g_us
+            if self.conductance.g_min_us < low or self.conductance.g_max_us > high:
+                raise ValueError(
+                    f"conductance.g_min_us to g_max_us is {self.conductance.g_min_us} to {self.conductance.g_max_us}: "
+                    f"wanted a range inside validity.g_us, {low} to {high} µS, for which the laws were fitted"
+                )
         return self
 
     @model_validator(mode="after")
     def _spreads_are_not_negative(self) -> DevicePreset:
-        law, conductance = self.programming, self.conductance
-        if not isinstance(law, PolynomialProgramming | PolynomialInTime) or not isinstance(conductance, Conductances):
+        law = self.programming
+        if not isinstance(law, PolynomialProgramming | PolynomialInTime) or self.validity.g_us is None:
             return self
+        low, high = self.validity.g_us
         polynomials = (law.sigma_us,) if isinstance(law, PolynomialProgramming) else law.sigma_us
         for coefficients in polynomials:
             for step in range(101):
                 r = step / 100
-                g = conductance.g_min_us + r * (conductance.g_max_us - conductance.g_min_us)
+                g = low + r * (high - low)
                 sigma = sum(c * (r if law.variable == "r" else g) ** i for i, c in enumerate(coefficients))
                 if sigma < 0:
                     raise ValueError(

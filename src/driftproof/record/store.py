@@ -141,10 +141,16 @@ class Record:
     def claim(self, subject: Subject) -> None:
         """Say what the record is about; a record that is about it already stays as it is.
 
+        A record without any cell, left by a run that failed at once, is about nothing yet: it begins anew.
+
         Raises:
             DriftproofError: the record is about something else; the message names every difference.
         """
         held = self.subject
+        if held not in (None, subject) and not self._connection.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
+            for table in ("subject", "configurations", "presets", "runs"):
+                self._write(f"DELETE FROM {table}")
+            held = None
         if held is None:
             self._write("INSERT INTO subject VALUES (1, ?)", subject.model_dump_json())
         elif held != subject:

@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from driftproof.errors import DriftproofError
+from driftproof.record import FILE_NAME
 from driftproof.record.atomic import write_atomically
 from driftproof.reporting.figures import accuracy_over_time, chips, render
 from driftproof.reporting.gather import Source, gather
 from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
-from driftproof.reporting.page import page
+from driftproof.reporting.page import GENERATOR, page
 from driftproof.reporting.statistics import SUMMARY_COLUMNS, fifth_percentile, mean_interval, summarise
 
 
@@ -39,6 +40,11 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     if folder.exists() and not folder.is_dir():
         raise DriftproofError(f"{folder} is a file, wanted a folder for the report; choose another --out folder")
     evidence = gather(records)
+    _check_ours(folder)
+    if len(evidence.accounts) > 1 and (folder / FILE_NAME).exists():
+        raise DriftproofError(
+            f"{folder} holds a record with a report of its own; choose another --out for the one of all"
+        )
     figures = {draw.__name__: render(draw, evidence) for draw in (accuracy_over_time, chips)}
     html = page(evidence, figures["accuracy_over_time"][0], figures["chips"][0], keep)
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,6 +54,15 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
         write_atomically(folder / f"{name}.svg", svg)
         write_atomically(folder / f"{name}.png", png)
     return write_atomically(folder / "index.html", html.encode())
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse to replace a user's own files of the same names."""
+    ours = {"index.html": GENERATOR, "cells.csv": "config_id,", "summary.csv": "config_id,"}
+    for name, mark in ours.items():
+        path = folder / name
+        if path.is_file() and mark not in path.read_text(encoding="utf-8", errors="replace")[:2000]:
+            raise DriftproofError(f"{path} was not written by driftproof; choose another --out folder, or move it away")
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -20,6 +20,8 @@ from driftproof.reporting.verdict import verdicts
 from driftproof.times import format_time
 
 # A preset's tables that have their own place on its card; all others are constants.
+GENERATOR = '<meta name="generator" content="driftproof">'
+
 _TOLD_APART = ("name", "family", "version", "summary", "argument", "source", "validity", "assumptions")
 
 _SOURCE = ("title", "authors", "venue", "year", "doi", "where", "fitted_by")
@@ -39,6 +41,7 @@ def page(evidence: Evidence, accuracy_svg: bytes, chips_svg: bytes, keep: float 
     summary = evidence.summary
     measured = summary[summary["chips"] > 0]
     return environment.get_template("report.html.j2").render(
+        generator=GENERATOR,
         title=_title(evidence),
         leads=[_lead(evidence, key, keep) for key in evidence.names],
         several=len(evidence.names) > 1,
