@@ -22,6 +22,7 @@ ORDER = (
     "mapping",
     "compensation",
     "chip",
+    "weight_error",
     "record",
     "conversion",
     "data",

@@ -25,7 +25,7 @@ def weights(mapping, preset: str, times=TIMES, **keys) -> dict[tuple[str, float]
 
 
 @pytest.mark.parametrize("preset", preset_names())
-@pytest.mark.parametrize("compensation", ["none", "tile", "column"])
+@pytest.mark.parametrize("compensation", ["none", "tile", "column", "exact"])
 def test_the_same_chip_with_one_and_two_threads_and_in_another_order(mapping, preset: str, compensation: str) -> None:
     before = torch.get_num_threads()
     try:

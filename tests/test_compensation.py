@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from driftproof.chip import Chip
-from driftproof.compensation import check_compensation, factor, mean_magnitude
+from driftproof.compensation import check_compensation, factor, least_squares, mean_magnitude
 from driftproof.errors import DriftproofError
 from driftproof.mapping import Mapping, TileSize, map_weight
 from driftproof.presets import load_preset
@@ -38,6 +38,25 @@ def test_pcm_at_one_year_on_a_gaussian_tile_is_the_independent_figure() -> None:
     alpha = chip("tile", weight).read("fc", YEAR).alpha
     assert alpha.unique().numel() == 1
     assert float(alpha[0, 0]) == pytest.approx(2.01, abs=0.015)
+
+
+def test_exact_compensation_is_the_least_squares_factor() -> None:
+    weight = torch.randn(512, 512, generator=torch.Generator().manual_seed(0))
+    exact = chip("exact", weight)
+    alpha, net, target = exact.read("fc", YEAR).alpha, exact.arrays["fc"].net(YEAR), exact.arrays["fc"].target
+    assert float(alpha[0, 0]) == pytest.approx(1.94, abs=0.015)
+    # no other factor brings the array nearer to its targets
+    best = float((float(alpha[0, 0]) * net - target).square().sum())
+    for other in (0.99, 1.01):
+        assert float((other * float(alpha[0, 0]) * net - target).square().sum()) > best
+    dead = torch.zeros(3, 3)
+    assert chip("exact", dead, preset="ideal").read("fc", YEAR).alpha.unique().tolist() == [1.0]
+
+
+def test_exact_compensation_is_per_tile() -> None:
+    mapped = map_weight("fc", torch.ones(2, 4), TileSize(2, 1))
+    net = torch.tensor([[0.5, 0.5, 0.25, 0.25], [1.0, 1.0, 2.0, 2.0]])
+    assert least_squares(mapped, mapped.target, net).tolist() == [[2.0, 1.0], [4.0, 0.5]]
 
 
 @pytest.mark.parametrize("compensation", ["tile", "column"])

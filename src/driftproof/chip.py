@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from driftproof.compensation import Compensation, factor, mean_magnitude
+from driftproof.compensation import Compensation, factor, least_squares, mean_magnitude
 from driftproof.devices import ProgrammedArray, program
 from driftproof.mapping import MappedWeight, Mapping
 from driftproof.presets import DevicePreset
@@ -62,7 +62,7 @@ class Chip:
             for name, mapped in self.weights.items()
         }
         self._reference: dict[str, Tensor] = {}
-        if compensation != "none":
+        if compensation in ("tile", "column"):
             for name, array in self.arrays.items():
                 net = array.net(0.0, read_noise=False)
                 self._reference[name] = mean_magnitude(self.weights[name], net, compensation)
@@ -72,6 +72,8 @@ class Chip:
         mapped, net = self.weights[layer], self.arrays[layer].net(t_s)
         if self.compensation == "none":
             return ArrayReading(net, mapped.scale, torch.ones_like(mapped.scale))
+        if self.compensation == "exact":
+            return ArrayReading(net, mapped.scale, least_squares(mapped, self.arrays[layer].target, net))
         now = mean_magnitude(mapped, net, self.compensation)
         return ArrayReading(net, mapped.scale, factor(self._reference[layer], now))
 

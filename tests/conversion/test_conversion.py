@@ -46,7 +46,7 @@ def test_ideal_devices_equal_the_digital_layer(layer: nn.Module, shape: tuple[in
         assert relative(chip.model(x), layer(x)) < 1e-5
 
 
-@pytest.mark.parametrize("compensation", ["none", "tile", "column"])
+@pytest.mark.parametrize("compensation", ["none", "tile", "column", "exact"])
 @pytest.mark.parametrize("preset", ["pcm-nandakumar-2019", "reram-wan-2022", "gaussian:0.1"])
 @pytest.mark.parametrize("shape", [(27, 11), (3, 8, 3)])
 def test_a_chip_on_tiles_multiplies_by_its_effective_weights(compensation, preset, shape) -> None:

@@ -125,7 +125,7 @@ def test_folded_computes_what_effective_weights_in_the_network_compute(case: str
 
 @pytest.mark.parametrize("case", ["resnet20", "linear", "conv1d", "views", "shared"])
 @pytest.mark.parametrize("preset", ["pcm-nandakumar-2019", "reram-wan-2022"])
-@pytest.mark.parametrize("compensation", ["none", "tile", "column"])
+@pytest.mark.parametrize("compensation", ["none", "tile", "column", "exact"])
 def test_folded_and_tiles_give_the_same_logits(case: str, preset: str, compensation: str) -> None:
     torch.manual_seed(0)
     make, shape, _ = CASES[case]

@@ -57,6 +57,10 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         app()
+    except SystemExit as stop:
+        if stop.code == 130:  # what typer makes of Ctrl-C, wherever it came
+            _errors.print("stopped; finished cells are kept, and the same command goes on from there")
+        raise
     except DriftproofError as error:
         _errors.print(f"[bold red]error:[/bold red] {escape(str(error))}")
         sys.exit(2)

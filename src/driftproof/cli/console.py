@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import typer
 from rich.console import Console
 
 
@@ -22,13 +18,3 @@ def lines() -> Console:
 def errors() -> Console:
     """Return a console for messages on stderr."""
     return Console(emoji=False, highlight=False, soft_wrap=True, stderr=True)
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Tell a user who stops a run that nothing is lost; exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        errors().print("stopped; finished cells are kept, and the same command goes on from there")
-        raise typer.Exit(130) from None

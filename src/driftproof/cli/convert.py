@@ -18,7 +18,7 @@ def convert_command(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Trained weights (.pt, .pth, .th, .safetensors).")
     ] = None,
-    compensation: Annotated[str, typer.Option(help="none, tile or column.")] = "tile",
+    compensation: Annotated[str, typer.Option(help="none, tile, column or exact.")] = "tile",
     input_shape: Annotated[
         str, typer.Option(metavar="C,H,W", help="Shape of one input, to count MVMs with; known for named networks.")
     ] = "",

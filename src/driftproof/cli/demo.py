@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from driftproof.cli.console import lines, stoppable, tables
+from driftproof.cli.console import lines, tables
 
 PRESETS = ("pcm-nandakumar-2019", "reram-wan-2022", "gaussian:0.1")
 
@@ -39,8 +39,7 @@ def demo_command(
     example = next(iter(data.batches(1)))[0]
     console.print(layer_table(map_model(model, example=example).layers, "2. Its layers on crossbar tiles"))
     console.print(f"3. Programming {chips} chips of each device and reading them over ten years ...")
-    with stoppable():
-        record = evaluate(model, data, presets=PRESETS, times=DEFAULT_TIMES, chips=chips, out=out, name="digits-cnn")
+    record = evaluate(model, data, presets=PRESETS, times=DEFAULT_TIMES, chips=chips, out=out, name="digits-cnn")
     with record:
         page = report(record, out)
         console.print(summary_table(summarise(record), "4. What the network keeps"))

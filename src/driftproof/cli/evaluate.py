@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from driftproof.cli.console import lines, stoppable, tables
+from driftproof.cli.console import lines, tables
 from driftproof.times import format_time
 
 
@@ -32,7 +32,9 @@ def evaluate_command(
     limit: Annotated[int | None, typer.Option("--limit", help="Use the first N samples only.")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Samples per forward pass.")] = 250,
     backend: Annotated[str, typer.Option("--backend", help="folded (fast) or tiles (aihwkit).")] = "folded",
-    compensation: Annotated[str, typer.Option("--compensation", help="Of the drift: none, tile or column.")] = "tile",
+    compensation: Annotated[
+        str, typer.Option("--compensation", help="Of the drift: none, tile, column or exact.")
+    ] = "tile",
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option("--seed", help="Of all device randomness.")] = 0,
     strict: Annotated[
@@ -58,24 +60,23 @@ def evaluate_command(
     loaded = load_model(model, weights)
     if not loaded.trained:
         raise DriftproofError(f"{model} has random weights: give its trained ones with --weights FILE")
-    with stoppable():
-        record = evaluate(
-            loaded.model,
-            load_data(data),
-            presets=devices,
-            times=times_s,
-            chips=chips,
-            backend=check_backend(backend),
-            compensation=check_compensation(compensation),
-            seed=seed,
-            device=device,
-            batch_size=batch_size,
-            limit=limit,
-            out=out,
-            name=loaded.name,
-            label=label,
-            strict=strict,
-        )
+    record = evaluate(
+        loaded.model,
+        load_data(data),
+        presets=devices,
+        times=times_s,
+        chips=chips,
+        backend=check_backend(backend),
+        compensation=check_compensation(compensation),
+        seed=seed,
+        device=device,
+        batch_size=batch_size,
+        limit=limit,
+        out=out,
+        name=loaded.name,
+        label=label,
+        strict=strict,
+    )
     with record:
         page = report(record, out)
         console = tables()

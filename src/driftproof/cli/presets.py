@@ -10,6 +10,8 @@ from rich.table import Table
 
 from driftproof.cli.console import lines, tables
 
+ERROR_TIMES = ("1s", "1d", "1y")
+
 presets_app = typer.Typer(help="List the devices, or show one with its source and constants.", no_args_is_help=True)
 
 
@@ -17,18 +19,38 @@ presets_app = typer.Typer(help="List the devices, or show one with its source an
 def list_command() -> None:
     """List the presets that come with driftproof."""
     from driftproof.presets import load_preset, preset_names
-    from driftproof.times import format_time
+    from driftproof.presets.laws import Conductances
+    from driftproof.times import format_time, parse_time
+    from driftproof.weight_error import weight_error
 
-    table = Table()
-    for heading in ("preset", "family", "valid from - to", "what it is"):
-        table.add_column(heading, no_wrap=heading == "preset")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), caption_justify="left")
+    table.add_column("preset", overflow="fold")
+    table.add_column("family")
+    for heading in ("µS", "levels", "valid", *ERROR_TIMES):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name in preset_names():
         preset = load_preset(name)
         low, high = preset.validity.t_s
-        always = preset.family in ("none", "generic")
-        shown = f"{name}:{preset.argument.rpartition('.')[2].upper()}" if preset.argument else name
-        span = "any time" if always else f"{format_time(low)} - {format_time(high)}"
-        table.add_row(shown, preset.family, span, escape(preset.summary))
+        devices = preset.conductance
+        errors = []
+        for time in ERROR_TIMES:
+            t_s = parse_time(time)
+            mark = "" if preset.in_validity(t_s) else "*"
+            errors.append(f"{100 * weight_error(preset, t_s):.1f}{mark}")
+        table.add_row(
+            f"{name}:{preset.argument.rpartition('.')[2].upper()}" if preset.argument else name,
+            preset.family,
+            f"{devices.g_min_us:g}-{devices.g_max_us:g}" if isinstance(devices, Conductances) else "",
+            "" if preset.levels is None else str(preset.levels.count),
+            "any"
+            if preset.family in ("none", "generic")
+            else f"{format_time(low)}-{format_time(high)}".replace(" ", ""),
+            *errors,
+        )
+    table.caption = (
+        "Last columns: error of a weight at half the range, in % of the column's maximum (root mean square, drift "
+        "compensated per tile); * outside the range of validity, where tables hold their last value"
+    )
     tables().print(table)
 
 

@@ -71,7 +71,7 @@ def convert(
     Args:
         model: a trained network; it is not changed.
         preset: the device, or its name.
-        compensation: of the drift: none, per tile, or per column.
+        compensation: of the drift: none, per tile, per column, or exact (against the targets).
         tile: largest crossbar, 512 × 512 unless said.
         example: inputs [N, …] to count MVMs per input with.
 

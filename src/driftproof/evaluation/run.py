@@ -69,7 +69,7 @@ def evaluate(
         times: seconds after programming, or texts such as ``1d``.
         chips: how many chips, numbered from 0: the unit of replication.
         backend: ``folded`` (fast) or ``tiles`` (aihwkit).
-        compensation: of the drift: ``none``, ``tile`` or ``column``.
+        compensation: of the drift: ``none``, ``tile``, ``column`` or ``exact``.
         tile: largest crossbar, 512 × 512 unless said.
         seed: of all device randomness.
         device: ``cpu`` or ``cuda``.

@@ -54,7 +54,7 @@ class Configuration(Entry):
 
     backend: Literal["folded", "tiles"]
     periphery: Literal["ideal"]
-    compensation: Literal["none", "tile", "column"]
+    compensation: Literal["none", "tile", "column", "exact"]
     device: Literal["cpu", "cuda"]
     seed: int
     label: str = ""

@@ -1,0 +1,36 @@
+"""How far a device is off, in one number: the error of a weight at half the range, at a time."""
+
+from __future__ import annotations
+
+import torch
+
+from driftproof.chip import Chip
+from driftproof.compensation import Compensation
+from driftproof.mapping import Mapping, TileSize, map_weight
+from driftproof.presets import DevicePreset
+
+
+def weight_error(
+    preset: DevicePreset, t_s: float, *, w: float = 0.5, compensation: Compensation = "tile", columns: int = 256
+) -> float:
+    """Return the root-mean-square error of a weight, as a share of its column's maximum.
+
+    Args:
+        preset: the device.
+        t_s: seconds after programming.
+        w: the weight, relative to its column's maximum.
+        compensation: of the drift, on a tile half of whose weights are normally distributed.
+        columns: how many columns of 512 weights to program; half of them carry ``w`` in every place but one.
+
+    >>> from driftproof.presets import load_preset
+    >>> round(weight_error(load_preset("gaussian:0.05"), 1.0), 3)
+    0.05
+    """
+    share = (torch.arange(512) + 0.5) / 512
+    weight = (torch.special.ndtri(share).clamp_(-3, 3) / 3).repeat(columns, 1)  # the quantiles of normal weights
+    weight[::2] = w
+    weight[:, 0] = 1.0  # every column's maximum
+    mapping = Mapping(TileSize(512, columns), (), {"tile": map_weight("tile", weight, TileSize(512, columns))})
+    chip = Chip(mapping, preset, seed=0, chip=0, compensation=compensation)
+    error = chip.weight("tile", t_s)[::2, 1:] - w
+    return float(error.square().mean().sqrt())
