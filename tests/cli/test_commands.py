@@ -245,13 +245,21 @@ def test_names_are_printed_as_they_are(cli, tmp_path: Path) -> None:
 def test_a_stopped_run_says_that_nothing_is_lost(tmp_path: Path) -> None:
     command = [Path(sys.executable).parent / "driftproof", "evaluate", "digits-cnn", "--data", "digits", "--preset"]
     command += ["pcm-nandakumar-2019", "--chips", "5000", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (tmp_path / "record.sqlite").exists():
-        time.sleep(0.1)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+
+    def heed_interrupts() -> None:
+        # a shell starts background jobs with Ctrl-C ignored, and children inherit that
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (tmp_path / "record.sqlite").exists():
+            time.sleep(0.1)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "finished cells are kept" in err
     assert "Traceback" not in err
