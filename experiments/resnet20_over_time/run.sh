@@ -3,7 +3,7 @@
 #   DATA=folder with cifar-10-batches-py  WEIGHTS=resnet20-12fca82f.th  experiments/resnet20_over_time/run.sh
 set -euo pipefail
 cd "$(dirname "$0")"
-out=${OUT:-/tmp/resnet20_over_time}
+out=${OUT:-out}
 times=1s,1min,1h,6h,1d,2d,30d,1y
 for compensation in tile none; do
     driftproof evaluate resnet20 --weights "$WEIGHTS" --data "cifar10:$DATA" --limit 2000 \
