@@ -22,6 +22,7 @@ ORDER = (
     "mapping",
     "compensation",
     "chip",
+    "products",
     "weight_error",
     "record",
     "conversion",
@@ -75,8 +76,9 @@ def test_only_devices_draws_device_noise() -> None:
     users = {str(p.relative_to(SOURCE)) for p in FILES if drawing.search(p.read_text(encoding="utf-8"))}
     # networks draw their first weights, and a data loader its workers' seeds: neither is device noise
     assert {user for user in users if part_of(SOURCE / user) not in ("zoo", "data")} == {
-        "devices/array.py",
         "devices/keys.py",
+        "devices/normals.py",
+        "devices/product_noise.py",
     }
 
 

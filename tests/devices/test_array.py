@@ -9,8 +9,8 @@ import torch
 
 from devices import reference
 from driftproof.devices import canonical_name, generator, program
-from driftproof.devices.array import BLOCK
 from driftproof.devices.laws import programming_sigma
+from driftproof.devices.normals import BLOCK
 from driftproof.presets import load_preset, preset_names
 
 PCM, WAN = load_preset("pcm-nandakumar-2019"), load_preset("reram-wan-2022")

@@ -71,12 +71,23 @@ def test_relaxation_has_the_declared_shift_and_spread_and_one_number_per_device(
     array = program(preset, torch.zeros(1, 200_000), seed=0, chip=0, layer="fc")
     start = array.conductances(0.0)[0].double()
     for t_s in (1.0, 3600.0, DAY):
-        change = array.conductances(t_s)[0].double() - start
+        change = array.conductances(t_s, read_noise=False)[0].double() - start
         log_t = math.log(t_s)
         assert float(change.mean()) == pytest.approx(-0.08900206 * log_t, abs=5.2 * 0.9 / math.sqrt(200_000))
         assert float(change.std()) == pytest.approx(0.04201137 * log_t + 0.41183342, rel=5.2 / math.sqrt(400_000))
-    early, late = (array.conductances(t)[0][0] - start[0] for t in (3600.0, DAY))
+    early, late = (array.conductances(t, read_noise=False)[0][0] - start[0] for t in (3600.0, DAY))
     assert float(torch.corrcoef(torch.stack([early, late]))[0, 1]) > 0.999
+
+
+def test_read_noise_of_relaxing_devices_grows_with_conductance_and_time() -> None:
+    array = program(load_preset("reram-cmo-2pct"), torch.linspace(-1, 1, 200_000)[None], seed=0, chip=0, layer="fc")
+    for t_s in (1.0, 3600.0, DAY):
+        quiet, noisy = (array.conductances(t_s, read_noise=noise)[0].double() for noise in (False, True))
+        sigma = 0.0277316483 * quiet.log10() * math.sqrt(math.log((t_s + 1e-6) / 2e-6))
+        xi = (noisy - quiet) / sigma
+        assert float(xi.mean()) == pytest.approx(0, abs=5.2 / math.sqrt(200_000))
+        assert float(xi.std()) == pytest.approx(1, rel=5.2 / math.sqrt(400_000))
+    assert torch.equal(array.conductances(0.0)[0], array.conductances(0.0, read_noise=False)[0])
 
 
 def test_stuck_devices_have_the_declared_shares_and_stay() -> None:

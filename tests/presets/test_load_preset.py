@@ -135,3 +135,14 @@ def test_presets_need_no_torch() -> None:
     code = "import sys, driftproof.presets as p; p.load_preset('pcm-nandakumar-2019'); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("curve", "missing"),
+    [("{ per_ln_r = -0.01, constant = 0.02 }", "max"), ("{ per_ln_r = 0.01, constant = 0.02, max = 1.0 }", "min")],
+)
+def test_a_curve_has_a_value_where_devices_hold_zero(tmp_path, curve: str, missing: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f'extends = "pcm-nandakumar-2019"\nname = "mine"\n[drift]\nnu_mean = {curve}\n')
+    with pytest.raises(DriftproofError, match=f"no finite value at r = 0.*give it a {missing}"):
+        load_preset(str(file))

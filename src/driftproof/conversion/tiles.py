@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from driftproof.chip import ArrayReading, Chip
 from driftproof.errors import DriftproofError
 from driftproof.mapping import MappedWeight, TileSize
+from driftproof.products import NoisyProducts
 
 
 def tile_config(tile: TileSize) -> Any:
@@ -147,10 +148,14 @@ class TileNoise:
 
 @dataclass
 class TiledLayer:
-    """One layer on tiles: aihwkit's tiles in the order of ``mapping``, each with its place and its noise."""
+    """One layer on tiles: aihwkit's tiles in the order of ``mapping``, each with its place and its noise.
+
+    Read noise of single products is added behind the layer: aihwkit's noise models know of weights only.
+    """
 
     mapped: MappedWeight
     noise: LayerNoise
+    products: NoisyProducts
     tiles: list[tuple[Any, int, slice]]  # aihwkit tile, row split, column slice
 
     def place(self, chip: Chip) -> None:
@@ -159,6 +164,7 @@ class TiledLayer:
         for tile, _, _ in self.tiles:
             tile.program_weights()
         self.noise.start = None
+        self.products.noise = None
 
     def drift(self, t_s: float) -> None:
         """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales."""
@@ -166,10 +172,11 @@ class TiledLayer:
             tile.drift_weights(t_s)
             reading = self.noise.read(t_s)
             tile.set_mapping_scales(reading.scale[split, columns] * reading.alpha[split, columns])
+        self.products.load(self.noise.read(t_s))
 
 
-def attach_noise(module: nn.Module, mapped: MappedWeight) -> TiledLayer:
-    """Put one noise object behind each tile of a converted layer.
+def attach_noise(module: nn.Module, mapped: MappedWeight, products: NoisyProducts) -> TiledLayer:
+    """Put one noise object behind each tile of a converted layer, and that of single products behind the layer.
 
     Raises:
         RuntimeError: if aihwkit cut the layer into other tiles than :mod:`driftproof.mapping`.
@@ -187,7 +194,8 @@ def attach_noise(module: nn.Module, mapped: MappedWeight) -> TiledLayer:
             # a column without weights has scale 0: its devices' noise must not reach the output
             tile.set_mapping_scales(mapped.scale[split, columns])
             tiles.append((tile, split, columns))
-    return TiledLayer(mapped, noise, tiles)
+    module.register_forward_hook(products)
+    return TiledLayer(mapped, noise, products, tiles)
 
 
 def check_dtype(mapped: MappedWeight, weight: Tensor) -> None:

@@ -12,6 +12,7 @@ from driftproof.compensation import Compensation, check_compensation
 from driftproof.conversion.tiles import TiledLayer, analog_layer, attach_noise, check_dtype, tile_config
 from driftproof.mapping import LayerEntry, Mapping, TileSize, map_model, unwrap
 from driftproof.presets import DevicePreset, load_preset
+from driftproof.products import NoisyProducts, Passes
 from driftproof.times import parse_time
 
 
@@ -33,6 +34,7 @@ class AnalogModel:
     compensation: Compensation
     mapping: Mapping = field(repr=False)
     tiled: dict[str, TiledLayer] = field(repr=False)
+    passes: Passes = field(repr=False)
 
 
 @dataclass
@@ -48,12 +50,18 @@ class ProgrammedChip:
     t_s: float
     chip: Chip = field(repr=False)
     tiled: dict[str, TiledLayer] = field(repr=False)
+    passes: Passes = field(repr=False)
 
     def drift(self, t_s: float | str) -> ProgrammedChip:
-        """Move this chip to ``t_s`` seconds after programming (earlier or later; ``"1d"`` too), and return it."""
+        """Move this chip to ``t_s`` seconds after programming (earlier or later; ``"1d"`` too), and return it.
+
+        Where a device's read noise is new in every product, samples are counted from here on: the first sample after
+        this call has the noise of sample 0.
+        """
         t_s = parse_time(t_s)
         for layer in self.tiled.values():
             layer.drift(t_s)
+        self.passes.restart()
         self.t_s = t_s
         return self
 
@@ -86,18 +94,19 @@ def convert(
     mapping = map_model(unwrap(model), tile, example)
     config = tile_config(mapping.tile)
     network = copy.deepcopy(unwrap(model)).eval()
-    tiled = {}
+    tiled, passes = {}, Passes()
     for name, mapped in mapping.weights.items():
         layer = network.get_submodule(mapped.path)
         assert isinstance(layer.weight, Tensor)
         check_dtype(mapped, layer.weight)
         analog = analog_layer(layer, copy.deepcopy(config))
-        tiled[name] = attach_noise(analog, mapped)
+        tiled[name] = attach_noise(analog, mapped, NoisyProducts(layer, mapped, passes))
         if mapped.path:
             network.set_submodule(mapped.path, analog)
         else:
             network = analog
-    return AnalogModel(network.eval(), preset, mapping.layers, check_compensation(compensation), mapping, tiled)
+    network.register_forward_pre_hook(passes)
+    return AnalogModel(network.eval(), preset, mapping.layers, check_compensation(compensation), mapping, tiled, passes)
 
 
 def program(analog: AnalogModel, *, seed: int = 0, chip: int = 0) -> ProgrammedChip:
@@ -114,8 +123,9 @@ def program(analog: AnalogModel, *, seed: int = 0, chip: int = 0) -> ProgrammedC
     >>> chip.drift(t_s=3600.0).model(torch.ones(1, 8)).shape
     torch.Size([1, 4])
     """
-    model, tiled = copy.deepcopy((analog.model, analog.tiled))
+    model, tiled, passes = copy.deepcopy((analog.model, analog.tiled, analog.passes))
     made = Chip(analog.mapping, analog.preset, seed=seed, chip=chip, compensation=analog.compensation)
     for layer in tiled.values():
         layer.place(made)
-    return ProgrammedChip(model, 0.0, made, tiled)
+    passes.restart()
+    return ProgrammedChip(model, 0.0, made, tiled, passes)

@@ -2,9 +2,11 @@
 
 from driftproof.devices.array import ProgrammedArray, program
 from driftproof.devices.keys import canonical_name, generator
+from driftproof.devices.product_noise import ProductNoise
 
 __all__ = [
     # One layer of one chip
+    "ProductNoise",
     "ProgrammedArray",
     "program",
     # Randomness

@@ -44,13 +44,17 @@ def banks(conductance: Conductance) -> tuple[Bank, ...]:
 
 def share(conductance: Conductances, bank: Bank, w: Tensor, levels: Levels | None) -> Tensor:
     """Share of the range, 0 to 1, that a bank's devices carry for weights in [−1, 1], rounded to finite levels."""
-    r = w.add(1).div_(2) if isinstance(conductance, OffsetEncoding) else w.mul(bank.sign).clamp_(min=0)
+    if isinstance(conductance, OffsetEncoding):
+        r = w.add(1).div_(2)
+    else:
+        r = w.clamp(min=0) if bank.sign > 0 else w.neg().clamp_(min=0)
     return level(levels, r, 0.0)
 
 
 def target_us(conductance: Conductances, r: Tensor) -> Tensor:
     """Target conductance in µS of devices that carry a share of the range."""
-    return r.mul(conductance.g_max_us - conductance.g_min_us).add_(conductance.g_min_us)
+    g = r.mul(conductance.g_max_us - conductance.g_min_us)
+    return g.add_(conductance.g_min_us) if conductance.g_min_us else g
 
 
 def level(levels: Levels | None, x: Tensor, low: float) -> Tensor:
@@ -71,3 +75,9 @@ def stuck_at(stuck: Stuck, conductance: Conductances, g_us: Tensor, xi: Tensor) 
         g_us = torch.where(lot < end, target_us(conductance, random.clamp_(0, 1)), g_us)
     g_us = torch.where(lot < high, torch.full_like(g_us, conductance.g_max_us), g_us)
     return torch.where(lot < low, torch.full_like(g_us, conductance.g_min_us), g_us)
+
+
+def is_stuck(stuck: Stuck, xi: Tensor) -> Tensor:
+    """Which devices are stuck, by the number that :func:`stuck_at` takes."""
+    lot: Tensor = torch.special.ndtr(xi)
+    return lot < stuck.at_g_min + stuck.at_g_max + stuck.at_random

@@ -1,8 +1,9 @@
 """Keys of randomness: who draws what is fixed by name, never by order.
 
 Every number that a chip draws comes from a generator that is seeded by
-(seed, chip, layer, purpose, and t_s for read noise). The preset is *not* in the key: two presets, and two networks of
-one shape, share their normal numbers, so that differences between them have small error bars.
+(seed, chip, layer, purpose, t_s for read noise, and the sample for the read noise of single products). The preset is
+*not* in the key: two presets, and two networks of one shape, share their normal numbers, so that differences between
+them have small error bars.
 
 torch's CPU generator keeps the low 32 bits of a seed, so two *given* streams coincide with probability 2⁻³². Among the
 streams of a whole evaluation some two may well coincide (25 chips × 20 layers × 6 times: 1 in 140; 100 × 54 × 6: more
@@ -30,7 +31,13 @@ def canonical_name(name: str) -> str:
 
 
 def generator(
-    seed: int, chip: int, layer: str, purpose: str, device: torch.device, t_s: float | None = None
+    seed: int,
+    chip: int,
+    layer: str,
+    purpose: str,
+    device: torch.device,
+    t_s: float | None = None,
+    sample: int | None = None,
 ) -> torch.Generator:
     """Return a fresh generator for one purpose of one layer of one chip.
 
@@ -39,9 +46,10 @@ def generator(
         chip: number of the chip, from 0.
         layer: the layer's canonical name.
         purpose: what the numbers are for and whose: ``program+``, ``drift-``, ``read+2`` (second pair), ``stuck+``;
-            ``+`` and ``-`` are the two devices of a pair, ``ref`` is a reference column.
+            ``+`` and ``-`` are the two devices of a pair, ``ref`` is a reference column; ``mvm`` for single products.
         device: CPU and CUDA generators give different numbers for one key.
         t_s: read-out time in s, for read noise only.
+        sample: number of the sample in the data, for the read noise of single products only.
 
     >>> a = generator(0, 3, "fc", "program+", torch.device("cpu"))
     >>> b = generator(0, 3, "fc", "program+", torch.device("cpu"))
@@ -51,5 +59,7 @@ def generator(
     key = f"driftproof|{seed}|{chip}|{layer}|{purpose}"
     if t_s is not None:
         key += f"|{float(t_s)!r}"
+    if sample is not None:
+        key += f"|{sample}"
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest, "little"))

@@ -23,8 +23,8 @@ class Backend(Protocol):
     def load(self, chip: Chip, t_s: float) -> None:
         """Become ``chip`` at ``t_s`` seconds after programming."""
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return the outputs of the chip that was loaded last."""
+    def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
+        """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
 
 
 class TilesNetwork:
@@ -38,7 +38,7 @@ class TilesNetwork:
     def __init__(self, model: nn.Module, mapping: Mapping) -> None:
         # the preset of a conversion is the one that `program` would use; here chips come ready-made
         analog = convert(model, load_preset("ideal"), tile=mapping.tile)
-        self.model, self.tiled = analog.model, analog.tiled
+        self.model, self.tiled, self.passes = analog.model, analog.tiled, analog.passes
         self._chip: Chip | None = None
 
     def load(self, chip: Chip, t_s: float) -> None:
@@ -50,8 +50,9 @@ class TilesNetwork:
         self._chip = chip
 
     @torch.inference_mode()
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return the outputs of the chip that was loaded last."""
+    def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
+        """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
+        self.passes.restart(first)
         outputs: Tensor = self.model(inputs)
         return outputs
 

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from driftproof.chip import ArrayReading, Chip
 from driftproof.errors import DriftproofError
 from driftproof.mapping import MappedWeight, Mapping, unwrap
+from driftproof.products import NoisyProducts, Passes
 
 _NORM_OF = {
     nn.Linear: nn.BatchNorm1d,
@@ -137,11 +138,12 @@ def _linear_layers_on_sequences(model: nn.Module, example: Tensor) -> set[str]:
 
 @dataclass
 class _Slot:
-    """Where a layer's effective weight goes, and the factor of the BatchNorm folded into it."""
+    """Where a layer's effective weight goes, the factor of the BatchNorm folded into it, and its noise."""
 
     mapped: MappedWeight
     parameter: Tensor
     factor: Tensor | None  # [out]
+    products: NoisyProducts
 
 
 class FoldedNetwork:
@@ -184,6 +186,7 @@ class FoldedNetwork:
         """Copy the network with its BatchNorms folded; return how far it is off with exact devices."""
         self.model = copy.deepcopy(model)
         self.layout: torch.memory_format | None = None
+        self._passes = Passes()
         self._slots: dict[str, _Slot] = {}
         modules = dict(self.model.named_modules())
         for name, mapped in mapping.weights.items():
@@ -194,8 +197,12 @@ class FoldedNetwork:
                 self.model.set_submodule(norm, nn.Identity())
             assert isinstance(layer.weight, Tensor)
             layer.weight.requires_grad_(False)
-            self._slots[name] = _Slot(mapped, layer.weight, factor)
-        self._run = _straight(self.model) if traced else self.model
+            products = NoisyProducts(layer, mapped, self._passes)
+            layer.register_forward_hook(products)
+            self._slots[name] = _Slot(mapped, layer.weight, factor, products)
+        # a network that is one layer: its traced code would not run the layer's hook
+        alone = any(not mapped.path for mapped in mapping.weights.values())
+        self._run = _straight(self.model) if traced and not alone else self.model
         for slot in self._slots.values():
             self._write(slot, slot.mapped.target, slot.mapped.scale)
         # float32 rounding lies far below the first, that of half precision below the second
@@ -210,13 +217,18 @@ class FoldedNetwork:
         """Become what these arrays compute: one reading per layer of the mapping."""
         for name, slot in self._slots.items():
             self._write(slot, readings[name].net, readings[name].scale * readings[name].alpha)
+            slot.products.load(readings[name], slot.factor)
 
     @torch.inference_mode()
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """Return the outputs of the chip that was loaded last."""
+    def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
+        """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
         if self.layout is not None and inputs.dim() == (5 if self.layout == torch.channels_last_3d else 4):
             inputs = inputs.contiguous(memory_format=self.layout)
-        parts: list[Tensor] = [self._run(part) for part in torch.split(inputs, self.at_once)]
+        parts: list[Tensor] = []
+        for part in torch.split(inputs, self.at_once):
+            self._passes.begin(first, len(part))
+            parts.append(self._run(part))
+            first += len(part)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     @torch.no_grad()

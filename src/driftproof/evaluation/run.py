@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -146,9 +146,9 @@ def _measure_all(
 ) -> None:
     """Measure what is left, chip after chip, so that a stopped run has as many chips of every preset."""
     if DIGITAL not in singles:
-        measure.check_digital(torch.inference_mode()(network))
+        measure.check_digital(_plain(network))
     if DIGITAL in singles:
-        measure(torch.inference_mode()(network), DIGITAL, 0, 0.0, True, 0.0)
+        measure(_plain(network), DIGITAL, 0, 0.0, True, 0.0)
         bar.step(DIGITAL)
     backend = make_backend(check_backend(settings.backend), network, mapping, example)
     if IDEAL_ANALOG in singles:
@@ -156,12 +156,13 @@ def _measure_all(
         measure.chip(backend, ideal, IDEAL_ANALOG, 0.0, True, 0.0)
         bar.step(IDEAL_ANALOG)
     checked: set[str] = set()
+    chip: Chip | None = None
     for (number, name), group in groupby(left, key=lambda cell: (cell[0], cell[1].name)):
         cells = list(group)
         preset = cells[0][1]
         start = time.perf_counter()
         compensation = check_compensation(settings.compensation)
-        chip = Chip(mapping, preset, seed=settings.seed, chip=number, compensation=compensation)
+        chip = Chip(mapping, preset, seed=settings.seed, chip=number, compensation=compensation, memory=chip)
         programming = time.perf_counter() - start
         if name not in checked:
             _check_perturbed(chip)
@@ -170,6 +171,17 @@ def _measure_all(
             measure.chip(backend, chip, name, t_s, preset.in_validity(t_s), programming)
             programming = 0.0
             bar.step(f"{name} chip {number}")
+
+
+def _plain(network: nn.Module) -> Callable[[Tensor, int], Tensor]:
+    """Return a network as what :func:`accuracy` takes: it does not care which sample is the first."""
+
+    @torch.inference_mode()
+    def run(inputs: Tensor, _: int) -> Tensor:
+        outputs: Tensor = network(inputs)
+        return outputs
+
+    return run
 
 
 class _Measure:
@@ -181,7 +193,7 @@ class _Measure:
         self.record, self.run, self.configuration = record, run, configuration
         self.data, self.batch_size, self.device = data, batch_size, device
 
-    def check_digital(self, network: object) -> None:
+    def check_digital(self, network: Callable[[Tensor, int], Tensor]) -> None:
         """Raise if the network does not compute what it did when its record was begun.
 
         The record knows its weights and structure; what its Python code does with them shows only in its outputs.
@@ -189,7 +201,7 @@ class _Measure:
         cells = self.record.cells()
         row = cells[(cells["config_id"] == self.configuration) & (cells["preset"] == DIGITAL)]
         before = float(row["value"].iloc[0])
-        now = accuracy(network, self.data, self.batch_size, self.device, DIGITAL)  # type: ignore[arg-type]
+        now = accuracy(network, self.data, self.batch_size, self.device, DIGITAL)
         # another batch size or number of threads changes the last bit, and so at most 1 image in 2,000
         if abs(now - before) > 100.0 * max(1.0, len(self.data) / 2000) / len(self.data):
             raise DriftproofError(
@@ -202,10 +214,12 @@ class _Measure:
         backend.load(chip, t_s)
         self(backend, preset, chip.number, t_s, valid, programming + time.perf_counter() - start)
 
-    def __call__(self, network: object, preset: str, chip: int, t_s: float, valid: bool, before: float) -> None:
+    def __call__(
+        self, network: Callable[[Tensor, int], Tensor], preset: str, chip: int, t_s: float, valid: bool, before: float
+    ) -> None:
         start = time.perf_counter()
         what = preset if preset in (DIGITAL, IDEAL_ANALOG) else f"{preset}, chip {chip}, {format_time(t_s)}"
-        value = accuracy(network, self.data, self.batch_size, self.device, what)  # type: ignore[arg-type]
+        value = accuracy(network, self.data, self.batch_size, self.device, what)
         cell = Cell(
             config_id=self.configuration,
             preset=preset,

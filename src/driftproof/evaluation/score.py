@@ -14,12 +14,12 @@ METRIC = "accuracy"
 
 
 def accuracy(
-    network: Callable[[Tensor], Tensor], data: Data, batch_size: int, device: torch.device, what: str
+    network: Callable[[Tensor, int], Tensor], data: Data, batch_size: int, device: torch.device, what: str
 ) -> float:
     """Return the share of samples whose largest output is their target, in percent.
 
     Args:
-        network: inputs [N, …] → outputs [N, classes].
+        network: inputs [N, …] and the number of the first of them in the data → outputs [N, classes].
         data: with integer targets [N].
         batch_size: samples per forward pass.
         device: where the network is.
@@ -28,11 +28,11 @@ def accuracy(
     Raises:
         DriftproofError: outputs that are NaN or infinite, or not [N, classes]; targets that are no classes.
     """
-    right = torch.zeros((), dtype=torch.int64, device=device)
+    right, first = torch.zeros((), dtype=torch.int64, device=device), 0
     for inputs, targets in data.batches(batch_size):
         inputs, targets = inputs.to(device), targets.to(device)
         try:
-            outputs = network(inputs)
+            outputs = network(inputs, first)
         except DriftproofError:
             raise
         except Exception as error:  # whatever a network's own code raises
@@ -61,4 +61,5 @@ def accuracy(
                 "inputs that are too large; finished cells are kept in the record"
             )
         right += (outputs.argmax(dim=1) == targets).sum()
+        first += len(inputs)
     return 100.0 * int(right) / len(data)

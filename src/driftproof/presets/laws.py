@@ -73,6 +73,12 @@ class Piece(Table):
             raise ValueError(f"min = {self.min} is above max = {self.max}")
         return self
 
+    def unbounded_at_zero(self) -> str:
+        """Return the key that is missing if the piece goes to ±∞ at r = 0, else an empty text."""
+        if (self.per_ln_r or 0) > 0 and self.min is None:
+            return "min"
+        return "max" if ((self.per_ln_r or 0) < 0 or (self.exponent or 0) < 0) and self.max is None else ""
+
 
 def _pieces(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
@@ -84,6 +90,10 @@ def _cover(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
     inner = [end for end in ends[:-1] if end is not None]
     if len(inner) != len(ends) - 1 or ends[-1] is not None or inner != sorted(set(inner)):
         raise ValueError("every piece but the last wants a below_r, and they must increase")
+    if missing := pieces[0].unbounded_at_zero():
+        raise ValueError(
+            f"the curve has no finite value at r = 0, where devices that hold zero are: give it a {missing}"
+        )
     return pieces
 
 
@@ -178,14 +188,22 @@ class PolynomialProgramming(Table):
     sigma_us: Coefficients
 
 
+# How one device goes through a table of spreads. "common": ξ is one number for life. "increments": from each time of
+# the table to the next it takes a step of its own, of variance σ(next)² − σ(this)²: only for a spread that grows.
+TimeCorrelation = Literal["common", "increments"]
+
+
 class PolynomialInTime(Table):
-    """Each device: G(t) = max(0, target + σ(r, t) ξ), one ξ for life, σ linear in ln t between the times."""
+    """Each device: G(t) = max(0, target + σ(r, t) ξ), σ linear in ln t between the times.
+
+    ``time_correlation``: see :data:`TimeCorrelation`.
+    """
 
     law: Literal["polynomial-in-time"]
     variable: Literal["r", "g_us"]
     t_s: Annotated[Increasing, Field(min_length=1)]
     sigma_us: Annotated[tuple[Coefficients, ...], Field(min_length=1)]
-    time_correlation: Literal["common"]
+    time_correlation: TimeCorrelation
 
     @model_validator(mode="after")
     def _one_polynomial_per_time(self) -> PolynomialInTime:
@@ -197,7 +215,7 @@ class PolynomialInTime(Table):
 
 
 class SaturatingInTime(Table):
-    """Each device: I(t) = max(0, target + Δ(I, t) + σ(I, t) ξ), one ξ for life; linear in t between the times.
+    """Each device: I(t) = max(0, target + Δ(I, t) + σ(I, t) ξ), linear in t between the times.
 
     Currents in nA, I = G · ``read_voltage_v``. σ = A (1 − e^(−I/B)); Δ = Σ pᵢ Iⁱ, evaluated in float64.
     """
@@ -208,7 +226,7 @@ class SaturatingInTime(Table):
     a_na: tuple[NotNegative, ...]
     b_na: tuple[Positive, ...]
     shift_na: tuple[Coefficients, ...]
-    time_correlation: Literal["common"]
+    time_correlation: TimeCorrelation
 
     @model_validator(mode="after")
     def _one_row_per_time(self) -> SaturatingInTime:
@@ -260,19 +278,47 @@ Drift = Annotated[PowerDrift | LogRelaxation, Field(discriminator="law")]
 # --- read noise ---
 
 
+# "read-out": one draw at every read-out time, the same for all products of that time (slow noise, 1/f).
+# "product": a draw of its own in every matrix-vector product.
+NewEvery = Literal["read-out", "product"]
+
+
 class OneOverFRead(Table):
-    """σ = G(t) Q √ln((t + t0 + t_read) / (2 t_read)), Q a curve of the programmed r; new at every read-out time."""
+    """σ = G(t) Q √ln((t + t0 + t_read) / (2 t_read)), Q a curve of the programmed r."""
 
     law: Literal["one-over-f"]
     t0_s: NotNegative
     t_read_s: Positive
     q: Curve
+    new_every: NewEvery = "read-out"
 
     @model_validator(mode="after")
     def _logarithm_is_not_negative(self) -> OneOverFRead:
         if self.t0_s < self.t_read_s:
             raise ValueError(f"t0_s = {self.t0_s} must be at least t_read_s = {self.t_read_s}")
         return self
+
+
+class LogConductanceRead(Table):
+    """σ = K log₁₀(G(t) / 1 µS) √ln((t + t_read) / (2 t_read)) in µS; none up to 1 µS, and none up to t = t_read."""
+
+    law: Literal["log10-g"]
+    k_us: NotNegative
+    t_read_s: Positive
+    new_every: NewEvery = "read-out"
+
+
+class SaturatingRead(Table):
+    """σ = A (1 − e^(−I/B)), I = G(t) · ``read_voltage_v``; currents in nA."""
+
+    law: Literal["saturating"]
+    read_voltage_v: Positive
+    a_na: NotNegative
+    b_na: Positive
+    new_every: NewEvery = "product"
+
+
+Read = Annotated[OneOverFRead | LogConductanceRead | SaturatingRead, Field(discriminator="law")]
 
 
 # --- what fails, and what is discrete ---

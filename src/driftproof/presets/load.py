@@ -14,7 +14,7 @@ from driftproof.presets.preset import DevicePreset
 
 _TAGS = {
     *("weight", "pair", "offset", "none", "gaussian", "uniform", "weight-curve", "polynomial", "polynomial-in-time"),
-    *("saturating-in-time", "power", "log-relaxation"),
+    *("saturating-in-time", "power", "log-relaxation", "one-over-f", "log10-g", "saturating"),
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -16,10 +18,12 @@ from driftproof.presets.laws import (
     Drift,
     Levels,
     NotNegative,
-    OneOverFRead,
+    Number,
     PolynomialInTime,
     PolynomialProgramming,
     Programming,
+    Read,
+    SaturatingInTime,
     Stuck,
     Table,
 )
@@ -60,6 +64,31 @@ class Assumption(Table):
     text: Text
 
 
+class FittedParameter(Table):
+    """One number of a fit with its 95 % interval; an end that the measurements leave open is missing."""
+
+    name: Text
+    value: Number
+    low95: Number | None = None
+    high95: Number | None = None
+    unit: str = ""
+
+
+class Fit(Table):
+    """What a preset that ``driftproof presets fit`` wrote was fitted to, and how sure its numbers are.
+
+    ``devices_at_level`` belongs to ``levels_us``, the targets in µS; ``t_s`` is the first and the last time.
+    """
+
+    devices: Annotated[int, Field(ge=1)]
+    rows: Annotated[int, Field(ge=1)]
+    levels_us: tuple[NotNegative, ...]
+    devices_at_level: tuple[int, ...]
+    times: Annotated[int, Field(ge=1)]
+    t_s: Range
+    parameters: tuple[FittedParameter, ...]
+
+
 class DevicePreset(Table):
     """One device as data.
 
@@ -75,11 +104,12 @@ class DevicePreset(Table):
     conductance: Conductance
     programming: Programming
     drift: Drift | None = None
-    read: OneOverFRead | None = None
+    read: Read | None = None
     stuck: Stuck | None = None
     levels: Levels | None = None
     validity: Validity
     assumptions: tuple[Assumption, ...] = ()
+    fit: Fit | None = None
 
     @model_validator(mode="after")
     def _laws_fit_the_encoding(self) -> DevicePreset:
@@ -102,22 +132,27 @@ class DevicePreset(Table):
         return self
 
     @model_validator(mode="after")
-    def _spreads_are_not_negative(self) -> DevicePreset:
+    def _spreads_are_possible(self) -> DevicePreset:
         law = self.programming
-        if not isinstance(law, PolynomialProgramming | PolynomialInTime) or self.validity.g_us is None:
+        if not isinstance(law, PolynomialProgramming | PolynomialInTime | SaturatingInTime) or not self.validity.g_us:
             return self
         low, high = self.validity.g_us
-        polynomials = (law.sigma_us,) if isinstance(law, PolynomialProgramming) else law.sigma_us
-        for coefficients in polynomials:
-            for step in range(101):
-                r = step / 100
-                g = low + r * (high - low)
-                sigma = sum(c * (r if law.variable == "r" else g) ** i for i, c in enumerate(coefficients))
-                if sigma < 0:
-                    raise ValueError(
-                        f"programming.sigma_us: the spread is {sigma:.3g} µS at r = {r}: "
-                        "it must not be negative for r in [0, 1]"
-                    )
+        for step in range(101):
+            r = step / 100
+            sigmas = _sigmas_us(law, r, low + r * (high - low))
+            if min(sigmas) < 0:
+                raise ValueError(
+                    f"programming.sigma_us: the spread is {min(sigmas):.3g} µS at r = {r}: "
+                    "it must not be negative for r in [0, 1]"
+                )
+            if not isinstance(law, PolynomialProgramming) and law.time_correlation == "increments":
+                for place, (before, after) in enumerate(pairwise(sigmas)):
+                    if after < before:
+                        raise ValueError(
+                            f'programming.time_correlation "increments" wants a spread that grows, but at r = {r} it '
+                            f"falls from {before:.4g} µS at {law.t_s[place]:g} s to {after:.4g} µS at "
+                            f'{law.t_s[place + 1]:g} s: use "common", or other times'
+                        )
         return self
 
     @property
@@ -137,3 +172,13 @@ class DevicePreset(Table):
         """Whether a time after programming, in s, lies in the range of validity."""
         low, high = self.validity.t_s
         return low <= t_s <= high
+
+
+def _sigmas_us(law: PolynomialProgramming | PolynomialInTime | SaturatingInTime, r: float, g_us: float) -> list[float]:
+    """Return the declared spread of one target in µS, at every time of the law's table."""
+    if isinstance(law, SaturatingInTime):
+        na_per_us = 1000 * law.read_voltage_v
+        return [a / na_per_us * -math.expm1(-g_us * na_per_us / b) for a, b in zip(law.a_na, law.b_na, strict=True)]
+    x = r if law.variable == "r" else g_us
+    polynomials = (law.sigma_us,) if isinstance(law, PolynomialProgramming) else law.sigma_us
+    return [sum(c * x**i for i, c in enumerate(coefficients)) for coefficients in polynomials]

@@ -1,0 +1,50 @@
+"""Read noise that is new in every matrix-vector product: its spread, and its numbers sample by sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from driftproof.devices.keys import generator
+
+
+@dataclass(frozen=True)
+class ProductNoise:
+    """The read noise of one layer of one chip at one time.
+
+    Attributes:
+        weights: [out, in], standard deviations relative to the columns' maxima; an output's noise has the variance
+            Σ σ² x² over its inputs x.
+        reference: [1, in], the same of a reference column, whose noise all outputs share; None without one.
+        seed: of the evaluation.
+        chip: number of the chip.
+        layer: canonical name of the layer.
+        t_s: seconds after programming.
+    """
+
+    weights: Tensor
+    reference: Tensor | None
+    seed: int
+    chip: int
+    layer: str
+    t_s: float
+
+    def normals(self, shape: tuple[int, ...], first: int, purpose: str = "mvm") -> Tensor:
+        """Return the standard normal numbers of some samples' products, [samples, …] float32.
+
+        Args:
+            shape: [samples, …], one number per output and position.
+            first: number of the first sample in the data: a sample has the same numbers in any batch.
+            purpose: ``mvm``; with a number if a forward pass uses the layer several times.
+
+        >>> noise = ProductNoise(torch.ones(4, 2), None, seed=0, chip=0, layer="fc", t_s=1.0)
+        >>> torch.equal(noise.normals((3, 4), first=5)[2], noise.normals((1, 4), first=7)[0])
+        True
+        """
+        device = self.weights.device
+        numbers = torch.empty(shape, device=device)
+        for index, row in enumerate(numbers):
+            row.normal_(generator=generator(self.seed, self.chip, self.layer, purpose, device, self.t_s, first + index))
+        return numbers
