@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from driftproof.chip import Chip
-from driftproof.compensation import check_compensation, factor, least_squares, mean_magnitude
+from driftproof.compensation import as_compensation, factor, least_squares, mean_magnitude
 from driftproof.errors import DriftproofError
 from driftproof.mapping import Mapping, TileSize, map_weight
 from driftproof.presets import load_preset
@@ -87,6 +87,60 @@ def test_no_compensation_is_a_factor_of_one() -> None:
     assert chip("none", torch.ones(2, 2)).read("fc", YEAR).alpha.tolist() == [[1.0, 1.0]]
 
 
-def test_unknown_compensation() -> None:
-    with pytest.raises(DriftproofError, match="did you mean column"):
-        check_compensation("columns")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("columns", "did you mean column"),
+        ("tile:reference=20", "did you mean reference_s"),
+        ("tile:per=column", "of reference_s, every_s"),
+        ("none:every_s=1", "it has no parameters"),
+        ("exact:per=layer", "per is tile or column"),
+        ("column:every_s=1d,every_s=2d", "each once"),
+        ("tile:", "got ''"),
+        ("tile:every_s=soon", "wanted seconds"),
+    ],
+)
+def test_what_is_no_compensation(text: str, message: str) -> None:
+    with pytest.raises(DriftproofError, match=message):
+        as_compensation(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["none", "tile", "column", "exact", "column:reference_s=20,every_s=86400", "exact:per=column,every_s=0.5"]
+)
+def test_the_text_of_a_compensation_says_all_of_it(text: str) -> None:
+    assert str(as_compensation(text)) == text
+    assert as_compensation(as_compensation(text)) == as_compensation(text)
+    assert as_compensation("tile:every_s=31536001.25") == as_compensation(
+        str(as_compensation("tile:every_s=31536001.25"))
+    )
+
+
+WEIGHT = torch.randn(64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_later_reference_compensates_what_comes_after_it() -> None:
+    drifted, usual = chip("column:reference_s=1d", WEIGHT), chip("column", WEIGHT)
+    array = usual.arrays["fc"]
+    assert torch.equal(drifted.read("fc", 3600.0).alpha, torch.ones(1, 64))
+    wanted = array.net(86400.0, read_noise=False).abs().mean(dim=1) / array.net(YEAR).abs().mean(dim=1)
+    torch.testing.assert_close(drifted.read("fc", YEAR).alpha[0], wanted)
+    assert bool((usual.read("fc", YEAR).alpha > drifted.read("fc", YEAR).alpha).all())
+
+
+@pytest.mark.parametrize("kind", ["tile", "exact"])
+def test_a_factor_is_kept_until_it_is_measured_again(kind: str) -> None:
+    rare, usual = chip(f"{kind}:every_s=1d", WEIGHT), chip(kind, WEIGHT)
+    at = {t: rare.read("fc", t * 86400.0).alpha for t in (0.5, 1.0, 1.9, 2.0)}
+    assert torch.equal(at[1.0], usual.read("fc", 86400.0).alpha)
+    assert torch.equal(at[1.9], at[1.0])
+    assert torch.equal(at[2.0], usual.read("fc", 2 * 86400.0).alpha)
+    first = torch.ones(1, 64) if kind == "tile" else usual.read("fc", 0.0).alpha
+    assert torch.equal(at[0.5], first)
+
+
+def test_exact_per_column_is_least_squares_column_by_column() -> None:
+    per = chip("exact:per=column", WEIGHT)
+    net, target = per.arrays["fc"].net(YEAR), per.arrays["fc"].target
+    wanted = (net * target).sum(dim=1) / net.square().sum(dim=1)
+    torch.testing.assert_close(per.read("fc", YEAR).alpha[0], wanted)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from driftproof.chip import Chip
     from driftproof.conversion import AnalogModel, ProgrammedChip, convert, program
+    from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError, DriftproofWarning
-    from driftproof.evaluation import evaluate
+    from driftproof.evaluation import Recalibration, evaluate
     from driftproof.mapping import TileSize, map_model
     from driftproof.presets import DevicePreset, load_preset, preset_names
     from driftproof.record import Record
@@ -26,10 +27,12 @@ _HOME = {
     "DriftproofError": "driftproof.errors",
     "DriftproofWarning": "driftproof.errors",
     "ProgrammedChip": "driftproof.conversion",
+    "Recalibration": "driftproof.evaluation",
     "Record": "driftproof.record",
     "TileSize": "driftproof.mapping",
     "convert": "driftproof.conversion",
     "evaluate": "driftproof.evaluation",
+    "load_device": "driftproof.device_choice",
     "load_preset": "driftproof.presets",
     "map_model": "driftproof.mapping",
     "preset_names": "driftproof.presets",
@@ -41,6 +44,7 @@ _HOME = {
 __all__ = [
     # Devices
     "DevicePreset",
+    "load_device",
     "load_preset",
     "preset_names",
     # Networks on tiles
@@ -52,6 +56,7 @@ __all__ = [
     "map_model",
     "program",
     # Accuracy over time and chips
+    "Recalibration",
     "Record",
     "evaluate",
     "report",

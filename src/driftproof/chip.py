@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from driftproof.compensation import Compensation, factor, least_squares, mean_magnitude
+from driftproof.compensation import Compensation, as_compensation
+from driftproof.device_choice import Device
 from driftproof.devices import ProductNoise, ProgrammedArray, program
 from driftproof.mapping import MappedWeight, Mapping
-from driftproof.presets import DevicePreset
+from driftproof.measured import MeasuredArray, MeasuredDevice
+from driftproof.presets import DeviceMix, DevicePreset
 from driftproof.presets.laws import WeightEncoding
 
 
@@ -38,10 +39,10 @@ class Chip:
 
     Args:
         mapping: what is on the tiles.
-        preset: the device.
+        preset: the device; or a mix, or measured chips (:mod:`driftproof.device_choice`).
         seed: of the evaluation.
         chip: number of the chip: the unit of replication.
-        compensation: how the drift is compensated.
+        compensation: how the drift is compensated, as text (``tile``, ``column:reference_s=20``) or as a choice.
         memory: a chip that is not needed any more, whose memory is written over: it must not be read again.
 
     >>> from torch import nn
@@ -55,46 +56,42 @@ class Chip:
     def __init__(
         self,
         mapping: Mapping,
-        preset: DevicePreset,
+        preset: Device,
         *,
         seed: int,
         chip: int,
-        compensation: Compensation = "tile",
+        compensation: str | Compensation = "tile",
         memory: Chip | None = None,
     ) -> None:
-        self.preset, self.seed, self.number, self.compensation = preset, seed, chip, compensation
-        whole = isinstance(preset.conductance, WeightEncoding) and preset.conductance.scale == "layer"
-        self.weights: dict[str, MappedWeight] = {
-            name: mapped.layer_scaled() if whole else mapped for name, mapped in mapping.weights.items()
+        self.preset, self.seed, self.number = preset, seed, chip
+        self.compensation = as_compensation(compensation)
+        self.weights: dict[str, MappedWeight] = {}
+        self.arrays: dict[str, ProgrammedArray | MeasuredArray] = {}
+        if not isinstance(preset, DevicePreset):
+            preset.check_layers(mapping.weights)
+        for name, mapped in mapping.weights.items():
+            device = preset.for_layer(name) if isinstance(preset, DeviceMix) else preset
+            if isinstance(device, MeasuredDevice):
+                self.weights[name], self.arrays[name] = mapped, device.array(name, chip, mapped.target)
+                continue
+            whole = isinstance(device.conductance, WeightEncoding) and device.conductance.scale == "layer"
+            self.weights[name] = mapped = mapped.layer_scaled() if whole else mapped
+            spent = memory.arrays.pop(name, None) if memory else None
+            spent = spent if isinstance(spent, ProgrammedArray) else None
+            self.arrays[name] = program(device, mapped.target, seed=seed, chip=chip, layer=name, memory=spent)
+        self._reference = {
+            name: self.compensation.reference(self.weights[name], array.net) for name, array in self.arrays.items()
         }
-        spent = memory.arrays if memory else {}
-        self.arrays: dict[str, ProgrammedArray] = {
-            name: program(preset, mapped.target, seed=seed, chip=chip, layer=name, memory=spent.pop(name, None))
-            for name, mapped in self.weights.items()
-        }
-        self._reference: dict[str, Tensor] = {}
-        if compensation in ("tile", "column"):
-            for name, array in self.arrays.items():
-                net = array.net(0.0, read_noise=False)
-                self._reference[name] = mean_magnitude(self.weights[name], net, compensation)
 
     def read(self, layer: str, t_s: float) -> ArrayReading:
-        """Return one layer at ``t_s`` seconds after programming, with the read noise of that time."""
+        """Return one layer at ``t_s`` seconds after programming, with the read noise of that time.
+
+        Read noise of single products is not in α: who measures it reads often enough to average that out.
+        """
         mapped, array = self.weights[layer], self.arrays[layer]
         net = array.net(t_s)
-        return ArrayReading(net, mapped.scale, self._alpha(layer, net), array.product_noise(t_s))
-
-    def _alpha(self, layer: str, net: Tensor) -> Tensor:
-        """Return the compensation of each tile's columns, [row splits, out].
-
-        Read noise of single products is not in it: who measures α reads often enough to average it out.
-        """
-        mapped = self.weights[layer]
-        if self.compensation == "none":
-            return torch.ones_like(mapped.scale)
-        if self.compensation == "exact":
-            return least_squares(mapped, self.arrays[layer].target, net)
-        return factor(self._reference[layer], mean_magnitude(mapped, net, self.compensation))
+        alpha = self.compensation.alpha(mapped, array.net, net, self._reference[layer], t_s)
+        return ArrayReading(net, mapped.scale, alpha, array.product_noise(t_s))
 
     def weight(self, layer: str, t_s: float) -> Tensor:
         """Return the effective weight of one layer at ``t_s``, compensated, in weight units and the layer's shape."""

@@ -1,58 +1,171 @@
 """Drift compensation: one digital factor α per tile or per column, measured by reading the array.
 
-α = mean |G⁺ − G⁻| at the reference divided by the same at the time t, over a tile or over one of its columns, as a
-read of the array with one-hot inputs gives it. The reference is read at t = 0 without read noise, the later read with
-the read noise of its time. α multiplies the tile's output, after the ADC.
+α multiplies the tile's output, after the ADC. Its choices, as text and as classes with parameters of their own:
 
-``exact`` compares with the target weights instead, as a chip that stores them could: the least-squares factor
-α = Σ w n / Σ n² of each tile, w the targets and n what is read. (PCM Nandakumar at 1 year, Gaussian weights: 1.94,
-where the means give 2.01.)
+- ``none``: α = 1.
+- ``tile``, ``column`` (:class:`MeanCompensation`): α = mean |G⁺ − G⁻| at the reference divided by the same at the time
+  t, over a tile or over one of its columns, as a read of the array with one-hot inputs gives it. The reference is read
+  without read noise (a mean of many reads), the later read has the read noise of its time.
+- ``exact`` (:class:`ExactCompensation`): compared with the target weights instead, as a chip that stores them could:
+  the least-squares factor α = Σ w n / Σ n², w the targets and n what is read. (PCM Nandakumar at 1 year, Gaussian
+  weights: 1.94, where the means give 2.01.)
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.mapping import MappedWeight
+from driftproof.times import parse_time
 
-Compensation = Literal["none", "tile", "column", "exact"]
+Per = Literal["tile", "column"]
+# an array at a time, with or without read noise: [out, in], relative to the columns' maxima
+Read = Callable[[float, bool], Tensor]
 
 
-def check_compensation(name: str) -> Compensation:
-    """Return the name if it is a compensation.
+@dataclass(frozen=True)
+class NoCompensation:
+    """α = 1."""
 
-    >>> check_compensation("tile")
-    'tile'
+    def __str__(self) -> str:
+        return "none"
+
+    def reference(self, mapped: MappedWeight, read: Read) -> Tensor | None:
+        """Nothing is measured."""
+        return None
+
+    def alpha(self, mapped: MappedWeight, read: Read, now: Tensor, reference: Tensor | None, t_s: float) -> Tensor:
+        """Return ones, [row splits, out]."""
+        return torch.ones_like(mapped.scale)
+
+
+@dataclass(frozen=True)
+class MeanCompensation:
+    """α = mean |G⁺ − G⁻| at the reference / the same now.
+
+    Attributes:
+        per: one factor a ``tile`` or a ``column`` of a tile.
+        reference_s: when the reference is read, in s after programming; α is 1 before.
+        every_s: α is measured at multiples of this time only and kept in between; 0: at every read-out.
     """
-    known = get_args(Compensation)
-    if name not in known:
-        raise DriftproofError(f"unknown compensation {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
-    return name  # type: ignore[return-value]
+
+    per: Per = "tile"
+    reference_s: float = 0.0
+    every_s: float = 0.0
+
+    def __str__(self) -> str:
+        return self.per + _written(self, "reference_s", "every_s")
+
+    def reference(self, mapped: MappedWeight, read: Read) -> Tensor | None:
+        """Measure the reference, [row splits, out]."""
+        return mean_magnitude(mapped, read(self.reference_s, False), self.per)
+
+    def alpha(self, mapped: MappedWeight, read: Read, now: Tensor, reference: Tensor | None, t_s: float) -> Tensor:
+        """Return α at a time, [row splits, out]; ``now`` is what the array reads then."""
+        assert reference is not None
+        measured_s = _last_multiple(t_s, self.every_s)
+        if measured_s < self.reference_s or (self.every_s and measured_s == 0):
+            return torch.ones_like(mapped.scale)
+        net = now if measured_s == t_s else read(measured_s, True)
+        return factor(reference, mean_magnitude(mapped, net, self.per))
 
 
-def mean_magnitude(mapped: MappedWeight, net: Tensor, compensation: Compensation) -> Tensor:
+@dataclass(frozen=True)
+class ExactCompensation:
+    """α = Σ w n / Σ n² against the target weights w.
+
+    Attributes:
+        per: one factor a ``tile`` or a ``column`` of a tile.
+        every_s: α is measured at multiples of this time only (the first is programming); 0: at every read-out.
+    """
+
+    per: Per = "tile"
+    every_s: float = 0.0
+
+    def __str__(self) -> str:
+        return "exact" + _written(self, "per", "every_s")
+
+    def reference(self, mapped: MappedWeight, read: Read) -> Tensor | None:
+        """Nothing is measured: the reference is the targets."""
+        return None
+
+    def alpha(self, mapped: MappedWeight, read: Read, now: Tensor, reference: Tensor | None, t_s: float) -> Tensor:
+        """Return α at a time, [row splits, out]; ``now`` is what the array reads then."""
+        measured_s = _last_multiple(t_s, self.every_s)
+        net = now if measured_s == t_s else read(measured_s, True)
+        return least_squares(mapped, mapped.target, net, self.per)
+
+
+Compensation = NoCompensation | MeanCompensation | ExactCompensation
+_KINDS: dict[str, Compensation] = {
+    "none": NoCompensation(),
+    "tile": MeanCompensation("tile"),
+    "column": MeanCompensation("column"),
+    "exact": ExactCompensation(),
+}
+
+
+def as_compensation(choice: str | Compensation) -> Compensation:
+    """Return a compensation by its text: a name, and after a colon its parameters.
+
+    Raises:
+        DriftproofError: unknown name or parameter, or a value that is no time.
+
+    >>> as_compensation("tile")
+    MeanCompensation(per='tile', reference_s=0.0, every_s=0.0)
+    >>> str(as_compensation("exact:per=column,every_s=1d"))
+    'exact:per=column,every_s=86400'
+    """
+    if not isinstance(choice, str):
+        return choice
+    name, colon, text = choice.partition(":")
+    if name not in _KINDS:
+        raise DriftproofError(
+            f"unknown compensation {choice!r}{did_you_mean(name, _KINDS)}; there are {', '.join(_KINDS)}"
+        )
+    kind = _KINDS[name]
+    # the mean's names say already whether it is per tile or per column
+    known = [f.name for f in fields(kind) if not (isinstance(kind, MeanCompensation) and f.name == "per")]
+    values: dict[str, Any] = {}
+    for pair in text.split(",") if colon else []:
+        key, equals, value = pair.partition("=")
+        if key not in known or not equals or key in values:
+            raise DriftproofError(
+                f"compensation {choice!r}: wanted key=value pairs of {', '.join(known) or '(it has no parameters)'}, "
+                f"each once, got {pair!r}{did_you_mean(key, known)}"
+            )
+        if key == "per" and value not in ("tile", "column"):
+            raise DriftproofError(f"compensation {choice!r}: per is tile or column, got {value!r}")
+        values[key] = value if key == "per" else parse_time(value)
+    made: Compensation = type(kind)(**{f.name: getattr(kind, f.name) for f in fields(kind)} | values)
+    return made
+
+
+def mean_magnitude(mapped: MappedWeight, net: Tensor, per: Per) -> Tensor:
     """Mean |G⁺ − G⁻| of each tile or each tile's column, [row splits, out], relative to g_max − g_min."""
     columns = torch.stack([net[:, rows].abs().mean(dim=1) for rows in mapped.rows])
-    if compensation == "tile":
+    if per == "tile":
         for part in mapped.columns:
             # every column of a tile has equally many devices: the mean of means is the tile's mean
             columns[:, part] = columns[:, part].mean(dim=1, keepdim=True)
     return columns
 
 
-def least_squares(mapped: MappedWeight, target: Tensor, net: Tensor) -> Tensor:
-    """α of each tile that brings what is read nearest to the targets, [row splits, out]; 1 for a tile of zeros."""
+def least_squares(mapped: MappedWeight, target: Tensor, net: Tensor, per: Per = "tile") -> Tensor:
+    """α of each tile (or column) that brings what is read nearest to the targets, [row splits, out]; 1 for zeros."""
     product = torch.stack([(target[:, rows] * net[:, rows]).sum(dim=1) for rows in mapped.rows])
     square = torch.stack([net[:, rows].square().sum(dim=1) for rows in mapped.rows])
-    alpha = torch.empty_like(product)
-    for part in mapped.columns:
-        over, under = product[:, part].sum(dim=1, keepdim=True), square[:, part].sum(dim=1, keepdim=True)
-        alpha[:, part] = torch.where(under > 0, over / under, 1.0)
-    return alpha
+    if per == "tile":
+        for part in mapped.columns:
+            for sums in (product, square):
+                sums[:, part] = sums[:, part].sum(dim=1, keepdim=True)
+    return torch.where(square > 0, product / square, 1.0)
 
 
 def factor(reference: Tensor, now: Tensor) -> Tensor:
@@ -62,3 +175,18 @@ def factor(reference: Tensor, now: Tensor) -> Tensor:
     [2.0, 1.0]
     """
     return torch.where(now > 0, reference / now, 1.0)
+
+
+def _last_multiple(t_s: float, every_s: float) -> float:
+    return t_s // every_s * every_s if every_s else t_s
+
+
+def _written(choice: Compensation, *names: str) -> str:
+    """Return the parameters that differ from their defaults, as :func:`as_compensation` reads them."""
+    defaults = {f.name: f.default for f in fields(choice)}
+    changed = {name: getattr(choice, name) for name in names if getattr(choice, name) != defaults[name]}
+    pairs = [
+        f"{name}={repr(value).removesuffix('.0')}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in changed.items()
+    ]
+    return f":{','.join(pairs)}" if pairs else ""

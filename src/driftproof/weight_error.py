@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation
 from driftproof.mapping import Mapping, TileSize, map_weight
 from driftproof.presets import DevicePreset
 
+ROWS = 512
+
+
+def tile_chip(
+    preset: DevicePreset, *, w: float = 0.5, compensation: str | Compensation = "tile", columns: int = 256
+) -> tuple[Chip, Tensor]:
+    """Return a chip with one tile, its layer ``tile``, and the weights on it: [columns, 512], the largest of each 1.
+
+    Even columns carry ``w`` in every place but the first, odd ones normally distributed weights, ±3 standard
+    deviations at the ends of the range.
+
+    >>> from driftproof.presets import load_preset
+    >>> chip, weight = tile_chip(load_preset("ideal"), columns=4)
+    >>> torch.equal(chip.weight("tile", t_s=1.0), weight)
+    True
+    """
+    share = (torch.arange(ROWS) + 0.5) / ROWS
+    weight = (torch.special.ndtri(share).clamp_(-3, 3) / 3).repeat(columns, 1)  # the quantiles of normal weights
+    weight[::2] = w
+    weight[:, 0] = 1.0  # every column's maximum
+    mapping = Mapping(TileSize(ROWS, columns), (), {"tile": map_weight("tile", weight, TileSize(ROWS, columns))})
+    return Chip(mapping, preset, seed=0, chip=0, compensation=compensation), weight
+
 
 def weight_error(
-    preset: DevicePreset, t_s: float, *, w: float = 0.5, compensation: Compensation = "tile", columns: int = 256
+    preset: DevicePreset, t_s: float, *, w: float = 0.5, compensation: str | Compensation = "tile", columns: int = 256
 ) -> float:
     """Return the root-mean-square error of a weight, as a share of its column's maximum.
 
@@ -26,11 +50,6 @@ def weight_error(
     >>> round(weight_error(load_preset("gaussian:0.05"), 1.0), 3)
     0.05
     """
-    share = (torch.arange(512) + 0.5) / 512
-    weight = (torch.special.ndtri(share).clamp_(-3, 3) / 3).repeat(columns, 1)  # the quantiles of normal weights
-    weight[::2] = w
-    weight[:, 0] = 1.0  # every column's maximum
-    mapping = Mapping(TileSize(512, columns), (), {"tile": map_weight("tile", weight, TileSize(512, columns))})
-    chip = Chip(mapping, preset, seed=0, chip=0, compensation=compensation)
+    chip, _ = tile_chip(preset, w=w, compensation=compensation, columns=columns)
     error = chip.weight("tile", t_s)[::2, 1:] - w
     return float(error.square().mean().sqrt())

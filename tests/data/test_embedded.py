@@ -11,7 +11,7 @@ def test_digits_splits() -> None:
     train, test = digits("train"), digits()
     assert (len(train), len(test)) == (1200, 597)
     for data in (train, test):
-        assert data.name == "digits"
+        assert data.name == ("digits" if data is test else "digits-train")
         assert data.inputs.dtype == torch.float32
         assert data.targets.dtype == torch.int64
         assert data.inputs.shape[1:] == (1, 8, 8)

@@ -27,13 +27,12 @@ def convert_command(
     import torch
 
     from driftproof.cli.tables import layer_table
-    from driftproof.compensation import check_compensation
     from driftproof.conversion import convert
+    from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError
-    from driftproof.presets import load_preset
     from driftproof.zoo import load_model
 
-    device = load_preset(preset)
+    device = load_device(preset)
     loaded = load_model(model, weights)
     shape: tuple[int, ...] | None
     try:
@@ -45,5 +44,5 @@ def convert_command(
     if shape is None:
         shape = next((s for name, s in INPUT_SHAPES.items() if model.startswith(name)), None)
     example = None if shape is None else torch.zeros(1, *shape)
-    analog = convert(loaded.model, device, compensation=check_compensation(compensation), example=example)
+    analog = convert(loaded.model, device, compensation=compensation, example=example)
     tables().print(layer_table(analog.layers, f"{loaded.name} on {device.name}"))

@@ -11,13 +11,13 @@ from rich.markup import escape
 from driftproof.cli.console import lines, tables
 from driftproof.times import format_time
 
+DEVICE = "Device: NAME, NAME:ARGUMENT, FILE.toml, DEVICE,LAYERS=DEVICE or measured:FOLDER; repeat for more."
+
 
 def evaluate_command(
     model: Annotated[str, typer.Argument(help="digits-cnn, resnet20/32/44/56, torchvision:NAME or file.py:callable")],
     data: Annotated[str, typer.Option("--data", help="digits, cifar10:ROOT, mnist:ROOT or file.py:callable")],
-    presets: Annotated[
-        list[str], typer.Option("--preset", help="Device: a name, NAME:ARGUMENT or a .toml file; repeat for more.")
-    ],
+    presets: Annotated[list[str], typer.Option("--preset", help=DEVICE)],
     out: Annotated[
         Path, typer.Option("--out", help="Folder for the record and the report; the same folder continues.")
     ],
@@ -33,8 +33,17 @@ def evaluate_command(
     batch_size: Annotated[int, typer.Option("--batch-size", help="Samples per forward pass.")] = 250,
     backend: Annotated[str, typer.Option("--backend", help="folded (fast) or tiles (aihwkit).")] = "folded",
     compensation: Annotated[
-        str, typer.Option("--compensation", help="Of the drift: none, tile, column or exact.")
+        str, typer.Option("--compensation", help="Of the drift: none, tile, column, exact; tile:every_s=1d.")
     ] = "tile",
+    recalibrate: Annotated[
+        str | None, typer.Option("--recalibrate", help="Measure BatchNorm anew on each chip: programming or time.")
+    ] = None,
+    calibration_data: Annotated[
+        str | None, typer.Option("--calibration-data", help="What to measure it on, such as cifar10-train:ROOT.")
+    ] = None,
+    calibration_limit: Annotated[
+        int, typer.Option("--calibration-limit", help="Measure it on the first N samples.")
+    ] = 1000,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option("--seed", help="Of all device randomness.")] = 0,
     strict: Annotated[
@@ -44,22 +53,27 @@ def evaluate_command(
 ) -> None:
     """Measure accuracy over inference time, devices and chips; the same command continues a stopped run."""
     from driftproof.cli.tables import summary_table
-    from driftproof.compensation import check_compensation
     from driftproof.data import load_data
+    from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError
-    from driftproof.evaluation import evaluate
+    from driftproof.evaluation import Recalibration, evaluate
     from driftproof.evaluation.backends import check_backend
-    from driftproof.presets import load_preset, parse_changes
+    from driftproof.presets import parse_changes
     from driftproof.reporting import report, summarise
     from driftproof.times import parse_times
     from driftproof.zoo import load_model
 
     numbers = parse_changes(changes or [])
-    devices = [load_preset(name, numbers) for name in presets]
+    devices = [load_device(name, numbers) for name in presets]
     times_s = parse_times(times)
     loaded = load_model(model, weights)
     if not loaded.trained:
         raise DriftproofError(f"{model} has random weights: give its trained ones with --weights FILE")
+    anew = None
+    if recalibrate is not None and calibration_data is not None:
+        anew = Recalibration(load_data(calibration_data), recalibrate, calibration_limit)  # type: ignore[arg-type]
+    elif recalibrate is not None or calibration_data is not None:
+        raise DriftproofError("--recalibrate WHEN and --calibration-data DATA go together: when, and on what")
     record = evaluate(
         loaded.model,
         load_data(data),
@@ -67,7 +81,8 @@ def evaluate_command(
         times=times_s,
         chips=chips,
         backend=check_backend(backend),
-        compensation=check_compensation(compensation),
+        compensation=compensation,
+        recalibrate=anew,
         seed=seed,
         device=device,
         batch_size=batch_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,10 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from driftproof.cli.console import lines, tables
+from driftproof.cli.fit import fit_command
 
 ERROR_TIMES = ("1s", "1d", "1y")
 
 presets_app = typer.Typer(help="List the devices, or show one with its source and constants.", no_args_is_help=True)
+presets_app.command("fit")(fit_command)
 
 
 @presets_app.command("list")
@@ -58,17 +61,25 @@ def list_command() -> None:
 def show_command(
     name: Annotated[str, typer.Argument(help="Name, NAME:ARGUMENT, or path to a .toml file.")],
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one number.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the card: FILE.html, or only its plots: FILE.svg, FILE.png.")
+    ] = None,
 ) -> None:
-    """Show one preset: source, constants with their units, validity, assumptions."""
+    """Show one preset: source, constants with their units, validity, assumptions, and what its devices do."""
+    from driftproof.cli.card import card_tables, fit_table
+    from driftproof.device_card import device_card
     from driftproof.presets import load_preset, parse_changes
+    from driftproof.record import PresetEntry
+    from driftproof.reporting.cards import fit_content, write_card
 
     preset = load_preset(name, parse_changes(changes or []))
     definition = preset.definition()
+    card = device_card(preset)
     console = lines()
     console.print(f"[bold]{escape(preset.name)}[/bold] ({preset.family}): {escape(preset.summary)}")
     table = Table(show_header=False, box=None, pad_edge=False)
     for section, content in definition.items():
-        if isinstance(content, dict):
+        if isinstance(content, dict) and section != "fit":
             table.add_row(f"[bold]{section}[/bold]", "")
             for key, value in content.items():
                 if value != "":
@@ -76,6 +87,15 @@ def show_command(
     console.print(table)
     for assumption in preset.assumptions:
         console.print(f"- {escape(assumption.text)}")
+    if fit := fit_content(definition.get("fit")):
+        tables().print(fit_table(fit))
+    for numbers in card_tables(card):
+        tables().print(numbers)
+    for note in card.notes:
+        console.print(f"- {escape(note)}")
+    if out:
+        entry = PresetEntry(name=preset.name, sha256=preset.sha256, definition=definition, card=card)
+        console.print(f"card: {escape(str(write_card(entry, out)))}")
 
 
 def _text(value: object) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from driftproof.chip import Chip
-from driftproof.compensation import Compensation, check_compensation
+from driftproof.compensation import Compensation, as_compensation
 from driftproof.conversion.tiles import TiledLayer, analog_layer, attach_noise, check_dtype, tile_config
+from driftproof.device_choice import Device, load_device
 from driftproof.mapping import LayerEntry, Mapping, TileSize, map_model, unwrap
-from driftproof.presets import DevicePreset, load_preset
 from driftproof.products import NoisyProducts, Passes
 from driftproof.times import parse_time
 
@@ -29,7 +29,7 @@ class AnalogModel:
     """
 
     model: nn.Module
-    preset: DevicePreset
+    preset: Device
     layers: tuple[LayerEntry, ...]
     compensation: Compensation
     mapping: Mapping = field(repr=False)
@@ -68,9 +68,9 @@ class ProgrammedChip:
 
 def convert(
     model: nn.Module,
-    preset: DevicePreset | str,
+    preset: Device | str,
     *,
-    compensation: Compensation = "tile",
+    compensation: str | Compensation = "tile",
     tile: TileSize | None = None,
     example: Tensor | None = None,
 ) -> AnalogModel:
@@ -78,8 +78,8 @@ def convert(
 
     Args:
         model: a trained network; it is not changed.
-        preset: the device, or its name.
-        compensation: of the drift: none, per tile, per column, or exact (against the targets).
+        preset: the device, or the text that :func:`driftproof.load_device` takes.
+        compensation: of the drift: none, tile, column or exact (against the targets), with parameters after a colon.
         tile: largest crossbar, 512 × 512 unless said.
         example: inputs [N, …] to count MVMs per input with.
 
@@ -90,7 +90,7 @@ def convert(
     >>> [(layer.name, layer.kind, layer.tiles) for layer in analog.layers]
     [('0', 'Linear', 1)]
     """
-    preset = load_preset(preset) if isinstance(preset, str) else preset
+    preset = load_device(preset) if isinstance(preset, str) else preset
     mapping = map_model(unwrap(model), tile, example)
     config = tile_config(mapping.tile)
     network = copy.deepcopy(unwrap(model)).eval()
@@ -106,7 +106,7 @@ def convert(
         else:
             network = analog
     network.register_forward_pre_hook(passes)
-    return AnalogModel(network.eval(), preset, mapping.layers, check_compensation(compensation), mapping, tiled, passes)
+    return AnalogModel(network.eval(), preset, mapping.layers, as_compensation(compensation), mapping, tiled, passes)
 
 
 def program(analog: AnalogModel, *, seed: int = 0, chip: int = 0) -> ProgrammedChip:

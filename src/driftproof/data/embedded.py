@@ -33,7 +33,12 @@ def digits(split: str = "test") -> TensorData:
     )
     chosen = np.sort(train if split == "train" else test)
     inputs = torch.from_numpy(bunch.images[chosen]).to(torch.float32).div_(16.0).unsqueeze(1)
-    return TensorData("digits", inputs, torch.from_numpy(bunch.target[chosen]).to(torch.int64))
+    return TensorData(named("digits", split), inputs, torch.from_numpy(bunch.target[chosen]).to(torch.int64))
+
+
+def named(name: str, split: str) -> str:
+    """Return the name of a split in records: that of the set, with ``-train`` behind it for the training split."""
+    return name if split == "test" else f"{name}-{split}"
 
 
 def check_split(split: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from driftproof.data.batched import TensorData
-from driftproof.data.embedded import check_split
+from driftproof.data.embedded import check_split, named
 from driftproof.errors import DriftproofError
 
 # The ImageNet statistics: what the widely used CIFAR ResNet checkpoints were trained with.
@@ -47,7 +47,7 @@ def cifar10(root: str | Path, split: str = "test") -> TensorData:
     images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2)
     targets = torch.tensor(dataset.targets, dtype=torch.int64)
     _check_count("cifar10", split, images, targets, folder, how)
-    return TensorData("cifar10", _normalised(images, CIFAR10_MEAN, CIFAR10_STD), targets)
+    return TensorData(named("cifar10", split), _normalised(images, CIFAR10_MEAN, CIFAR10_STD), targets)
 
 
 def mnist(root: str | Path, split: str = "test") -> TensorData:
@@ -70,7 +70,7 @@ def mnist(root: str | Path, split: str = "test") -> TensorData:
         raise _damaged("mnist", folder, how, error) from error
     images, targets = dataset.data, dataset.targets.to(torch.int64)
     _check_count("mnist", split, images, targets, folder, how)
-    return TensorData("mnist", _normalised(images.unsqueeze(1), MNIST_MEAN, MNIST_STD), targets)
+    return TensorData(named("mnist", split), _normalised(images.unsqueeze(1), MNIST_MEAN, MNIST_STD), targets)
 
 
 def _normalised(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

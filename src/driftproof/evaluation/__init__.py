@@ -2,6 +2,7 @@
 
 from driftproof.evaluation.backends import Backend, BackendName
 from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.evaluation.recalibration import Recalibration
 from driftproof.evaluation.run import DEFAULT_BATCH_SIZE, DEFAULT_CHIPS, DEFAULT_TIMES, evaluate
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "DEFAULT_BATCH_SIZE",
     "DEFAULT_CHIPS",
     "DEFAULT_TIMES",
+    "Recalibration",
     "evaluate",
     # Backends
     "Backend",

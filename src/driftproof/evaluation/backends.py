@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, Protocol, get_args
 
 import torch
@@ -11,6 +12,7 @@ from driftproof.chip import Chip
 from driftproof.conversion import check_installation, convert
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.evaluation.recalibration import measure_norms
 from driftproof.mapping import Mapping
 from driftproof.presets import load_preset
 
@@ -22,6 +24,9 @@ class Backend(Protocol):
 
     def load(self, chip: Chip, t_s: float) -> None:
         """Become ``chip`` at ``t_s`` seconds after programming."""
+
+    def recalibrate(self, inputs: Iterable[Tensor]) -> None:
+        """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
 
     def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
         """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
@@ -49,6 +54,10 @@ class TilesNetwork:
             layer.drift(t_s)
         self._chip = chip
 
+    def recalibrate(self, inputs: Iterable[Tensor]) -> None:
+        """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
+        measure_norms(self.model, self, inputs)
+
     @torch.inference_mode()
     def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
         """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
@@ -69,11 +78,11 @@ def check_backend(name: str) -> BackendName:
     return name  # type: ignore[return-value]
 
 
-def make_backend(name: BackendName, model: nn.Module, mapping: Mapping, example: Tensor) -> Backend:
-    """Return a backend for a network; ``example`` is a batch of its inputs."""
+def make_backend(name: BackendName, model: nn.Module, mapping: Mapping, example: Tensor, fold: bool = True) -> Backend:
+    """Return a backend for a network; ``example`` is a batch of its inputs, ``fold`` whether BatchNorms may fold."""
     if name == "tiles":
         return TilesNetwork(model, mapping)
-    return FoldedNetwork(model, mapping, example)
+    return FoldedNetwork(model, mapping, example, fold=fold)
 
 
 def compiled_tile_warning() -> str:

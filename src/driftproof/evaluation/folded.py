@@ -7,6 +7,7 @@ weight, so a chip is programmed by writing weights. Valid for an ideal periphery
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from driftproof.chip import ArrayReading, Chip
 from driftproof.errors import DriftproofError
+from driftproof.evaluation.recalibration import measure_norms
 from driftproof.mapping import MappedWeight, Mapping, unwrap
 from driftproof.products import NoisyProducts, Passes
 
@@ -154,12 +156,13 @@ class FoldedNetwork:
         mapping: of this network.
         example: a batch of inputs [N, …] on the network's device, to choose the memory layout with and to prove that
             the folded network computes what the given one does.
+        fold: whether BatchNorms may fold; not if their statistics are to be measured anew.
 
     Raises:
         DriftproofError: if the folded network does not agree with the given one on the example.
     """
 
-    def __init__(self, model: nn.Module, mapping: Mapping, example: Tensor) -> None:
+    def __init__(self, model: nn.Module, mapping: Mapping, example: Tensor, *, fold: bool = True) -> None:
         given = copy.deepcopy(unwrap(model)).eval()
         with torch.inference_mode():
             wanted, again = (_outputs(given(example)) for _ in range(2))
@@ -170,7 +173,8 @@ class FoldedNetwork:
             )
         self.at_once = _samples_at_once(given, example)
         analog = {mapped.path for mapped in mapping.weights.values()}
-        self.norms = {path: norm for path, norm in foldable_norms(given, example).items() if path in analog}
+        foldable = foldable_norms(given, example) if fold else {}
+        self.norms = {path: norm for path, norm in foldable.items() if path in analog}
         gap = self._build(given, mapping, example, wanted, traced=True)
         if not gap <= self._tolerance:
             self.norms = {}  # slower, and as right
@@ -213,6 +217,23 @@ class FoldedNetwork:
         """Become ``chip`` at ``t_s`` seconds after programming."""
         self.write({name: chip.read(name, t_s) for name in self._slots})
 
+    def recalibrate(self, inputs: Iterable[Tensor]) -> None:
+        """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
+        assert not self.norms, "norms that are folded cannot be measured"
+        measure_norms(self.model, self._whole, inputs)
+
+    @torch.no_grad()
+    def _whole(self, inputs: Tensor, first: int) -> Tensor:
+        """Run a whole batch at once: what norms measure should not depend on the size of a cache."""
+        self._passes.begin(first, len(inputs))
+        outputs: Tensor = self._run(self._laid_out(inputs))
+        return outputs
+
+    def _laid_out(self, inputs: Tensor) -> Tensor:
+        if self.layout is not None and inputs.dim() == (5 if self.layout == torch.channels_last_3d else 4):
+            return inputs.contiguous(memory_format=self.layout)
+        return inputs
+
     def write(self, readings: dict[str, ArrayReading]) -> None:
         """Become what these arrays compute: one reading per layer of the mapping."""
         for name, slot in self._slots.items():
@@ -222,8 +243,7 @@ class FoldedNetwork:
     @torch.inference_mode()
     def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
         """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
-        if self.layout is not None and inputs.dim() == (5 if self.layout == torch.channels_last_3d else 4):
-            inputs = inputs.contiguous(memory_format=self.layout)
+        inputs = self._laid_out(inputs)
         parts: list[Tensor] = []
         for part in torch.split(inputs, self.at_once):
             self._passes.begin(first, len(part))

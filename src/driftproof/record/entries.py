@@ -6,7 +6,9 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from driftproof.presets.card import Card, known_card
 
 DIGITAL = "digital"
 IDEAL_ANALOG = "ideal-analog"
@@ -49,23 +51,43 @@ class Subject(Entry):
     layers: tuple[Layer, ...]
 
 
+class Recalibrated(Entry):
+    """When and on what BatchNorm statistics were measured anew: once a chip, or at every read-out time."""
+
+    when: Literal["programming", "time"]
+    data: Text
+    data_hash: Text
+    samples: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        when = "after programming" if self.when == "programming" else "at every time"
+        return f"BatchNorm measured anew {when} on {self.samples:,} inputs of {self.data}"
+
+
 class Configuration(Entry):
     """How the chips were evaluated; ``device`` says which generator drew their noise."""
 
     backend: Literal["folded", "tiles"]
     periphery: Literal["ideal"]
-    compensation: Literal["none", "tile", "column", "exact"]
+    compensation: Text
     device: Literal["cpu", "cuda"]
     seed: int
     label: str = ""
+    recalibration: Recalibrated | None = None
 
 
 class PresetEntry(Entry):
-    """A preset as it was used: its name, the hash of its numbers, and all of it as JSON tables."""
+    """A preset as it was used: its name, the hash of its numbers, all of it as JSON tables, and its card's numbers.
+
+    Records from before there were cards have none.
+    """
 
     name: Text
     sha256: Text
     definition: dict[str, Any]
+    card: Annotated[Card | None, BeforeValidator(known_card)] = None
 
 
 class Run(Entry):
@@ -113,8 +135,13 @@ def config_id(subject: Subject, configuration: Configuration) -> str:
     >>> config_id(subject, folded) == config_id(renamed, folded)
     True
     """
+    settings = configuration.model_dump(mode="json")
+    if configuration.recalibration is None:
+        del settings["recalibration"]  # as it was before there was any
+    else:
+        del settings["recalibration"]["data"]
     content = {
         "subject": subject.model_dump(mode="json", exclude={"model", "data"}),
-        "configuration": configuration.model_dump(mode="json"),
+        "configuration": settings,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]

@@ -188,21 +188,24 @@ class Record:
         return dict(sorted(found.items(), key=lambda item: (item[1].label, item[0])))
 
     def add_preset(self, entry: PresetEntry) -> None:
-        """Add a preset; the same one again does nothing.
+        """Add a preset; the same one again does nothing, but that a card is kept if there was none.
 
         Raises:
             DriftproofError: the record holds a preset of that name with other numbers, or the name is reserved.
         """
         if entry.name in (DIGITAL, IDEAL_ANALOG):
             raise DriftproofError(f"preset name {entry.name!r} is reserved for the row without devices; rename it")
-        held = self._connection.execute("SELECT sha256 FROM presets WHERE name = ?", (entry.name,)).fetchone()
-        if held and held[0] != entry.sha256:
+        held = self.presets().get(entry.name)
+        if held and held.sha256 != entry.sha256:
             raise DriftproofError(
-                f"the record {self.where} holds a preset {entry.name!r} with other numbers (sha256 {held[0][:10]}, "
+                f"the record {self.where} holds a preset {entry.name!r} with other numbers (sha256 {held.sha256[:10]}, "
                 f"now {entry.sha256[:10]}); rename yours or choose another --out folder"
             )
         if not held:
             self._write("INSERT INTO presets VALUES (?, ?, ?)", entry.name, entry.sha256, entry.model_dump_json())
+        elif entry.card and not held.card:
+            body = held.model_copy(update={"card": entry.card}).model_dump_json()
+            self._write("UPDATE presets SET body = ? WHERE name = ?", body, entry.name)
 
     def presets(self) -> dict[str, PresetEntry]:
         """Return the presets by name, in alphabetical order."""

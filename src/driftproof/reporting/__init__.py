@@ -11,10 +11,12 @@ import pandas as pd
 from driftproof.errors import DriftproofError
 from driftproof.record import FILE_NAME
 from driftproof.record.atomic import write_atomically
+from driftproof.reporting.cards import write_card
 from driftproof.reporting.figures import accuracy_over_time, chips, render
 from driftproof.reporting.gather import Source, gather
+from driftproof.reporting.html import GENERATOR
 from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
-from driftproof.reporting.page import GENERATOR, page
+from driftproof.reporting.page import page
 from driftproof.reporting.statistics import SUMMARY_COLUMNS, fifth_percentile, mean_interval, summarise
 
 
@@ -72,6 +74,8 @@ def _csv(table: pd.DataFrame) -> bytes:
 __all__ = [
     # The whole report
     "report",
+    # One device
+    "write_card",
     # Statistics over chips
     "SUMMARY_COLUMNS",
     "fifth_percentile",

@@ -75,7 +75,10 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
                     f"no cells yet in {record.where}; run `driftproof evaluate ... --out` with this folder to fill it"
                 )
             for name, entry in record.presets().items():
-                if presets.setdefault(name, entry).sha256 != entry.sha256:
+                held = presets.setdefault(name, entry)
+                if entry.card and not held.card:
+                    presets[name] = entry
+                if held.sha256 != entry.sha256:
                     raise DriftproofError(
                         f"{record.where}: its preset {name!r} has other numbers than in the records before; "
                         "rename one of the two presets or report them apart"
@@ -86,11 +89,18 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
     where = "the records" if len(tables) > 1 else "the record"
     return Evidence(
         accounts=tuple(accounts),
-        presets={name: presets[name] for name in sorted(presets) if name in set(cells["preset"])},
+        presets=_shown(presets, set(cells["preset"])),
         cells=cells,
         summary=summarise_cells(cells, where),
         names=_names(accounts, set(cells["config_id"])),
     )
+
+
+def _shown(presets: Mapping[str, PresetEntry], measured: set[str]) -> dict[str, PresetEntry]:
+    """Presets with cells, and those that such a one consists of."""
+    parts = [presets[name].definition.get("devices") for name in measured & set(presets)]
+    wanted = measured.union(*(part.values() for part in parts if isinstance(part, Mapping)))
+    return {name: presets[name] for name in sorted(presets) if name in wanted}
 
 
 def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -132,6 +142,7 @@ def _facts(subject: Subject, item: Configuration) -> dict[str, str]:
         "model": subject.model,
         "data": f"{subject.data} ({subject.n_samples:,} samples)",
         "compensation": f"compensation {item.compensation}",
+        "recalibration": str(item.recalibration or "BatchNorm as trained"),
         "backend": f"backend {item.backend}",
         "periphery": f"periphery {item.periphery}",
         "tile": f"tiles {subject.tile_rows} × {subject.tile_cols}",

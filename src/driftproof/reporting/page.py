@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import re
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from driftproof.record import DIGITAL, IDEAL_ANALOG, Layer, PresetEntry, Run
+from driftproof.record import DIGITAL, IDEAL_ANALOG, Layer, Run
+from driftproof.reporting.cards import card_content
 from driftproof.reporting.figures import band_is_percentiles
 from driftproof.reporting.gather import Account, Evidence
+from driftproof.reporting.html import data_uri, fill_template
 from driftproof.reporting.lifetime import default_keep
 from driftproof.reporting.statistics import PRELIMINARY_BELOW, fifth_percentile
 from driftproof.reporting.verdict import verdicts
 from driftproof.times import format_time
 
-# A preset's tables that have their own place on its card; all others are constants.
-GENERATOR = '<meta name="generator" content="driftproof">'
-
-_TOLD_APART = ("name", "family", "version", "summary", "argument", "source", "validity", "assumptions")
-
-_SOURCE = ("title", "authors", "venue", "year", "doi", "where", "fitted_by")
-
-_UNITS = {"us": "µS", "s": "s"}
-
 
 def page(evidence: Evidence, accuracy_svg: bytes, chips_svg: bytes, keep: float | None) -> str:
     """Return the HTML of a report; ``keep`` is a threshold in percent, None for the default of each configuration."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     summary = evidence.summary
     measured = summary[summary["chips"] > 0]
-    return environment.get_template("report.html.j2").render(
-        generator=GENERATOR,
+    return fill_template(
+        "report.html.j2",
         title=_title(evidence),
         leads=[_lead(evidence, key, keep) for key in evidence.names],
         several=len(evidence.names) > 1,
-        accuracy_svg=_data_uri(accuracy_svg),
-        chips_svg=_data_uri(chips_svg),
+        accuracy_svg=data_uri(accuracy_svg),
+        chips_svg=data_uri(chips_svg),
         band=_band_in_words(evidence),
         any_measured=not measured.empty,
         any_out_of_validity=bool((~measured["in_validity"]).any()),
@@ -55,34 +36,8 @@ def page(evidence: Evidence, accuracy_svg: bytes, chips_svg: bytes, keep: float 
         preliminary_below=PRELIMINARY_BELOW,
         groups=_groups(evidence),
         accounts=[_account(evidence, account) for account in evidence.accounts],
-        cards=[_card(entry) for entry in evidence.presets.values()],
+        cards=[card_content(entry) for entry in evidence.presets.values()],
     )
-
-
-def flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str, str]]:
-    """Return (dotted key, value, unit) of every number and text in nested tables; the unit is the key's ending.
-
-    >>> flatten({"drift": {"t0_s": 20.0, "nu_mean": {"min": 0.05}}, "conductance": {"g_max_us": 25.0}})
-    [('drift.t0_s', '20.0', 's'), ('drift.nu_mean.min', '0.05', ''), ('conductance.g_max_us', '25.0', 'µS')]
-    """
-    rows: list[tuple[str, str, str]] = []
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            rows += flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):
-            for i, item in enumerate(value):
-                rows += flatten(item, f"{prefix}{key}[{i}].")
-        else:
-            _, _, ending = key.rpartition("_")
-            rows.append((f"{prefix}{key}", _text(value), _UNITS.get(ending, "") if "_" in key else ""))
-    return rows
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        nested = any(isinstance(item, list | tuple) for item in value)
-        return ("; " if nested else ", ").join(_text(item) for item in value)
-    return str(value)
 
 
 def _title(evidence: Evidence) -> str:
@@ -111,12 +66,6 @@ def _lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
         "chips": f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "",
         "uneven": bool(uneven),
     }
-
-
-def _data_uri(svg: bytes) -> str:
-    # The document type names an address; browsers do not follow it, but a page that asks for nothing has none.
-    plain = re.sub(rb"<!DOCTYPE.*?>\s*", b"", svg, flags=re.DOTALL)
-    return "data:image/svg+xml;base64," + base64.b64encode(plain).decode()
 
 
 def _band_in_words(evidence: Evidence) -> str:
@@ -191,31 +140,3 @@ def _run_groups(runs: tuple[Run, ...]) -> list[dict[str, Any]]:
         group["last"] = run.started
         group["count"] += 1
     return list(groups.values())
-
-
-def _card(entry: PresetEntry) -> dict[str, Any]:
-    definition = entry.definition
-    given = definition.get("source", {})
-    source = given if isinstance(given, Mapping) else {"title": str(given)}
-    return {
-        "name": entry.name,
-        "sha256": entry.sha256,
-        "family": definition.get("family", ""),
-        "version": definition.get("version", ""),
-        "summary": definition.get("summary", ""),
-        "source": {key: source.get(key, "") for key in _SOURCE},
-        "constants": flatten({key: value for key, value in definition.items() if key not in _TOLD_APART}),
-        "validity": [_validity(key, value) for key, value in definition.get("validity", {}).items()],
-        "assumptions": [
-            str(item.get("text", item)) if isinstance(item, Mapping) else str(item)
-            for item in definition.get("assumptions", [])
-        ],
-    }
-
-
-def _validity(key: str, value: Any) -> str:
-    if key == "t_s" and isinstance(value, list | tuple) and len(value) == 2:
-        return f"time {format_time(float(value[0]))} to {format_time(float(value[1]))}"
-    if key == "g_us" and isinstance(value, list | tuple) and len(value) == 2:
-        return f"conductance {value[0]:g} to {value[1]:g} µS"
-    return f"{key} {_text(value)}"

@@ -1,0 +1,116 @@
+"""What a chip costs: ResNet-18's weights programmed and drifted, against drawing as many normal numbers.
+
+    python experiments/chip_cost/run.py [--repeats 9]
+
+Times are medians of paired runs in one process; memory is that of the process while a chip is made (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import time
+from pathlib import Path
+
+import torch
+import torchvision
+
+from driftproof.chip import Chip
+from driftproof.mapping import Mapping, map_model
+from driftproof.presets import DevicePreset, load_preset
+
+HERE = Path(__file__).parent
+PRESETS = (
+    *("pcm-nandakumar-2019", "pcm-hermes-2", "pcm-hermes-1", "reram-wan-2022", "reram-milo-2021", "reram-cmo-2pct"),
+    *("sonos-agrawal-2022", "pcm-foundation-2025", "gaussian"),
+)
+YEAR = 31_536_000.0
+MIB = 2**20
+
+
+def normals_of(preset: DevicePreset, banks: int) -> int:
+    """How many normal numbers a weight's devices keep for life: programming, and drift if there is any."""
+    return banks * ((preset.programming.law != "none") + (preset.drift is not None))
+
+
+def draw(mapping: Mapping, numbers: int) -> float:
+    """Seconds that torch takes for so many normal numbers a weight."""
+    start = time.perf_counter()
+    for mapped in mapping.weights.values():
+        for _ in range(numbers):
+            torch.randn(mapped.target.numel())
+    return time.perf_counter() - start
+
+
+def memory(key: str) -> float:
+    """A line of the process's status in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def measure(name: str, mapping: Mapping, repeats: int) -> dict[str, object]:
+    """Measure one preset: the first chip for memory, then chips that reuse it for time."""
+    preset = load_preset(name)
+    weights = sum(mapped.target.numel() for mapped in mapping.weights.values())
+    largest = max(mapped.target.numel() for mapped in mapping.weights.values()) * 4 / MIB
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
+    chip = Chip(mapping, preset, seed=0, chip=0, compensation="none")
+    arrays = chip.arrays.values()
+    state = sum(part.nbytes for array in arrays for part in (array.first, array.life) if part is not None) / MIB
+    programming = memory("VmHWM") - before - state
+    Path("/proc/self/clear_refs").write_text("5")
+    at_rest = memory("VmRSS")
+    for array in arrays:
+        array.net(YEAR, read_noise=False)
+    drifting = memory("VmHWM") - at_rest
+    banks = len(next(iter(arrays)).banks)
+    numbers = normals_of(preset, banks)
+    normal, program, drift, read = [], [], [], []
+    for number in range(1, repeats + 1):
+        normal.append(draw(mapping, numbers))
+        start = time.perf_counter()
+        chip = Chip(mapping, preset, seed=0, chip=number, compensation="none", memory=chip)
+        program.append(time.perf_counter() - start)
+        for times, noise in ((drift, False), (read, True)):
+            start = time.perf_counter()
+            for array in chip.arrays.values():
+                array.net(YEAR, read_noise=noise)
+            times.append(time.perf_counter() - start)
+    ratio = statistics.median((p + d) / n for p, d, n in zip(program, drift, normal, strict=True))
+    return {
+        "preset": name,
+        "normals_per_weight": numbers,
+        "randn_s": round(statistics.median(normal), 4),
+        "program_s": round(statistics.median(program), 4),
+        "drift_s": round(statistics.median(drift), 4),
+        "drift_and_read_s": round(statistics.median(read), 4),
+        "program_and_drift_over_randn": round(ratio, 2),
+        "state_in_weights_per_pair": round(state * MIB / 4 / weights / max(1, banks / 2), 2),
+        "temporaries_programming_over_largest_layer": round(programming / largest, 2),
+        "temporaries_drifting_over_largest_layer": round(drifting / largest, 2),
+    }
+
+
+def main() -> None:
+    """Measure every preset and write results.csv."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=9)
+    repeats = parser.parse_args().repeats
+    mapping = map_model(torchvision.models.resnet18())
+    draw(mapping, 4)
+    Chip(mapping, load_preset("pcm-nandakumar-2019"), seed=0, chip=0)
+    rows = [measure(name, mapping, repeats) for name in PRESETS]
+    with (HERE / "results.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    for row in rows:
+        print(row)
+
+
+if __name__ == "__main__":
+    main()

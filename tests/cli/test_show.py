@@ -1,0 +1,106 @@
+"""``driftproof presets show``: the numbers behind the plots, and the card as a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from driftproof.cli.app import main
+from driftproof.cli.card import card_tables, fit_table
+from driftproof.device_card import device_card
+from driftproof.presets import load_preset, preset_names
+
+Show = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Show:
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["driftproof", "presets", "show", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "80")
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_show_prints_the_numbers_behind_the_plots(show: Show) -> None:
+    code, out, _ = show("pcm-nandakumar-2019")
+    assert code == 0
+    rows = {tuple(line.split()) for line in out.splitlines()}
+    card = device_card(load_preset("pcm-nandakumar-2019"))
+    # the middle of the range: r = 0.5 is the 14th of the card's targets
+    assert card.targets[13] == 12.5
+    assert card.exponent is not None
+    nu = card.exponent.mean[13], card.exponent.sd[13]
+    assert ("12.5", f"{card.spreads[0].sigma[13]:#.3g}", f"{nu[0]:.3f}", f"{nu[1]:.3f}") in rows
+    middle, place = card.courses[2], card.times_s.index(86_400.0)
+    assert f"{middle.mean[place]:.2f} ({middle.low[place]:.2f} to {middle.high[place]:.2f})" in out
+    assert ("1", "y", f"{card.errors[2].half:#.3g}", f"{card.errors[2].normal:#.3g}") in rows
+    for part in ("fitted_by", "t = 0 is the end of programming", "t0_s", "σ at 0 s", "mean of ν"):
+        assert part in out
+
+
+def test_show_marks_times_outside_validity(show: Show) -> None:
+    _, out, _ = show("reram-wan-2022")
+    assert "1 y*" in out
+    assert "1 d*" not in out
+    assert "* outside the range of validity" in out
+    assert "shift and spread of 20 µS" in out
+    assert "without read noise, not compensated" in out
+    assert "no drift law in this preset" in show("gaussian:0.1")[1]
+
+
+def test_every_table_fits_in_80_columns() -> None:
+    for name in preset_names():
+        console = Console(width=80, emoji=False, highlight=False)
+        with console.capture() as captured:
+            for table in card_tables(device_card(load_preset(name))):
+                console.print(table)
+        for line in captured.get().splitlines():
+            assert len(line) <= 80
+            assert "…" not in line
+
+
+def test_a_fit_is_a_table() -> None:
+    rows = [("nu_mean at 12.5 µS", "0.05", "0.04 to 0.06", ""), ("q[0].max", "0.2", "0.11 to open", "")]
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(fit_table({"sentence": "20 devices; 80 readings", "rows": rows}))
+    assert "fitted from measurements: 20 devices; 80 readings" in captured.get()
+    assert "q[0].max" in captured.get()
+
+
+def test_show_writes_the_card(show: Show, tmp_path: Path) -> None:
+    for name in ("card.html", "card.svg", "card.png"):
+        code, out, _ = show("ideal", "--out", tmp_path / name)
+        assert code == 0
+        assert f"card: {tmp_path / name}" in out
+        assert (tmp_path / name).stat().st_size > 5_000
+    changed = tmp_path / "changed.html"
+    assert show("pcm-nandakumar-2019", "--set", "drift.t0_s=30", "--out", changed)[0] == 0
+    assert "drift.t0_s=30" in changed.read_text()
+
+
+def test_show_does_not_replace_a_users_file(show: Show, tmp_path: Path) -> None:
+    mine = tmp_path / "card.html"
+    mine.write_text("<h1>mine</h1>")
+    code, _, err = show("ideal", "--out", mine)
+    assert code == 2
+    assert "not written by driftproof" in err
+    assert mine.read_text() == "<h1>mine</h1>"
+    code, _, err = show("ideal", "--out", tmp_path / "card.pdf")
+    assert code == 2
+    assert ".html, .svg, .png" in err
+    code, _, err = show("ideal", "--out", mine / "below" / "card.html")
+    assert code == 2
+    assert "Traceback" not in err

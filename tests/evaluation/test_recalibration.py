@@ -1,0 +1,161 @@
+"""BatchNorm statistics measured anew on chips: by hand, on both backends, and what the record says of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import driftproof as dp
+from driftproof.chip import Chip
+from driftproof.data.batched import TensorData
+from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.evaluation.backends import TilesNetwork
+from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.evaluation.recalibration import measure_norms
+from driftproof.mapping import map_model
+
+YEAR = 31_536_000.0
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 6, 3, stride=2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(54, 3),
+    )
+    with torch.no_grad():  # statistics of some inputs, as training leaves them
+        model.train()
+        for _ in range(50):
+            model(torch.randn(64, 1, 8, 8))
+    return model.eval()
+
+
+def batches(seed: int = 1) -> list[Tensor]:
+    source = torch.Generator().manual_seed(seed)
+    return [torch.randn(40, 1, 8, 8, generator=source), torch.randn(24, 1, 8, 8, generator=source)]
+
+
+def test_statistics_are_the_means_over_the_batches_by_hand(net: nn.Module) -> None:
+    inputs = batches()
+    network = FoldedNetwork(net, map_model(net), inputs[0], fold=False)
+    network.load(Chip(map_model(net), dp.load_preset("pcm-nandakumar-2019"), seed=0, chip=0), YEAR)
+    network.recalibrate(inputs)
+    conv = dict(network.model.named_modules())["0"]
+    values = [conv(batch).transpose(0, 1).flatten(1) for batch in inputs]
+    norm = dict(network.model.named_modules())["1"]
+    torch.testing.assert_close(norm.running_mean, torch.stack([v.mean(dim=1) for v in values]).mean(dim=0))
+    torch.testing.assert_close(norm.running_var, torch.stack([v.var(dim=1) for v in values]).mean(dim=0))
+    assert not norm.training
+    assert norm.momentum == 0.1
+    network.recalibrate(inputs)  # nothing is left of what was measured before
+    torch.testing.assert_close(norm.running_mean, torch.stack([v.mean(dim=1) for v in values]).mean(dim=0))
+
+
+@pytest.mark.parametrize("preset", ["pcm-nandakumar-2019", "sonos-agrawal-2022"])
+def test_both_backends_measure_the_same(net: nn.Module, preset: str) -> None:
+    x, mapping = batches(2)[0], map_model(net)
+    outputs = []
+    for network in (FoldedNetwork(net, mapping, x, fold=False), TilesNetwork(net, mapping)):
+        chip = Chip(mapping, dp.load_preset(preset), seed=0, chip=0, compensation="none")
+        network.load(chip, 86400.0)
+        before = network(x)
+        network.recalibrate(batches())
+        outputs.append(network(x))
+        assert not torch.allclose(outputs[-1], before, atol=1e-3)
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+
+
+def test_it_undoes_a_common_decay(net: nn.Module) -> None:
+    """Where every weight before a norm has shrunk by one factor, new statistics take the factor out."""
+    x, mapping = torch.randn(500, 1, 8, 8, generator=torch.Generator().manual_seed(3)), map_model(net)
+    network = FoldedNetwork(net, mapping, x, fold=False)
+    chip = Chip(mapping, dp.load_preset("ideal"), seed=0, chip=0, compensation="none")
+    readings = {name: chip.read(name, 0.0) for name in mapping.weights}
+    network.write(readings)
+    network.recalibrate([x])
+    wanted = network(x)
+    shrunk = {
+        name: type(r)(r.net, r.scale * (0.5 if name in ("0", "3") else 1.0), r.alpha) for name, r in readings.items()
+    }
+    network.write(shrunk)
+    assert float((network(x) - wanted).abs().max()) > 0.1
+    network.recalibrate([x])
+    # a bias stays as it is, which the norm's mean takes out too; epsilon is what is left
+    torch.testing.assert_close(network(x), wanted, rtol=1e-2, atol=1e-3)
+
+
+def labelled(n: int, seed: int) -> TensorData:
+    source = torch.Generator().manual_seed(seed)
+    return TensorData(f"set{seed}", torch.randn(n, 1, 8, 8, generator=source), torch.randint(3, (n,), generator=source))
+
+
+def evaluated(net: nn.Module, when: str | None, **options: object) -> dp.Record:
+    recalibrate = None if when is None else dp.Recalibration(labelled(100, 5), when, 64)  # type: ignore[arg-type]
+    return dp.evaluate(
+        net, labelled(300, 4), presets=["pcm-nandakumar-2019"], times=["0s", "1y"], chips=2, recalibrate=recalibrate,
+        compensation="none", batch_size=32, **options,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_the_evaluator_measures_after_programming_or_at_each_time(net: nn.Module, tmp_path) -> None:
+    values = {}
+    for when in (None, "programming", "time"):
+        record = evaluated(net, when, out=tmp_path)  # one record holds all three
+        kinds = {
+            item.recalibration.when if item.recalibration else None: k for k, item in record.configurations().items()
+        }
+        key = kinds[when]  # type: ignore[index]
+        cells = record.cells()
+        cells = cells[(cells["config_id"] == key) & (cells["preset"] == "pcm-nandakumar-2019")]
+        values[when] = {(row.chip, row.t_s): row.value for row in cells.itertuples()}
+        if when:
+            said = record.configurations()[key].recalibration
+            assert said is not None
+            assert (said.when, said.samples, said.batch_size) == (when, 64, 32)
+            assert "on 64 inputs of set5" in str(said)
+        record.close()
+    # measured at the earliest valid time, t = 0: there both are the same, a year later they are not
+    for chip in (0, 1):
+        assert values["programming"][chip, 0.0] == values["time"][chip, 0.0]
+    later = [[found[chip, YEAR] for chip in (0, 1)] for found in values.values()]
+    assert later[0] != later[1] != later[2] != later[0]
+    again = evaluated(net, "time", out=tmp_path)
+    assert len(again.cells()) == 3 * (2 + 4)
+    with again:
+        page = dp.report(again, tmp_path / "report").read_text()
+    assert "BatchNorm measured anew at every time on 64 inputs" in page
+
+
+def test_it_continues_as_if_never_stopped(net: nn.Module, tmp_path) -> None:
+    whole = evaluated(net, "programming").cells()["value"].tolist()
+    recalibrate = dp.Recalibration(labelled(100, 5), "programming", 64)
+    for times in (["1y"], ["0s", "1y"]):
+        record = dp.evaluate(
+            net, labelled(300, 4), presets=["pcm-nandakumar-2019"], times=times, chips=2, recalibrate=recalibrate,
+            compensation="none", batch_size=32, out=tmp_path,
+        )  # fmt: skip
+        parts = record.cells()["value"].tolist()
+        record.close()
+    assert parts == whole
+
+
+def test_what_cannot_be_measured(net: nn.Module) -> None:
+    data = labelled(20, 4)
+    with pytest.raises(DriftproofError, match="did you mean time"):
+        dp.Recalibration(data, "times")  # type: ignore[arg-type]
+    with pytest.raises(DriftproofError, match="no BatchNorm that keeps statistics"):
+        dp.evaluate(
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), data, presets=["ideal"], recalibrate=dp.Recalibration(data)
+        )
+    with pytest.warns(DriftproofWarning, match="the very inputs that are reported on"):
+        dp.evaluate(net, data, presets=["ideal"], times="1s", chips=1, recalibrate=dp.Recalibration(data)).close()
+    with pytest.raises(DriftproofError, match="NaN or infinite"):
+        measure_norms(net, lambda x, _: net(x), [torch.full((4, 1, 8, 8), torch.inf)])

@@ -1,0 +1,102 @@
+"""``driftproof presets fit`` as a user types it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from driftproof.cli.app import app
+from driftproof.errors import DriftproofError
+from driftproof.presets import load_preset
+from fitting.made import made, write_csv
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fit")
+    write_csv(folder / "Wafer 7.csv", made(levels=(5.0, 10.0, 25.0), times=(1.0, 1e3, 1e6), devices=90))
+    return folder
+
+
+def fit(*words: object) -> str:
+    result = CliRunner().invoke(app, ["presets", "fit", *map(str, words)], env={"COLUMNS": "120"})
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def test_a_preset_a_figure_and_a_table(folder: Path) -> None:
+    said = fit(folder / "Wafer 7.csv", "--title", "Wafer 7", "--family", "PCM")
+    preset = load_preset(folder / "Wafer 7.toml")
+    assert preset.name == "wafer-7"
+    assert preset.family == "PCM"
+    assert preset.source.title == "Wafer 7"
+    assert str(folder) not in (folder / "Wafer 7.toml").read_text(encoding="utf-8")
+    assert (folder / "Wafer 7.png").read_bytes().startswith(b"\x89PNG")
+    assert "wafer-7: 90 devices, 270 readings" in said
+    assert "30 at 5 µS, 30 at 10 µS, 30 at 25 µS" in said
+    for one in preset.fit.parameters:
+        assert re.search(
+            rf"{re.escape(one.name)} +{re.escape(f'{one.value:.4g}')} +{re.escape(f'{one.low95:.4g} to')}", said
+        )
+    assert f"preset: {folder / 'Wafer 7.toml'}" in said
+    assert f"figure: {folder / 'Wafer 7.png'}" in said
+
+
+def test_options_reach_the_fit(folder: Path) -> None:
+    out, figure = folder / "deep" / "other.toml", folder / "pictures" / "other.svg"
+    words = ["--degree", 1, "--g-min", 1, "--g-max", 30, "--t0", 10, "--t-read", 1e-6, "--name", "other-name"]
+    said = fit(folder / "Wafer 7.csv", "--out", out, "--figure", figure, *words)
+    preset = load_preset(out)
+    assert preset.name == "other-name"
+    assert len(preset.programming.sigma_us) == 2
+    assert (preset.conductance.g_min_us, preset.conductance.g_max_us) == (1.0, 30.0)
+    assert (preset.drift.t0_s, preset.read.t0_s, preset.read.t_read_s) == (10.0, 10.0, 1e-6)
+    assert "<svg" in figure.read_text(encoding="utf-8")
+    assert "beyond them the laws are extrapolated" in said
+    fit(folder / "Wafer 7.csv", "--out", folder / "still.toml", "--drift", "none")
+    assert load_preset(folder / "still.toml").drift is None
+
+
+def test_nothing_is_written_over_without_force(folder: Path) -> None:
+    out = folder / "there.toml"
+    out.write_text("mine", encoding="utf-8")
+    with pytest.raises(DriftproofError, match=r"there.toml already there: .*--force"):
+        fit(folder / "Wafer 7.csv", "--out", out)
+    assert out.read_text(encoding="utf-8") == "mine"
+    fit(folder / "Wafer 7.csv", "--out", out, "--force")
+    assert load_preset(out).name == "there"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "x.json"], "wanted a file that ends in .toml"),
+        (["--figure", "x.pdf"], "wanted a file that ends in .png or .svg"),
+        (["--drift", "linear"], "wanted power or none"),
+        (["--name", "My Wafer"], "wanted small letters"),
+    ],
+)
+def test_impossible_options(folder: Path, tmp_path: Path, monkeypatch, words: list[str], said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DriftproofError, match=said):
+        fit(folder / "Wafer 7.csv", *(["--out", "y.toml"] if "--out" not in words else []), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faults_are_said_and_nothing_is_written(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "bad.csv", made(levels=(5.0, 25.0), devices=40))
+    path.write_text(path.read_text(encoding="utf-8").replace("d1,25,1,", "d1,25,1,-"), encoding="utf-8")
+    with pytest.raises(DriftproofError, match=r"line 8: g_us = -.*wanted 0 or more"):
+        fit(path)
+    assert [one.name for one in tmp_path.iterdir()] == ["bad.csv"]
+
+
+def test_the_measurements_are_never_written_over(folder: Path) -> None:
+    path = folder / "named.toml"
+    path.write_text((folder / "Wafer 7.csv").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(DriftproofError, match="would overwrite the measurements"):
+        fit(path, "--force")

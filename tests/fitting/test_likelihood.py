@@ -1,0 +1,125 @@
+"""The fast likelihood against a slow one, and its derivatives against differences."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from driftproof.fitting import likelihood as lk
+from driftproof.fitting.estimate import Layout, Search, profile
+from driftproof.fitting.marginals import clipped_log_likelihood
+from driftproof.fitting.repeats import to_readings
+from driftproof.fitting.start import first_parameters
+from fitting.brute_force import log_likelihood
+from fitting.made import made
+
+LAW = {"sigma": 0.34, "m": 0.07, "s": 0.035, "scale": 0.0088, "exponent": -0.65, "q_max": 0.2}
+LARGE = LAW | {"sigma": 1.1, "m": 0.05, "s": 0.008}
+TIMES = [1.0, 30.0, 1e3, 1e5]
+
+
+def fast(target: float, times: list[float], readings: list[float], law: dict[str, float], drifts: bool = True) -> float:
+    rows = np.full(len(times), target), np.array(times), np.array(readings)
+    found = to_readings(np.zeros(len(times), dtype=np.int64), *rows, 25.0, 20.0, 250e-9)
+    numbers = [
+        law["sigma"],
+        law["m"],
+        math.log(law["s"]),
+        math.log(law["scale"]),
+        law["exponent"],
+        math.log(law["q_max"]),
+    ]
+    theta = torch.tensor([numbers], dtype=torch.float64)
+    if bool(found.silent[0]):
+        return float(lk.silent_grid(found, theta).log_likelihood(theta))
+    grid = lk.grid(found, lk.first_place(found, theta, drifts), drifts, reach=10.0)
+    for _ in range(5):
+        grid = grid.adapted(theta)
+    return float(grid.log_likelihood(theta))
+
+
+@pytest.mark.parametrize(
+    ("target", "readings", "law", "within"),
+    [
+        (25.0, [25.3, 24.9, 21.2, 17.9], LARGE, 1e-4),
+        (1.0, [1.1, 0.9, 0.75, 0.5], LAW, 1e-4),
+        (1.0, [1.1, 1.2, 1.1, 1.3], LAW, 1e-4),  # hardly drifts: the fold at ν = 0
+        (1.0, [0.9, 1.0, 0.9, 1.0], LAW | {"m": 0.01}, 1e-4),
+        (1.0, [0.45, 0.4, 0.0, 0.3], LAW, 2e-3),  # one reading clipped at zero
+        (0.5, [0.12, 0.1, 0.05, 0.09], LAW, 5e-3),  # where Q meets its maximum the integrand has a kink
+        (0.0, [0.02, 0.015, 0.0, 0.008], LAW, 5e-3),
+        (0.5, [0.0, 0.0, 0.0, 0.0], LAW, 1e-4),  # never conducts: mostly G_prog = 0
+        (2.0, [0.0, 0.0, 0.0, 0.0], LAW | {"q_max": 3.0}, 1e-3),  # ... or read noise that never lets it show
+    ],
+)
+def test_one_device_as_by_brute_force(
+    target: float, readings: list[float], law: dict[str, float], within: float
+) -> None:
+    assert fast(target, TIMES, readings, law) == pytest.approx(
+        log_likelihood(target, TIMES, readings, **law), abs=within
+    )
+
+
+def test_one_reading_and_no_drift_as_by_brute_force() -> None:
+    assert fast(1.0, [50.0], [0.8], LAW) == pytest.approx(log_likelihood(1.0, [50.0], [0.8], **LAW), abs=1e-4)
+    slow = log_likelihood(25.0, TIMES, [24.0, 25.0, 24.5, 24.0], drifts=False, **LARGE)
+    assert fast(25.0, TIMES, [24.0, 25.0, 24.5, 24.0], LARGE, drifts=False) == pytest.approx(slow, abs=1e-4)
+
+
+def test_a_density_has_integral_one() -> None:
+    """One reading: the density over g > 0 and the mass at g = 0 add up to 1."""
+    g = np.geomspace(1e-4, 4, 150)
+    density = np.array([math.exp(fast(0.5, [1e3], [y], LAW)) for y in g])
+    assert np.trapezoid(density, g) + math.exp(fast(0.5, [1e3], [0.0], LAW)) == pytest.approx(1, abs=2e-3)
+
+
+def test_clipped_spread_is_a_distribution() -> None:
+    g = torch.linspace(0, 5, 5001, dtype=torch.float64)
+    one = torch.ones_like(g)
+    density = clipped_log_likelihood(torch.tensor([0.7, 0.2], dtype=torch.float64), 0.5 * one, one, g).exp()
+    assert float(density[0] + density[1:].sum() * 0.001) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def search() -> Search:
+    rows = made(devices=120, levels=(0.0, 1.0, 10.0, 25.0))
+    device = np.repeat(np.arange(120), 6)
+    readings = to_readings(device, rows.target_us, rows.t_s, rows.g_us, 25.0, 20.0, 250e-9)
+    layout = Layout((0.0, 0.04, 0.4, 1.0), 2, True, True)
+    found = Search(readings, layout, first_parameters(readings, layout), math.log(0.25))
+    found.lay()
+    return found
+
+
+def test_derivatives_are_those_of_differences(search: Search) -> None:
+    value, gradient, hessian = search.derivatives(search.ln_max)
+    assert value == pytest.approx(search.value_at(search.parameters))
+    middle, step = search.parameters.clone(), 1e-5
+    for i in range(len(middle)):
+        ends = []
+        for sign in (1, -1):
+            search.parameters = middle.clone()
+            search.parameters[i] += sign * step
+            ends.append(search.derivatives(search.ln_max, second=False))
+        search.parameters = middle
+        (up, up_gradient, _), (down, down_gradient, _) = ends
+        assert (up - down) / (2 * step) == pytest.approx(float(gradient[i]), rel=1e-5, abs=1e-3)
+        torch.testing.assert_close((up_gradient - down_gradient) / (2 * step), hessian[i], rtol=1e-4, atol=0.05)
+
+
+def test_the_quick_profile_of_the_maximum_is_that_of_full_fits() -> None:
+    rows = made(devices=300, levels=(0.0, 5.0, 25.0), times=(1.0, 100.0, 1e4, 1e6))
+    readings = to_readings(np.repeat(np.arange(300), 4), rows.target_us, rows.t_s, rows.g_us, 25.0, 20.0, 250e-9)
+    layout = Layout((0.0, 0.2, 1.0), 2, True, True)
+    search = Search(readings, layout, first_parameters(readings, layout), math.log(0.2))
+    search.lay()
+    search.climb()
+    for q_max in (0.16, 0.25):
+        other = Search(readings, layout, search.parameters.clone(), math.log(q_max))
+        other.lay()
+        other.climb()
+        (quick,) = profile(search, [math.log(q_max)])
+        assert quick == pytest.approx(other.value - search.value, abs=0.15)
