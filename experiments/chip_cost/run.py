@@ -2,14 +2,18 @@
 
     python experiments/chip_cost/run.py [--repeats 9]
 
-Times are medians of paired runs in one process; memory is that of the process while a chip is made (Linux).
+Times are medians of paired runs in one process. Memory is that of a process of its own which makes and reads one chip
+(Linux): what it takes at most, less the chip's state.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -43,30 +47,43 @@ def draw(mapping: Mapping, numbers: int) -> float:
     return time.perf_counter() - start
 
 
-def memory(key: str) -> float:
+def status(key: str) -> float:
     """A line of the process's status in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) / 1024
-    return float("nan")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key))
+
+
+def measure_memory(name: str, mapping: Mapping) -> None:
+    """Print what making and reading the first chip takes beyond its state, in MiB: run in a process of its own."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
+    before = status("VmRSS")
+    chip = Chip(mapping, load_preset(name), seed=0, chip=0, compensation="none")
+    state = sum(part.nbytes for array in chip.arrays.values() for part in (array.first, array.life) if part is not None)
+    programming = status("VmHWM") - before - state / MIB
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    for array in chip.arrays.values():
+        array.net(YEAR)
+    print(programming, status("VmHWM") - before)
+
+
+def memory_of(name: str) -> tuple[float, float]:
+    """Temporaries of programming and of reading in MiB, with an allocator that gives memory back at once."""
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    command = [sys.executable, __file__, "--memory", name]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    return float(found[0]), float(found[1])
 
 
 def measure(name: str, mapping: Mapping, repeats: int) -> dict[str, object]:
-    """Measure one preset: the first chip for memory, then chips that reuse it for time."""
+    """Measure one preset: chips that take over the memory of the last one."""
     preset = load_preset(name)
     weights = sum(mapped.target.numel() for mapped in mapping.weights.values())
     largest = max(mapped.target.numel() for mapped in mapping.weights.values()) * 4 / MIB
-    before = memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
     chip = Chip(mapping, preset, seed=0, chip=0, compensation="none")
     arrays = chip.arrays.values()
-    state = sum(part.nbytes for array in arrays for part in (array.first, array.life) if part is not None) / MIB
-    programming = memory("VmHWM") - before - state
-    Path("/proc/self/clear_refs").write_text("5")
-    at_rest = memory("VmRSS")
-    for array in arrays:
-        array.net(YEAR, read_noise=False)
-    drifting = memory("VmHWM") - at_rest
+    state = sum(part.nbytes for array in arrays for part in (array.first, array.life) if part is not None)
+    programming, reading = memory_of(name)
     banks = len(next(iter(arrays)).banks)
     numbers = normals_of(preset, banks)
     normal, program, drift, read = [], [], [], []
@@ -89,9 +106,9 @@ def measure(name: str, mapping: Mapping, repeats: int) -> dict[str, object]:
         "drift_s": round(statistics.median(drift), 4),
         "drift_and_read_s": round(statistics.median(read), 4),
         "program_and_drift_over_randn": round(ratio, 2),
-        "state_in_weights_per_pair": round(state * MIB / 4 / weights / max(1, banks / 2), 2),
+        "state_in_weights_per_pair": round(state / 4 / weights / max(1, banks / 2), 2),
         "temporaries_programming_over_largest_layer": round(programming / largest, 2),
-        "temporaries_drifting_over_largest_layer": round(drifting / largest, 2),
+        "temporaries_reading_over_largest_layer": round(reading / largest, 2),
     }
 
 
@@ -99,10 +116,14 @@ def main() -> None:
     """Measure every preset and write results.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=9)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--memory", metavar="PRESET", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
     mapping = map_model(torchvision.models.resnet18())
-    draw(mapping, 4)
-    Chip(mapping, load_preset("pcm-nandakumar-2019"), seed=0, chip=0)
+    if arguments.memory:
+        measure_memory(arguments.memory, mapping)
+        return
+    repeats = arguments.repeats
+    measure(PRESETS[0], mapping, 3)  # the first one of a process finds cold memory
     rows = [measure(name, mapping, repeats) for name in PRESETS]
     with (HERE / "results.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")

@@ -30,5 +30,5 @@ def programmed_weight(law: WeightLaw, w: Tensor, xi: Tensor) -> Tensor:
     if isinstance(law, WeightCurveProgramming):
         r = w.abs()
         noisy = curve(law.sigma, r).mul_(xi).add_(w)
-        return torch.where(r < law.zero_below_r, torch.zeros_like(w), noisy)
+        return noisy.mul_(torch.ge(r, law.zero_below_r, out=r)) if law.zero_below_r else noisy
     return w.clone()
