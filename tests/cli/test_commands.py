@@ -263,3 +263,53 @@ def test_a_stopped_run_says_that_nothing_is_lost(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "finished cells are kept" in err
     assert "Traceback" not in err
+
+
+RESNET = """
+import torch
+from torch import nn
+from driftproof.data import digits
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)).eval()
+
+def train():
+    return digits("train")
+"""
+
+
+def test_mixed_devices_compensation_and_recalibration(cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(RESNET)
+    code, out, err = cli(
+        "evaluate", f"{tmp_path}/mine.py:net", "--data", "digits", *QUICK, "--out", tmp_path / "out",
+        "--preset", "pcm-nandakumar-2019,0=ideal", "--compensation", "column:every_s=1d",
+        "--recalibrate", "time", "--calibration-data", "digits-train", "--calibration-limit", "64",
+    )  # fmt: skip
+    assert code == 0, err
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert (
+        "compensation column:every_s=86400, BatchNorm measured anew at every time on 64 inputs of digits-train" in page
+    )
+    assert "pcm-nandakumar-2019,0=ideal" in out
+    before = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert set(before["compensation"]) == {"column:every_s=86400"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--recalibrate", "time"], "go together"),
+        (["--calibration-data", "digits-train"], "go together"),
+        (["--recalibrate", "later", "--calibration-data", "digits-train"], "wanted programming (once a chip)"),
+        (["--compensation", "tile:every=1d"], "did you mean every_s"),
+        (["--preset", "ideal,head=gaussian"], "'head' matches no layer on tiles"),
+        (["--preset", "measured:nowhere"], "device.toml"),
+    ],
+)
+def test_new_choices_are_refused_with_what_to_do(cli, tmp_path: Path, words: list[str], message: str) -> None:
+    preset = [] if "--preset" in words else ["--preset", "gaussian"]
+    code, _, err = cli("evaluate", "digits-cnn", "--data", "digits", *QUICK, *preset, *words, "--out", tmp_path / "out")
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert not (tmp_path / "out" / "record.sqlite").exists()

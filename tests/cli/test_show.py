@@ -104,3 +104,17 @@ def test_show_does_not_replace_a_users_file(show: Show, tmp_path: Path) -> None:
     code, _, err = show("ideal", "--out", mine / "below" / "card.html")
     assert code == 2
     assert "Traceback" not in err
+
+
+def test_a_mix_and_measured_chips_are_shown_without_plots(show: Show, tmp_path: Path) -> None:
+    code, out, _ = show("pcm-nandakumar-2019,fc=ideal")
+    assert code == 0
+    assert "all other layers" in out
+    (tmp_path / "device.toml").write_text(
+        'name = "mine"\n[conductance]\nencoding = "pair"\ng_min_us = 0.0\ng_max_us = 9.0\n'
+    )
+    (tmp_path / "fc.csv").write_text("out,in,g_plus_us,g_minus_us\n0,0,8.5,0.5\n")
+    code, out, _ = show(f"measured:{tmp_path}")
+    assert (code, "measured:mine" in out) == (0, True)
+    code, _, err = show("gaussian,fc=ideal", "--out", tmp_path / "card.png")
+    assert (code, "has no card" in err) == (2, True)

@@ -59,24 +59,27 @@ def list_command() -> None:
 
 @presets_app.command("show")
 def show_command(
-    name: Annotated[str, typer.Argument(help="Name, NAME:ARGUMENT, or path to a .toml file.")],
+    name: Annotated[
+        str, typer.Argument(help="NAME, NAME:ARGUMENT, FILE.toml, DEVICE,LAYERS=DEVICE or measured:FOLDER.")
+    ],
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one number.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the card: FILE.html, or only its plots: FILE.svg, FILE.png.")
     ] = None,
 ) -> None:
-    """Show one preset: source, constants with their units, validity, assumptions, and what its devices do."""
+    """Show one device: source, constants with their units, validity, assumptions, and what its devices do."""
     from driftproof.cli.card import card_tables, fit_table
     from driftproof.device_card import device_card
-    from driftproof.presets import load_preset, parse_changes
+    from driftproof.device_choice import load_device
+    from driftproof.errors import DriftproofError
+    from driftproof.presets import DevicePreset, parse_changes
     from driftproof.record import PresetEntry
     from driftproof.reporting.cards import fit_content, write_card
 
-    preset = load_preset(name, parse_changes(changes or []))
+    preset = load_device(name, parse_changes(changes or []))
     definition = preset.definition()
-    card = device_card(preset)
     console = lines()
-    console.print(f"[bold]{escape(preset.name)}[/bold] ({preset.family}): {escape(preset.summary)}")
+    console.print(f"[bold]{escape(preset.name)}[/bold] ({definition['family']}): {escape(definition['summary'])}")
     table = Table(show_header=False, box=None, pad_edge=False)
     for section, content in definition.items():
         if isinstance(content, dict) and section != "fit":
@@ -85,10 +88,15 @@ def show_command(
                 if value != "":
                     table.add_row(f"  {key}", escape(_text(value)))
     console.print(table)
+    if not isinstance(preset, DevicePreset):
+        if out:
+            raise DriftproofError(f"{preset.name} has no card: cards are made from the laws of a single preset")
+        return
     for assumption in preset.assumptions:
         console.print(f"- {escape(assumption.text)}")
     if fit := fit_content(definition.get("fit")):
         tables().print(fit_table(fit))
+    card = device_card(preset)
     for numbers in card_tables(card):
         tables().print(numbers)
     for note in card.notes:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
-import tomllib
 import warnings
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor
 
-from driftproof.errors import DriftproofError, DriftproofWarning
-from driftproof.measured.files import ROOT, LayerFile, read_layer
+from driftproof.devices.banks import banks
+from driftproof.devices.normals import blocks
+from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
+from driftproof.mapping import Mapping
+from driftproof.measured.files import ROOT, LayerFile, Numbers
+from driftproof.measured.likeness import LayerError, complaint, likeness
 from driftproof.presets.laws import NotNegative, OffsetEncoding, PairEncoding, Table
 from driftproof.presets.preset import Source, Text
 
-SETTINGS = "device.toml"
-LIKENESS = 0.5  # below such a correlation with the targets, rows, columns or signs have probably been mixed up
+FIRST_S = 1e-3  # where a first time of 0 stands on the axis of ln t, or at a thousandth of the next time if sooner
 
 
 class Settings(Table):
@@ -44,9 +42,9 @@ class TimeRange:
     t_s: tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeasuredArray:
-    """One layer of one measured chip.
+    """One layer of one measured chip; a chip uses it as it does :class:`driftproof.devices.ProgrammedArray`.
 
     Attributes:
         preset: the device that it belongs to.
@@ -60,43 +58,59 @@ class MeasuredArray:
     file: LayerFile
     target: Tensor
 
+    @property
+    def reference(self) -> MeasuredArray | None:
+        """The devices of a reference column, [1, in], if there is one."""
+        if self.file.reference is None:
+            return None
+        row = LayerFile(self.file.path, self.file.t_s, (self.file.reference[:, None],), None)
+        return MeasuredArray(self.preset, self.layer, row, self.target[:1])
+
+    @torch.no_grad()
     def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
         """Return the conductances at a time, one [out, in] in µS per device of a weight.
 
         At a measured time they are what was measured; in between, linear in ln t; outside, held. What was measured has
         its read noise in it: ``read_noise`` changes nothing.
         """
-        return tuple(self._at(bank, t_s) for bank in self.file.banks)
+        return tuple(self._at(bank, t_s).clone() for bank in self.file.banks)
 
+    @torch.no_grad()
     def net(self, t_s: float, read_noise: bool = True) -> Tensor:
         """Return what the array multiplies by at ``t_s``: [out, in], relative to the columns' maxima."""
         conductance = self.preset.conductance
-        width = conductance.g_max_us - conductance.g_min_us
-        first, *others = self.conductances(t_s)
-        if isinstance(conductance, PairEncoding):
-            return (first - others[0]) / width
-        middle: Tensor | float = (conductance.g_min_us + conductance.g_max_us) / 2
-        if self.file.reference is not None:
-            middle = self._at(self.file.reference, t_s)
-        return (first - middle) * (2 / width)
+        # the same operations in the same blocks as a simulated array's, so that its files give the same bits
+        scale = [bank.weight / (conductance.g_max_us - conductance.g_min_us) for bank in banks(conductance)]
+        first, *others = (self._at(bank, t_s).reshape(-1) for bank in self.file.banks)
+        out = torch.empty_like(self.target)
+        flat = out.view(-1)
+        for part in blocks(flat):
+            total = torch.mul(first[part], scale[0], out=flat[part])
+            for index, other in enumerate(others, start=1):
+                total.add_(other[part], alpha=scale[index])
+        if isinstance(conductance, OffsetEncoding):
+            middle = (conductance.g_min_us + conductance.g_max_us) / 2
+            reference = self.reference
+            out -= (reference.conductances(t_s)[0] if reference else middle) * scale[0]
+        return out
 
     def product_noise(self, t_s: float) -> None:
         """Return None: what was measured does not tell single products apart."""
 
-    def _at(self, values: Any, t_s: float) -> Tensor:
-        times = self.file.t_s
-        after = int(np.searchsorted(times, t_s, side="left"))
-        if after >= len(times):
-            after = max(0, len(times) - 1)
-        found = torch.from_numpy(values[after])
-        if after > 0 and times[after] > t_s:
-            # ln 0 is taken as that of the smallest time above it, so that a first time of 0 has a place
-            low, high, now = (math.log(max(t, 1e-3)) for t in (times[after - 1], times[after], t_s))
-            found = torch.lerp(torch.from_numpy(values[after - 1]), found, (now - low) / (high - low))
-        return found.to(self.target.device)
+    def _at(self, values: Numbers, t_s: float) -> Tensor:
+        """Return [times, …] at one time; not to be written to, it may be what the device keeps."""
+        times, device = self.file.t_s, self.target.device
+        after = min(bisect_left(times, t_s), len(times) - 1)
+        found = torch.from_numpy(values[after]).to(device)
+        if after == 0 or times[after] <= t_s:
+            return found
+        low, high = times[after - 1], times[after]
+        low = low or min(FIRST_S, high / 1000)
+        share = math.log(max(t_s, low) / low) / math.log(high / low)
+        return torch.lerp(torch.from_numpy(values[after - 1]).to(device), found, share)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeasuredDevice:
     """Chips that were measured, each with one file per layer; made by :func:`load_measured`.
 
@@ -131,7 +145,7 @@ class MeasuredDevice:
 
     def definition(self) -> dict[str, Any]:
         """Return what it is as plain JSON values, without the conductances."""
-        shapes = {name: list(file.banks[0].shape[1:]) for name, file in self.layers[0].items()}
+        shapes = {name or ROOT: list(file.banks[0].shape[1:]) for name, file in self.layers[0].items()}
         return {
             "name": self.name,
             "family": "measured",
@@ -155,120 +169,57 @@ class MeasuredDevice:
                 )
             if unknown := sorted(files.keys() - wanted):
                 raise DriftproofError(
-                    f"device {self.name}, chip {number}: {files[unknown[0]].path} belongs to no layer on tiles; those "
-                    f"are {', '.join(name or ROOT for name in sorted(wanted))}"
+                    f"device {self.name}, chip {number}: {files[unknown[0]].path} belongs to no layer on "
+                    f"tiles{did_you_mean(unknown[0], wanted)}; those are "
+                    f"{', '.join(name or ROOT for name in sorted(wanted))}"
                 )
 
     def array(self, layer: str, chip: int, target: Tensor) -> MeasuredArray:
-        """Return one layer of one chip.
+        """Return one layer of one chip; warn (DriftproofWarning) if it does not look like its weights.
 
         Args:
             layer: canonical name of the layer.
-            chip: number of the chip.
-            target: [out, in], weights relative to their column's maximum.
+            chip: number of the chip, from 0.
+            target: [out, in], weights relative to their column's maximum; float32.
 
         Raises:
-            DriftproofError: a chip that was not measured, or an array of another shape.
+            DriftproofError: a chip or a layer that was not measured, or an array of another shape.
         """
-        if chip >= self.chips:
+        if not 0 <= chip < self.chips:
             raise DriftproofError(f"device {self.name} has {self.chips} measured chips, no chip {chip}")
+        if layer not in self.layers[chip]:
+            raise DriftproofError(
+                f"device {self.name}, chip {chip}: no file for {layer or ROOT}; there are "
+                f"{', '.join(name or ROOT for name in self.layers[chip])}"
+            )
         file = self.layers[chip][layer]
         shape = file.banks[0].shape[1:]
         if shape != tuple(target.shape):
+            hint = ": transpose it" if shape == tuple(target.shape)[::-1] else ""
             raise DriftproofError(
                 f"{file.path} holds {shape[0]} x {shape[1]} weights, layer {layer or ROOT} has "
-                f"{target.shape[0]} x {target.shape[1]} (outputs x inputs, a kernel's places among the inputs)"
+                f"{target.shape[0]} x {target.shape[1]} (outputs x inputs, a kernel's places among the inputs){hint}"
             )
         array = MeasuredArray(self, layer, file, target)
-        _check_likeness(array)
+        if text := complaint(file.path, layer or ROOT, likeness(array.net(file.t_s[0]), target)):
+            warnings.warn(text, DriftproofWarning, stacklevel=3)
         return array
 
+    def layer_errors(self, mapping: Mapping) -> tuple[LayerError, ...]:
+        """Return how far every layer of every chip is from a network's weights at its first measured time.
 
-def load_measured(folder: str | Path) -> MeasuredDevice:
-    r"""Return the measured chips of a folder; docs/measured_arrays.md shows the layout.
+        Warns as :meth:`array` does.
 
-    Raises:
-        DriftproofError: files that are missing or wrong; the message names the file and the place.
-
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "device.toml").write_text(
-    ...         'name = "mine"\n[conductance]\nencoding = "pair"\ng_min_us = 0.0\ng_max_us = 20.0\n'
-    ...     )
-    ...     _ = Path(folder, "fc.csv").write_text("out,in,g_plus_us,g_minus_us\n0,0,19.5,0.1\n0,1,0.2,9.8\n")
-    ...     device = load_measured(folder)
-    >>> device.name, device.chips
-    ('measured:mine', 1)
-    >>> [round(w, 3) for w in device.array("fc", 0, torch.tensor([[1.0, -0.5]])).net(0.0)[0].tolist()]
-    [0.97, -0.48]
-    """
-    folder = Path(folder)
-    path = folder / SETTINGS
-    if not path.is_file():
-        raise DriftproofError(f"measured:{folder}: no {path}; wanted a folder with {SETTINGS} and a file per layer")
-    try:
-        settings = Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DriftproofError(f"{path}: not a TOML file: {error}") from None
-    except ValidationError as error:
-        faults = [f"{path}: {'.'.join(map(str, f['loc'])) or '(whole file)'}: {f['msg']}" for f in error.errors()]
-        raise DriftproofError("\n".join(faults)) from None
-    if isinstance(settings.conductance, PairEncoding) and settings.conductance.significance != (1.0,):
-        raise DriftproofError(f"{path}: several pairs a weight are not read from files: give the net pair")
-    folders = sorted((f for f in folder.iterdir() if f.is_dir()), key=_natural)
-    chips = tuple(_read_chip(place, settings) for place in (folders or [folder]))
-    files = [file for chip in chips for file in chip.values()]
-    low, high = max(file.t_s[0] for file in files), min(file.t_s[-1] for file in files)
-    if low > high:
-        raise DriftproofError(f"measured:{folder}: no time at which every layer was measured; one starts at {low:g} s")
-    return MeasuredDevice(f"measured:{settings.name}", settings, chips, TimeRange((low, high)), _hash(settings, chips))
-
-
-def _read_chip(folder: Path, settings: Settings) -> dict[str, LayerFile]:
-    found: dict[str, LayerFile] = {}
-    for path in sorted(folder.iterdir(), key=_natural):
-        if path.name == SETTINGS or path.is_dir() or path.name.startswith("."):
-            continue
-        if path.suffix not in (".npz", ".csv"):
-            raise DriftproofError(f"{path}: wanted .npz or .csv files, one per layer, and {SETTINGS}")
-        name = "" if path.stem == ROOT else path.stem
-        if name in found:
-            raise DriftproofError(f"{path}: there is {found[name].path.name} for the same layer; remove one of them")
-        file = read_layer(path, settings.conductance)
-        if not file.t_s:
-            file = LayerFile(file.path, (settings.t_s or 0.0,), file.banks, file.reference)
-        found[name] = file
-    if not found:
-        raise DriftproofError(f"{folder}: no layer's .npz or .csv file")
-    return found
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """Order ``chip10`` after ``chip9``."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path.name)]
-
-
-def _hash(settings: Settings, chips: tuple[dict[str, LayerFile], ...]) -> str:
-    digest = hashlib.sha256(json.dumps(settings.conductance.model_dump(mode="json"), sort_keys=True).encode())
-    for number, files in enumerate(chips):
-        for name in sorted(files):
-            file = files[name]
-            digest.update(f"{number}|{name}|{file.t_s}|{[bank.shape for bank in file.banks]}".encode())
-            for values in (*file.banks, *(() if file.reference is None else (file.reference,))):
-                digest.update(values.tobytes())
-    return digest.hexdigest()
-
-
-def _check_likeness(array: MeasuredArray) -> None:
-    """Warn if what was measured does not look like the weights."""
-    net, target = array.net(array.file.t_s[0]).double().view(-1), array.target.double().view(-1)
-    norm = float(net.norm() * target.norm())
-    likeness = float(net @ target) / norm if norm else 1.0
-    if likeness < LIKENESS:
-        warnings.warn(
-            f"{array.file.path}: what was measured resembles the weights of layer {array.layer or ROOT} by only "
-            f"{likeness:.2f} (1 is equal up to a factor): are rows and columns swapped, or the devices of a pair?",
-            DriftproofWarning,
-            stacklevel=4,
-        )
+        Raises:
+            DriftproofError: layers that are missing, that no layer on tiles has, or of another shape.
+        """
+        self.check_layers(mapping.weights)
+        found = []
+        for chip in range(self.chips):
+            for name, mapped in mapping.weights.items():
+                array = self.array(name, chip, mapped.target)
+                t_s = array.file.t_s[0]
+                net = array.net(t_s)
+                rms = float((net.double() - mapped.target.double()).square().mean().sqrt())
+                found.append(LayerError(name, chip, t_s, rms, likeness(net, mapped.target)))
+        return tuple(found)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,13 +13,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from driftproof.errors import DriftproofError
-from driftproof.measured.device import SETTINGS
 from driftproof.measured.files import REFERENCE, ROOT, bank_names
+from driftproof.measured.folder import SETTINGS
 from driftproof.presets.laws import OffsetEncoding, PairEncoding
 from driftproof.times import parse_times
 
 
 class _Chip(Protocol):
+    """What is used of a :class:`driftproof.Chip`."""
+
+    number: int
+    seed: int
+    preset: Any
+
     @property
     def arrays(self) -> Mapping[str, Any]: ...
 
@@ -27,6 +35,9 @@ def save_conductances(
 ) -> Path:
     """Write the conductances of a :class:`driftproof.Chip` at several times: a template for files of real ones.
 
+    They are what one read-out at each time gives, with the read noise of that time; read noise that is new in every
+    product is not in them. Several chips: each into a sub-folder of one folder, and one ``device.toml`` beside those.
+
     Args:
         chip: of a preset with pairs, or with one device and an offset.
         folder: a new or empty folder; :func:`load_measured` reads it.
@@ -35,22 +46,32 @@ def save_conductances(
         summary: one sentence about it.
 
     Returns:
-        The folder.
+        The folder, with ``device.toml`` and, per layer, an ``.npz`` file of [times, out, in] in µS and [times] in s.
 
     Raises:
         DriftproofError: a folder with something in it; a preset without conductances, or with several pairs a weight.
+
+    >>> from driftproof import Chip, load_preset, map_model
+    >>> from torch import nn
+    >>> chip = Chip(map_model(nn.Linear(3, 2)), load_preset("pcm-nandakumar-2019"), seed=0, chip=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sorted(path.name for path in save_conductances(chip, folder, "1s,1d", name="template").iterdir())
+    ['(root).npz', 'device.toml']
     """
-    folder, times_s = Path(folder), parse_times(times if isinstance(times, str) else list(times))
+    folder, times_s = Path(folder).expanduser(), parse_times(times if isinstance(times, str) else list(times))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DriftproofError(f"{folder} is not empty; choose a new folder for the conductances")
     conductance = next(iter(chip.arrays.values())).preset.conductance
-    for array in chip.arrays.values():
+    for layer, array in chip.arrays.items():
         own = array.preset.conductance
-        if not isinstance(own, PairEncoding | OffsetEncoding) or len(array.banks) > 2 or own != conductance:
+        pairs = len(own.significance) if isinstance(own, PairEncoding) else 1
+        if not isinstance(own, PairEncoding | OffsetEncoding) or pairs > 1 or own != conductance:
             raise DriftproofError(
                 f"preset {array.preset.name}: only conductances of one pair or one device a weight can be written, "
                 "of the same kind in all layers"
             )
+        if Path(layer).name != layer:
+            raise DriftproofError(f"layer {layer!r}: its name cannot be a file's; rename the layer")
     folder.mkdir(parents=True, exist_ok=True)
     for layer, array in chip.arrays.items():
         reads = [array.conductances(t_s) for t_s in times_s]
@@ -62,12 +83,42 @@ def save_conductances(
             arrays[REFERENCE] = np.stack([array.reference.conductances(t_s)[0][0].cpu().numpy() for t_s in times_s])
         file = io.BytesIO()
         np.savez(file, t_s=np.array(times_s), **arrays)  # type: ignore[arg-type]  # names are arrays, not options
-        (folder / f"{layer or ROOT}.npz").write_bytes(file.getvalue())
-    lines = [f"name = {json.dumps(name)}", f"summary = {json.dumps(summary)}", "", "[conductance]"]
-    for key, value in conductance.model_dump(mode="json").items():
-        if key != "significance":
-            lines.append(f"{key} = {json.dumps(value)}")
-    (folder / SETTINGS).write_text(
-        "\n".join(lines) + "\n", encoding="utf-8"
-    )  # last: without it the folder is no device
+        _write_whole(folder / f"{layer or ROOT}.npz", file.getvalue())
+    # last: without it the folder is no device
+    _write_whole(folder / SETTINGS, _settings(chip, conductance, name, summary).encode())
     return folder
+
+
+def _settings(chip: _Chip, conductance: PairEncoding | OffsetEncoding, name: str, summary: str) -> str:
+    """Return ``device.toml``; its source says that nothing was measured."""
+    tables: dict[str, dict[str, Any]] = {
+        "": {"name": name, "summary": summary or "Simulated, not measured."},
+        "source": {
+            "title": "Simulated, not measured",
+            "where": f"chip {chip.number} of {chip.preset.name}, seed {chip.seed}",
+            "fitted_by": "driftproof",
+        },
+        "conductance": conductance.model_dump(mode="json", exclude={"significance"}),
+    }
+    lines = []
+    for table, values in tables.items():
+        lines += [f"\n[{table}]"] * bool(table) + [f"{key} = {_toml(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | float) -> str:
+    """Return a text or number as TOML: as JSON, but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; a name that begins with a dot is no layer's."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

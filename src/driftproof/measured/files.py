@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from driftproof.errors import DriftproofError, did_you_mean
+from driftproof.errors import DriftproofError
+from driftproof.measured.csv_file import Lines, check_names, read_csv
 from driftproof.presets.laws import OffsetEncoding, PairEncoding
 
 Numbers = npt.NDArray[np.float32]
 ROOT = "(root)"  # the file of a network that is one layer
 REFERENCE = "g_reference_us"
+ABOVE = 3.0  # × g_max: no device is programmed there, a unit is wrong
+BELOW = 0.01  # × g_max: if nothing in a file comes up to it, a unit is wrong
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerFile:
     """One layer of one chip as it was measured.
 
@@ -51,10 +54,13 @@ def read_layer(path: Path, conductance: PairEncoding | OffsetEncoding) -> LayerF
 
     Raises:
         DriftproofError: a file that cannot be read, a missing or unknown array, shapes that do not fit together, times
-            that do not increase, values that are negative, not finite, or far above g_max.
+            that do not increase, values that are negative, not finite, or far from g_max.
     """
-    names = bank_names(conductance)
-    found = _read_npz(path, names) if path.suffix == ".npz" else _read_csv(path, names)
+    names, lines = bank_names(conductance), None
+    if path.suffix == ".npz":
+        found = _read_npz(path, names)
+    else:
+        found, lines = read_csv(path, names)
     t_s = tuple(float(t) for t in found.pop("t_s", np.empty(0)).reshape(-1))
     if list(t_s) != sorted(set(t_s)) or any(not np.isfinite(t) or t < 0 for t in t_s):
         raise DriftproofError(f"{path}: t_s must be times in s that increase, got {list(t_s)}")
@@ -70,7 +76,8 @@ def read_layer(path: Path, conductance: PairEncoding | OffsetEncoding) -> LayerF
                 f"{len(t_s)} times of t_s"
             )
         arrays[name] = np.ascontiguousarray(whole, dtype=np.float32)
-        _check_values(path, name, arrays[name], conductance.g_max_us)
+        _check_values(path, name, arrays[name], conductance.g_max_us, lines)
+    _check_unit(path, {name: arrays[name] for name in names}, conductance)
     shapes = {name: arrays[name].shape for name in names}
     reference = arrays.get(REFERENCE)
     if len(set(shapes.values())) != 1 or (reference is not None and reference.shape[1] != shapes[names[0]][2]):
@@ -82,84 +89,55 @@ def read_layer(path: Path, conductance: PairEncoding | OffsetEncoding) -> LayerF
         raise DriftproofError(
             f"{path}: {'no ' if wants else ''}{REFERENCE}, but device.toml says "
             f"{'a reference column' if wants else 'nothing of a reference column'}"
+            f"{'; a .csv file cannot hold one: write .npz' if wants and lines is not None else ''}"
         )
     return LayerFile(path, t_s, tuple(arrays[name] for name in names), reference)
 
 
 def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.float64]]:
     try:
+        if not zipfile.is_zipfile(path):  # np.load would take a single array, too
+            raise ValueError("it is no archive of named arrays, as np.savez writes it")
         with np.load(path, allow_pickle=False) as file:
             found = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise DriftproofError(f"{path}: not an .npz file of plain numbers: {error}") from None
-    _check_names(path, list(found), names, ("t_s", REFERENCE))
+    check_names(path, list(found), names, ("t_s", REFERENCE))
     for name, values in found.items():
         if values.dtype.kind not in "fiu":
             raise DriftproofError(f"{path}: {name} holds {values.dtype}, wanted numbers")
+        if not values.size:
+            raise DriftproofError(f"{path}: {name} has the shape {list(values.shape)}: it is empty")
     return {name: values.astype(np.float64) for name, values in found.items()}
 
 
-def _read_csv(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.float64]]:
-    try:
-        table = pd.read_csv(path, comment="#", skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise DriftproofError(f"{path}: not a CSV file: {error}") from None
-    _check_names(path, list(table.columns), ("out", "in", *names), ("t_s",))
-    for name in table.columns:
-        numbers = pd.to_numeric(table[name], errors="coerce")
-        if len(bad := np.flatnonzero(numbers.isna())):
-            raise DriftproofError(
-                f"{path}: row {bad[0] + 1}: {name} is {table[name].iloc[bad[0]]!r}, wanted a number "
-                f"({len(bad)} such rows)"
-            )
-        table[name] = numbers
-    for name in ("out", "in"):
-        if len(bad := np.flatnonzero((table[name] < 0) | (table[name] % 1 != 0))):
-            raise DriftproofError(f"{path}: row {bad[0] + 1}: {name} is {table[name].iloc[bad[0]]}, wanted 0, 1, 2, …")
-    timed = "t_s" in table.columns
-    times = sorted(table["t_s"].unique()) if timed else [0.0]
-    place = np.searchsorted(times, table["t_s"]) if timed else np.zeros(len(table), dtype=int)
-    shape = (len(times), int(table["out"].max()) + 1, int(table["in"].max()) + 1) if len(table) else (0, 0, 0)
-    count = np.zeros(shape, dtype=int)
-    index = (place, table["out"].to_numpy(dtype=int), table["in"].to_numpy(dtype=int))
-    np.add.at(count, index, 1)
-    if not len(table) or (count != 1).any():
-        where = [int(i) for i in np.argwhere(count != 1)[0]] if len(table) else []
-        what = f"out {where[1]}, in {where[2]} stands there {count[tuple(where)]} times" if where else "it has no rows"
-        at = f" at t_s = {times[where[0]]:g}" if where and timed else ""
-        raise DriftproofError(f"{path}: wanted every out and in once{' a time' if timed else ''}; {what}{at}")
-    found: dict[str, npt.NDArray[np.float64]] = {"t_s": np.array(times)} if timed else {}
-    for name in names:
-        found[name] = np.empty(shape)
-        found[name][index] = table[name]
-    return found
-
-
-def _check_names(path: Path, found: list[str], wanted: tuple[str, ...], optional: tuple[str, ...]) -> None:
-    missing = [name for name in wanted if name not in found]
-    unknown = [name for name in found if name not in (*wanted, *optional)]
-    if missing or unknown:
-        hint = did_you_mean(unknown[0], [*wanted, *optional]) if unknown else ""
-        parts = [f"no {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(unknown)}{hint}"] * bool(unknown)
-        raise DriftproofError(
-            f"{path}: {'; '.join(parts)}; wanted {', '.join(wanted)}, and maybe {', '.join(optional)}"
-        )
-
-
-def _check_values(path: Path, name: str, values: Numbers, g_max_us: float) -> None:
+def _check_values(path: Path, name: str, values: Numbers, g_max_us: float, lines: Lines | None) -> None:
+    """Raise for what no conductance can be; the place is a line of a CSV file, or the array's index."""
     for bad, what in (
-        (~np.isfinite(values), "not finite"),
-        (values < 0, "negative"),
-        (values > 3 * g_max_us, f"far above g_max_us = {g_max_us:g} of device.toml: are these µS?"),
+        (~np.isfinite(values), "not finite: every device needs a number"),
+        (values < 0, "negative: a reading below zero is noise around zero, write 0"),
+        (values > ABOVE * g_max_us, f"far above g_max_us = {g_max_us:g} of device.toml: are these µS?"),
     ):
         if bad.any():
-            where = [int(i) for i in np.argwhere(bad)[0]]
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            place = f"{name}{list(where)}" if lines is None else f"line {lines[where]}: {name}"
             raise DriftproofError(
-                f"{path}: {name}{where} = {values[tuple(where)]:g} is {what} ({int(bad.sum())} of {values.size} values)"
+                f"{path}: {place} = {values[where]:g} is {what} ({int(bad.sum())} of {values.size} values)"
             )
-    largest = float(values.max()) if values.size else 0.0
-    if largest < 1e-2 * g_max_us:
+
+
+def _check_unit(path: Path, banks: dict[str, Numbers], conductance: PairEncoding | OffsetEncoding) -> None:
+    """Raise if nothing comes near the range of the devices; one of the two of a pair may well be all at g_min."""
+    tops = {name: float(values.max()) for name, values in banks.items()}
+    low, high = conductance.g_min_us / 10, BELOW * conductance.g_max_us
+    if 0 < max(tops.values()) < high:
         raise DriftproofError(
-            f"{path}: {name} is at most {largest:g} µS, below a hundredth of g_max_us = {g_max_us:g} of device.toml: "
-            "are these µS?"
+            f"{path}: {' and '.join(tops)}: at most {max(tops.values()):g} µS, below a hundredth of "
+            f"g_max_us = {conductance.g_max_us:g} of device.toml: are these µS?"
         )
+    for name, top in tops.items():
+        if 0 < top < low:
+            raise DriftproofError(
+                f"{path}: {name}: at most {top:g} µS, below a tenth of g_min_us = {conductance.g_min_us:g} of "
+                "device.toml: are these µS?"
+            )
