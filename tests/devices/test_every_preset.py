@@ -14,6 +14,7 @@ from devices import reference
 from driftproof.chip import Chip
 from driftproof.devices import program
 from driftproof.devices.laws import programming_sigma, saturating
+from driftproof.errors import DriftproofError
 from driftproof.evaluation import evaluate
 from driftproof.mapping import Mapping, TileSize, map_weight
 from driftproof.presets import DevicePreset, load_preset, preset_names
@@ -164,3 +165,6 @@ def test_times_out_of_validity_are_marked(name: str) -> None:
     cells = evaluate(torch.nn.Linear(3, 2), data, presets=[name], times=[high, high * 2], chips=1).cells()
     marks = cells[cells["preset"] == name].sort_values("t_s")["in_validity"].tolist()
     assert marks == [True, False]
+    evaluate(torch.nn.Linear(3, 2), data, presets=[name], times=[high], chips=1, strict=True).close()
+    with pytest.raises(DriftproofError, match="strict: preset"):
+        evaluate(torch.nn.Linear(3, 2), data, presets=[name], times=[high * 2], chips=1, strict=True)

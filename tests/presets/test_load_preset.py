@@ -146,3 +146,12 @@ def test_a_curve_has_a_value_where_devices_hold_zero(tmp_path, curve: str, missi
     file.write_text(f'extends = "pcm-nandakumar-2019"\nname = "mine"\n[drift]\nnu_mean = {curve}\n')
     with pytest.raises(DriftproofError, match=f"no finite value at r = 0.*give it a {missing}"):
         load_preset(str(file))
+
+
+def test_a_source_may_state_the_temperature(tmp_path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "pcm-nandakumar-2019"\nname = "mine"\n[validity]\ntemperature_c = [20.0, 30.0]\n')
+    assert load_preset(str(file)).validity.temperature_c == (20.0, 30.0)
+    file.write_text('extends = "pcm-nandakumar-2019"\nname = "mine"\n[validity]\ntemperature_c = [30.0, 20.0]\n')
+    with pytest.raises(DriftproofError, match="the range must ascend"):
+        load_preset(str(file))

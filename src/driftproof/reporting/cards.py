@@ -174,4 +174,6 @@ def _validity(key: str, value: Any) -> str:
         return f"time {format_time(float(value[0]))} to {format_time(float(value[1]))}"
     if key == "g_us" and isinstance(value, list | tuple) and len(value) == 2:
         return f"conductance {value[0]:g} to {value[1]:g} µS"
+    if key == "temperature_c" and isinstance(value, list | tuple) and len(value) == 2:
+        return f"temperature {value[0]:g} to {value[1]:g} °C"
     return f"{key} {_text(value)}"
