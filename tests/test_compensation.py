@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from driftproof.chip import Chip
-from driftproof.compensation import as_compensation, factor, least_squares, mean_magnitude
+from driftproof.compensation import (
+    ExactCompensation,
+    MeanCompensation,
+    as_compensation,
+    factor,
+    least_squares,
+    mean_magnitude,
+)
 from driftproof.errors import DriftproofError
 from driftproof.mapping import Mapping, TileSize, map_weight
 from driftproof.presets import load_preset
@@ -144,3 +151,30 @@ def test_exact_per_column_is_least_squares_column_by_column() -> None:
     net, target = per.arrays["fc"].net(YEAR), per.arrays["fc"].target
     wanted = (net * target).sum(dim=1) / net.square().sum(dim=1)
     torch.testing.assert_close(per.read("fc", YEAR).alpha[0], wanted)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MeanCompensation(per="columns"),  # type: ignore[arg-type]
+        lambda: MeanCompensation(every_s=-5.0),
+        lambda: MeanCompensation(reference_s=float("nan")),
+        lambda: ExactCompensation(every_s="1d"),  # type: ignore[arg-type]
+        lambda: as_compensation(3),  # type: ignore[arg-type]
+    ],
+)
+def test_nonsense_is_refused(make) -> None:
+    with pytest.raises(DriftproofError, match="compensation"):
+        make()
+
+
+@pytest.mark.parametrize(("every_s", "t_s"), [(0.1, 0.3), (0.2, 0.6), (1080.0, 8.7 * 3600), (6.0, 246.0)])
+def test_multiples_are_found_in_spite_of_rounding(every_s: float, t_s: float) -> None:
+    rare, usual = chip(MeanCompensation(every_s=every_s), WEIGHT), chip("tile", WEIGHT)
+    assert torch.equal(rare.read("fc", t_s).alpha, usual.read("fc", t_s).alpha)
+
+
+def test_at_the_reference_itself_only_read_noise_is_left_to_compensate() -> None:
+    drifted = chip("tile:reference_s=1d", WEIGHT).read("fc", 86400.0).alpha
+    assert float(drifted[0, 0]) != 1.0
+    assert float(drifted[0, 0]) == pytest.approx(1.0, abs=0.02)

@@ -241,3 +241,87 @@ def test_the_evaluator_gives_the_same_cells_on_both_backends_and_any_batch_size(
         )
         found.append(record.cells()["value"].tolist())
     assert found[0] == found[1] == found[2]
+
+
+def test_sonos_spreads_are_the_published_ones(linear: nn.Linear) -> None:
+    array = Chip(map_model(linear), SONOS, seed=0, chip=0).arrays[""]
+    plus, minus = array.conductances(DAY)
+    wanted = (sonos_sigma_us(plus).square() + sonos_sigma_us(minus).square()).sqrt() / 16
+    torch.testing.assert_close(array.product_noise(DAY).weights, wanted)
+
+
+def test_several_pairs_and_stuck_devices_have_their_share_of_it(linear: nn.Linear) -> None:
+    pairs = changed(
+        SONOS,
+        conductance=SONOS.definition()["conductance"] | {"significance": [3.0, 1.0]},
+        stuck={"at_g_max": 0.3},
+    )
+    array = Chip(map_model(linear), pairs, seed=0, chip=0).arrays[""]
+    total = torch.zeros_like(array.target)
+    stuck = 0
+    for g, share in zip(array.conductances(DAY), (0.75, 0.75, 0.25, 0.25), strict=True):
+        free = g != 16.0
+        stuck += int((~free).sum())
+        total += (sonos_sigma_us(g) * share / 16 * free).square()
+    assert stuck > 20
+    torch.testing.assert_close(array.product_noise(DAY).weights, total.sqrt())
+
+
+@pytest.mark.parametrize("shape", [(3, 12), (3, 4, 12)])
+def test_a_reference_column_over_several_tiles(shape: tuple[int, ...]) -> None:
+    """Own and common noise against their sum over the weights, one number drawn for each."""
+    torch.manual_seed(4)
+    layer = nn.Linear(12, 5)
+    cmo = load_preset("reram-cmo-2pct")
+    preset = changed(cmo, read=cmo.definition()["read"] | {"new_every": "product"})
+    x = torch.randn(shape)
+    network, chip = loaded(layer, preset, x, tile=TileSize(7, 3))
+    reading = chip.read("", DAY)
+    noise, scale = reading.noise, reading.scale * reading.alpha
+    quiet = torch.nn.functional.linear(x, chip.weight("", DAY), layer.bias)
+    own = torch.nn.functional.linear(x.square(), chip.weights[""].weight(noise.weights.square(), scale.square())).sqrt()
+    wanted = quiet + own * noise.normals(tuple(own.shape), 0)
+    rows = chip.weights[""].rows
+    common = torch.stack([(x[..., part].square() @ noise.reference[0, part].square()).sqrt() for part in rows], dim=-1)
+    common = common * noise.normals(tuple(common.shape), 0, "mvm-ref")
+    torch.testing.assert_close(network(x), wanted - common @ scale, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_networks_in_half_precision(linear: nn.Linear, dtype: torch.dtype) -> None:
+    half, x = copy.deepcopy(linear).to(dtype), torch.randn(1, 12).to(dtype)
+    network, chip = loaded(half, SONOS, x)
+    y = network((100 * x).expand(5000, 12))  # squares of these overflow float16
+    assert y.dtype == dtype
+    reading = chip.read("", DAY)
+    spread = chip.weights[""].weight(reading.noise.weights.square(), (reading.scale * reading.alpha).square())
+    wanted = (spread @ (100 * x[0].float()).square()).sqrt()
+    rounding = y.float().abs().max() * torch.finfo(dtype).eps
+    assert bool(((y.float().std(dim=0) - wanted).abs() < 0.06 * wanted + rounding).all())
+
+
+def test_calls_by_name() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor | None = None) -> Tensor:
+            return self.fc(input=x) if type(self.fc) is nn.Linear else self.fc(x)  # aihwkit's layers call it x_input
+
+    torch.manual_seed(5)
+    x = torch.ones(2, 4)
+    for preset in ("ideal", SONOS):
+        chip = dp.program(dp.convert(Named(), preset)).drift("1d")
+        assert torch.equal(chip.model(x=x), chip.drift("1d").model(x))
+    network, _ = loaded(Named(), SONOS, x)
+    assert not torch.equal(network(x)[0], network(x)[1])
+
+
+def test_a_spent_chip_does_not_read_another_ones_devices(linear: nn.Linear) -> None:
+    mapping = map_model(linear)
+    spent = Chip(mapping, SONOS, seed=0, chip=0)
+    fresh = Chip(mapping, SONOS, seed=0, chip=1).weight("", DAY)
+    assert torch.equal(Chip(mapping, SONOS, seed=0, chip=1, memory=spent).weight("", DAY), fresh)
+    with pytest.raises(KeyError):
+        spent.weight("", DAY)

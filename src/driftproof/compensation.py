@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -45,6 +46,14 @@ class NoCompensation:
         return torch.ones_like(mapped.scale)
 
 
+def _check(per: str, *times_s: float) -> None:
+    if per not in ("tile", "column"):
+        raise DriftproofError(f"compensation per {per!r}: wanted tile or column")
+    for time in times_s:
+        if isinstance(time, str) or not math.isfinite(time) or time < 0:
+            raise DriftproofError(f"compensation: wanted times in s, not negative and finite, got {time!r}")
+
+
 @dataclass(frozen=True)
 class MeanCompensation:
     """α = mean |G⁺ − G⁻| at the reference / the same now.
@@ -58,6 +67,10 @@ class MeanCompensation:
     per: Per = "tile"
     reference_s: float = 0.0
     every_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that are no choice or no time."""
+        _check(self.per, self.reference_s, self.every_s)
 
     def __str__(self) -> str:
         return self.per + _written(self, "reference_s", "every_s")
@@ -87,6 +100,10 @@ class ExactCompensation:
 
     per: Per = "tile"
     every_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that are no choice or no time."""
+        _check(self.per, self.every_s)
 
     def __str__(self) -> str:
         return "exact" + _written(self, "per", "every_s")
@@ -122,8 +139,10 @@ def as_compensation(choice: str | Compensation) -> Compensation:
     >>> str(as_compensation("exact:per=column,every_s=1d"))
     'exact:per=column,every_s=86400'
     """
-    if not isinstance(choice, str):
+    if isinstance(choice, Compensation):
         return choice
+    if not isinstance(choice, str):
+        raise DriftproofError(f"compensation {choice!r}: wanted a text such as tile or column:every_s=1d")
     name, colon, text = choice.partition(":")
     if name not in _KINDS:
         raise DriftproofError(
@@ -178,7 +197,10 @@ def factor(reference: Tensor, now: Tensor) -> Tensor:
 
 
 def _last_multiple(t_s: float, every_s: float) -> float:
-    return t_s // every_s * every_s if every_s else t_s
+    """Return the last multiple of a time, at or before another; ``t_s`` itself if it is one but for rounding."""
+    if not every_s or math.isclose(t_s, round(t_s / every_s) * every_s, rel_tol=1e-12):
+        return t_s
+    return math.floor(t_s / every_s) * every_s
 
 
 def _written(choice: Compensation, *names: str) -> str:
@@ -186,7 +208,7 @@ def _written(choice: Compensation, *names: str) -> str:
     defaults = {f.name: f.default for f in fields(choice)}
     changed = {name: getattr(choice, name) for name in names if getattr(choice, name) != defaults[name]}
     pairs = [
-        f"{name}={repr(value).removesuffix('.0')}" if isinstance(value, float) else f"{name}={value}"
+        f"{name}={repr(float(value)).removesuffix('.0')}" if isinstance(value, float) else f"{name}={value}"
         for name, value in changed.items()
     ]
     return f":{','.join(pairs)}" if pairs else ""

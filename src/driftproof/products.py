@@ -36,13 +36,19 @@ class Passes:
         """Say that the next pass begins with sample ``first``."""
         self.begin(first, 0)
 
-    def __call__(self, _: nn.Module, args: tuple[Any, ...]) -> None:
-        """Begin the pass that follows the last one."""
-        self.begin(self.first + self.count, len(args[0]))
+    def __call__(self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Begin the pass that follows the last one (a hook ``with_kwargs``)."""
+        inputs = first_tensor(args, named)
+        self.begin(self.first + self.count, 0 if inputs is None or inputs.dim() == 0 else len(inputs))
+
+
+def first_tensor(args: tuple[Any, ...], named: dict[str, Any]) -> Tensor | None:
+    """Return the first tensor of a call, by place or by name; None if there is none."""
+    return next((value for value in (*args, *named.values()) if isinstance(value, Tensor)), None)
 
 
 class NoisyProducts:
-    """A forward hook that adds the read noise of single products to one layer's outputs.
+    """A forward hook (``with_kwargs``) that adds the read noise of single products to one layer's outputs.
 
     Args:
         layer: the digital layer, for its geometry (stride, padding, …).
@@ -79,14 +85,16 @@ class NoisyProducts:
             self._reference = parts.view(len(parts), *self.mapped.shape[1:])
             self._share = scale  # [row splits, out]: what the reference column's noise counts for in each output
 
-    def __call__(self, _: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def __call__(self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> Tensor:
         """Return the outputs with their noise."""
         if self.noise is None:
             return output
+        inputs = first_tensor(args, named)
+        assert inputs is not None, "a layer without an input"
         self._calls = 1 if self._pass != self.passes.number else self._calls + 1
         self._pass = self.passes.number
         mark = "" if self._calls == 1 else str(self._calls)
-        squares = args[0].float().square()
+        squares = inputs.float().square()
         assert self._variance is not None
         noise = self._times(squares, self._variance).sqrt_()
         noise.mul_(self._normals(tuple(noise.shape), f"mvm{mark}"))

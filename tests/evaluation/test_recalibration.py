@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,10 @@ def batches(seed: int = 1) -> list[Tensor]:
     return [torch.randn(40, 1, 8, 8, generator=source), torch.randn(24, 1, 8, 8, generator=source)]
 
 
+def weighted(values: list[Tensor]) -> Tensor:
+    return (40 * values[0] + 24 * values[1]) / 64
+
+
 def test_statistics_are_the_means_over_the_batches_by_hand(net: nn.Module) -> None:
     inputs = batches()
     network = FoldedNetwork(net, map_model(net), inputs[0], fold=False)
@@ -51,12 +57,12 @@ def test_statistics_are_the_means_over_the_batches_by_hand(net: nn.Module) -> No
     conv = dict(network.model.named_modules())["0"]
     values = [conv(batch).transpose(0, 1).flatten(1) for batch in inputs]
     norm = dict(network.model.named_modules())["1"]
-    torch.testing.assert_close(norm.running_mean, torch.stack([v.mean(dim=1) for v in values]).mean(dim=0))
-    torch.testing.assert_close(norm.running_var, torch.stack([v.var(dim=1) for v in values]).mean(dim=0))
+    torch.testing.assert_close(norm.running_mean, weighted([v.mean(dim=1) for v in values]))
+    torch.testing.assert_close(norm.running_var, weighted([v.var(dim=1) for v in values]))
     assert not norm.training
     assert norm.momentum == 0.1
     network.recalibrate(inputs)  # nothing is left of what was measured before
-    torch.testing.assert_close(norm.running_mean, torch.stack([v.mean(dim=1) for v in values]).mean(dim=0))
+    torch.testing.assert_close(norm.running_mean, weighted([v.mean(dim=1) for v in values]))
 
 
 @pytest.mark.parametrize("preset", ["pcm-nandakumar-2019", "sonos-agrawal-2022"])
@@ -157,5 +163,83 @@ def test_what_cannot_be_measured(net: nn.Module) -> None:
         )
     with pytest.warns(DriftproofWarning, match="the very inputs that are reported on"):
         dp.evaluate(net, data, presets=["ideal"], times="1s", chips=1, recalibrate=dp.Recalibration(data)).close()
+    broken = copy.deepcopy(net)
     with pytest.raises(DriftproofError, match="NaN or infinite"):
-        measure_norms(net, lambda x, _: net(x), [torch.full((4, 1, 8, 8), torch.inf)])
+        measure_norms(broken, lambda x, _: broken(x), [torch.full((4, 1, 8, 8), torch.inf)])
+
+
+def test_batches_of_unequal_size_count_by_their_samples() -> None:
+    norm = nn.BatchNorm1d(3).eval()
+    x = torch.randn(252, 3, generator=torch.Generator().manual_seed(6)) + 1
+    measure_norms(nn.Sequential(norm), lambda batch, _: norm(batch), [x[:250], x[250:]])
+    torch.testing.assert_close(norm.running_mean, x.mean(dim=0))
+    wanted = (250 * x[:250].var(dim=0) + 2 * x[250:].var(dim=0)) / 252
+    torch.testing.assert_close(norm.running_var, wanted)
+
+
+def test_single_products_of_each_sample_have_noise_of_their_own() -> None:
+    firsts: list[int] = []
+    norm = nn.BatchNorm1d(3).eval()
+
+    def run(batch: Tensor, first: int) -> Tensor:
+        firsts.append(first)
+        return norm(batch)
+
+    measure_norms(nn.Sequential(norm), run, [torch.randn(4, 3), torch.randn(2, 3)])
+    assert firsts == [-4, -6]  # samples -4 to -1, then -6 and -5
+
+
+class Aside(nn.Module):
+    """Reads a norm's statistics without calling it."""
+
+    def __init__(self, called: bool) -> None:
+        super().__init__()
+        self.flat, self.fc, self.bn = nn.Flatten(), nn.Linear(64, 3), nn.BatchNorm1d(3)
+        self.other = nn.BatchNorm1d(3) if called else nn.Identity()
+        self.bn.running_mean.fill_(2.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fc(self.flat(x))
+        return self.other(nn.functional.batch_norm(y, self.bn.running_mean, self.bn.running_var))
+
+
+def test_a_norm_that_is_not_called_keeps_its_statistics_and_is_named() -> None:
+    torch.manual_seed(0)
+    data = labelled(20, 4)
+    with pytest.raises(DriftproofError, match=r"does not reach bn: .* uses their statistics in another way"):
+        dp.evaluate(
+            Aside(False).eval(), data, presets=["ideal"], times="1s", chips=1,
+            recalibrate=dp.Recalibration(labelled(50, 5)),
+        )  # fmt: skip
+    model = Aside(True).eval()
+    with pytest.warns(DriftproofWarning, match=r"does not reach bn: .*keep their statistics"):
+        measure_norms(model, lambda x, _: model(x), [data.inputs])
+    assert model.bn.running_mean.tolist() == [2.0] * 3
+    assert model.other.running_mean.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("inputs", [torch.randn(30, 3, 8, 8), torch.randn(30, 1, 9, 9), torch.ones(30, 1, 8, 8).int()])
+def test_inputs_that_the_network_does_not_take(net: nn.Module, inputs: Tensor, tmp_path) -> None:
+    other = TensorData("other", inputs, torch.zeros(30).long())
+    with pytest.raises(DriftproofError, match="does not take inputs of other"):
+        dp.evaluate(net, labelled(20, 4), presets=["ideal"], recalibrate=dp.Recalibration(other), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("reported", "measured"), [(20, 20), (200, 100), (50, 200)])
+def test_measuring_on_what_is_reported_is_told(net: nn.Module, reported: int, measured: int) -> None:
+    data = labelled(200, 4)
+    with pytest.warns(DriftproofWarning, match="the very inputs that are reported on"):
+        dp.evaluate(
+            net, data, presets=["ideal"], times="1s", chips=1, limit=reported,
+            recalibrate=dp.Recalibration(data, samples=measured),
+        ).close()  # fmt: skip
+
+
+def test_perfect_devices_are_recalibrated_too(net: nn.Module) -> None:
+    shifted = TensorData("shifted", 3 + 4 * labelled(100, 5).inputs, labelled(100, 5).targets)
+    record = dp.evaluate(
+        net, labelled(300, 4), presets=["ideal"], times="1s", chips=1, recalibrate=dp.Recalibration(shifted)
+    )
+    values = record.cells().set_index("preset")["value"]
+    assert values["ideal-analog"] == values["ideal"] != values["digital"]

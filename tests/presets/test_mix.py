@@ -99,3 +99,35 @@ def test_a_record_and_report_name_all_its_devices(tmp_path) -> None:
         page = dp.report(record, tmp_path / "report").read_text()
     assert "this device has none, or those of its parts" in page
     assert page.count('class="card"') == 4
+
+
+def test_a_conversion_refuses_patterns_that_do_nothing(net: nn.Module) -> None:
+    with pytest.raises(DriftproofError, match="'nosuch' matches no layer"):
+        dp.convert(net, "ideal,nosuch=gaussian:0.1")
+
+
+def test_patterns_are_globs_and_changes_reach_every_device(net: nn.Module) -> None:
+    mix = load_mix("gaussian:0.1,c?nv1=gaussian-layer:0.1", {"programming.sigma": 0.3})
+    assert mix.for_layer("conv1").programming.sigma == 0.3
+    assert mix.for_layer("conv2").programming.sigma == 0.3
+    assert mix.for_layer("conv1.more").name == mix.default.name
+    assert mix.name.endswith("[programming.sigma=0.3]")
+
+
+def test_one_name_with_other_numbers_is_refused(tmp_path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "gaussian"\nname = "gaussian:0.1"\n[programming]\nsigma = 0.5\n')
+    with pytest.raises(DriftproofError, match="one name and other numbers"):
+        load_mix(f"gaussian:0.1,fc={file}")
+    with pytest.raises(DriftproofError, match="measured chips stand alone"):
+        dp.load_device("ideal,fc=measured:folder")
+
+
+def test_the_end_of_programming_on_tiles_has_the_scale_of_the_layer() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(8, 4)
+    with torch.no_grad():
+        layer.weight[0] *= 0.05
+    x = torch.ones(1, 8)
+    made = dp.program(dp.convert(layer, "gaussian-layer:0.00001"))
+    torch.testing.assert_close(made.model(x), layer(x), rtol=0, atol=1e-3)

@@ -14,7 +14,9 @@ INPUT_SHAPES = {"digits-cnn": (1, 8, 8), "resnet": (3, 32, 32), "torchvision:": 
 
 def convert_command(
     model: Annotated[str, typer.Argument(help="digits-cnn, resnet20/32/44/56, torchvision:NAME or file.py:callable")],
-    preset: Annotated[str, typer.Option("--preset", help="Device: a name, NAME:ARGUMENT, or a .toml file.")],
+    preset: Annotated[
+        str, typer.Option("--preset", help="Device: NAME, NAME:ARGUMENT, FILE.toml or DEVICE,LAYERS=DEVICE.")
+    ],
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Trained weights (.pt, .pth, .th, .safetensors).")
     ] = None,

@@ -11,6 +11,7 @@ from rich.markup import escape
 from driftproof.cli.console import lines, tables
 from driftproof.times import format_time
 
+CALIBRATION_SAMPLES = 1000
 DEVICE = "Device: NAME, NAME:ARGUMENT, FILE.toml, DEVICE,LAYERS=DEVICE or measured:FOLDER; repeat for more."
 
 
@@ -42,8 +43,9 @@ def evaluate_command(
         str | None, typer.Option("--calibration-data", help="What to measure it on, such as cifar10-train:ROOT.")
     ] = None,
     calibration_limit: Annotated[
-        int, typer.Option("--calibration-limit", help="Measure it on the first N samples.")
-    ] = 1000,
+        int | None,
+        typer.Option("--calibration-limit", help="Measure it on the first N samples; 1000, or all there are."),
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option("--seed", help="Of all device randomness.")] = 0,
     strict: Annotated[
@@ -71,9 +73,14 @@ def evaluate_command(
         raise DriftproofError(f"{model} has random weights: give its trained ones with --weights FILE")
     anew = None
     if recalibrate is not None and calibration_data is not None:
-        anew = Recalibration(load_data(calibration_data), recalibrate, calibration_limit)  # type: ignore[arg-type]
-    elif recalibrate is not None or calibration_data is not None:
-        raise DriftproofError("--recalibrate WHEN and --calibration-data DATA go together: when, and on what")
+        inputs = load_data(calibration_data)
+        limited = min(CALIBRATION_SAMPLES, len(inputs)) if calibration_limit is None else calibration_limit
+        anew = Recalibration(inputs, recalibrate, limited)  # type: ignore[arg-type]
+    elif (recalibrate, calibration_data, calibration_limit) != (None, None, None):
+        raise DriftproofError(
+            "--recalibrate WHEN and --calibration-data DATA go together, with --calibration-limit N if you like: "
+            "when, on what, and on how many"
+        )
     record = evaluate(
         loaded.model,
         load_data(data),

@@ -159,10 +159,12 @@ class TiledLayer:
     tiles: list[tuple[Any, int, slice]]  # aihwkit tile, row split, column slice
 
     def place(self, chip: Chip) -> None:
-        """Program a chip into the tiles."""
+        """Program a chip into the tiles: the end of programming, before any read noise and compensation."""
         self.noise.chip, self.noise.start, self.noise.reading = chip, None, None
-        for tile, _, _ in self.tiles:
+        scale = chip.weights[self.mapped.name].scale  # the layer's, if that is what the device's law is relative to
+        for tile, split, columns in self.tiles:
             tile.program_weights()
+            tile.set_mapping_scales(scale[split, columns])
         self.noise.start = None
         self.products.noise = None
 
@@ -194,7 +196,7 @@ def attach_noise(module: nn.Module, mapped: MappedWeight, products: NoisyProduct
             # a column without weights has scale 0: its devices' noise must not reach the output
             tile.set_mapping_scales(mapped.scale[split, columns])
             tiles.append((tile, split, columns))
-    module.register_forward_hook(products)
+    module.register_forward_hook(products, with_kwargs=True)
     return TiledLayer(mapped, noise, products, tiles)
 
 

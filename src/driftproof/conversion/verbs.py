@@ -12,6 +12,7 @@ from driftproof.compensation import Compensation, as_compensation
 from driftproof.conversion.tiles import TiledLayer, analog_layer, attach_noise, check_dtype, tile_config
 from driftproof.device_choice import Device, load_device
 from driftproof.mapping import LayerEntry, Mapping, TileSize, map_model, unwrap
+from driftproof.presets import DevicePreset
 from driftproof.products import NoisyProducts, Passes
 from driftproof.times import parse_time
 
@@ -84,7 +85,8 @@ def convert(
         example: inputs [N, …] to count MVMs per input with.
 
     Raises:
-        DriftproofError: if nothing can be converted, weights are not finite, or aihwkit is missing.
+        DriftproofError: if nothing can be converted, weights are not finite, or aihwkit is missing; for an unknown
+            device or compensation, or a device for layers that are not there.
 
     >>> analog = convert(nn.Sequential(nn.Linear(8, 4), nn.ReLU()), "pcm-nandakumar-2019")
     >>> [(layer.name, layer.kind, layer.tiles) for layer in analog.layers]
@@ -92,6 +94,8 @@ def convert(
     """
     preset = load_device(preset) if isinstance(preset, str) else preset
     mapping = map_model(unwrap(model), tile, example)
+    if not isinstance(preset, DevicePreset):
+        preset.check_layers(mapping.weights)
     config = tile_config(mapping.tile)
     network = copy.deepcopy(unwrap(model)).eval()
     tiled, passes = {}, Passes()
@@ -105,7 +109,7 @@ def convert(
             network.set_submodule(mapped.path, analog)
         else:
             network = analog
-    network.register_forward_pre_hook(passes)
+    network.register_forward_pre_hook(passes, with_kwargs=True)
     return AnalogModel(network.eval(), preset, mapping.layers, as_compensation(compensation), mapping, tiled, passes)
 
 

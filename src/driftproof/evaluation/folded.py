@@ -202,7 +202,7 @@ class FoldedNetwork:
             assert isinstance(layer.weight, Tensor)
             layer.weight.requires_grad_(False)
             products = NoisyProducts(layer, mapped, self._passes)
-            layer.register_forward_hook(products)
+            layer.register_forward_hook(products, with_kwargs=True)
             self._slots[name] = _Slot(mapped, layer.weight, factor, products)
         # a network that is one layer: its traced code would not run the layer's hook
         alone = any(not mapped.path for mapped in mapping.weights.values())

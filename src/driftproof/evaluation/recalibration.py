@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof.data import Data
-from driftproof.errors import DriftproofError, did_you_mean
+from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
 
 When = Literal["programming", "time"]
 
@@ -38,9 +40,19 @@ class Recalibration:
             )
 
 
+def even_batch(samples: int, batch_size: int) -> int:
+    """Return a batch size up to the given one whose last batch is at least half as large as the others.
+
+    >>> even_batch(252, 250), even_batch(1000, 300), even_batch(101, 10), even_batch(64, 250)
+    (126, 250, 8, 64)
+    """
+    largest = -(-samples // -(-samples // batch_size))
+    return next(size for size in range(largest, 0, -1) if samples % size == 0 or 2 * (samples % size) >= size)
+
+
 def inputs_of(data: Data, batch_size: int, device: torch.device) -> Iterator[Tensor]:
-    """Yield the inputs of some data, without their targets, as much of a batch at a time as there is."""
-    for inputs, _ in data.batches(batch_size):
+    """Yield the inputs of some data in nearly even batches, without their targets."""
+    for inputs, _ in data.batches(even_batch(len(data), batch_size)):
         yield inputs.to(device)
 
 
@@ -54,8 +66,9 @@ def norms_of(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 def measure_norms(network: nn.Module, run: Callable[[Tensor, int], Tensor], inputs: Iterable[Tensor]) -> None:
     """Replace the statistics of every BatchNorm by those of the given inputs.
 
-    One pass: every norm works with the statistics of the batch at hand, and keeps their mean over the batches (the
-    variance is the mean of the batches' unbiased variances).
+    One pass: every norm works with the statistics of the batch at hand, and keeps their mean over the batches, weighted
+    by their sizes (the variance is the mean of the batches' unbiased variances). A norm that the pass does not update
+    keeps what it had, and a warning names it.
 
     Args:
         network: in eval mode; its BatchNorms are changed.
@@ -64,27 +77,44 @@ def measure_norms(network: nn.Module, run: Callable[[Tensor, int], Tensor], inpu
         inputs: the batches.
 
     Raises:
-        DriftproofError: no BatchNorm that keeps statistics, or statistics that are not finite.
+        DriftproofError: no BatchNorm that keeps statistics or is updated; a network that does not take the inputs;
+            statistics that are not finite.
     """
+    names = {module: name for name, module in network.named_modules()}
     norms = norms_of(network)
     if not norms:
         raise DriftproofError("recalibration wants BatchNorm layers that keep statistics; this network has none")
-    momenta = [norm.momentum for norm in norms]
+    before = {norm: (norm.momentum, copy.deepcopy(list(norm.buffers()))) for norm in norms}
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
         norm.train()
+    seen = 0
     try:
-        first = 0
         for batch in inputs:
-            first -= len(batch)
-            run(batch, first)
-    except ValueError as error:  # such as one value per channel
-        raise DriftproofError(f"recalibration: {error}; give more inputs or a larger batch size") from error
+            seen += len(batch)
+            for norm in norms:
+                norm.momentum = len(batch) / seen
+            run(batch, -seen)
+    except DriftproofError:
+        raise
+    except Exception as error:  # whatever a network's own code raises
+        raise DriftproofError(
+            f"recalibration: the network fails on inputs of shape {tuple(batch.shape)} and type {batch.dtype}: "
+            f"{type(error).__name__}: {error}. Give inputs like those that it is evaluated on, more than one"
+        ) from error
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm in norms:
             norm.eval()
-            norm.momentum = momentum
+            norm.momentum = before[norm][0]
+        kept = [norm for norm in norms if not norm.num_batches_tracked]
+        for norm in kept:
+            for buffer, old in zip(norm.buffers(), before[norm][1], strict=True):
+                buffer.copy_(old)
+    if kept:
+        text = f"recalibration does not reach {', '.join(names[norm] for norm in kept)}: the network does not call them"
+        if len(kept) == len(norms):
+            raise DriftproofError(f"{text}, but uses their statistics in another way, or not at all; leave it out")
+        warnings.warn(f"{text}; they keep their statistics", DriftproofWarning, stacklevel=2)
     for norm in norms:
         for statistic in (norm.running_mean, norm.running_var):
             if statistic is None or not bool(torch.isfinite(statistic).all()):

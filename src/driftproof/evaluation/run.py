@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from driftproof.compensation import Compensation, as_compensation
@@ -20,7 +21,7 @@ from driftproof.evaluation.checks import check_device, check_devices, check_numb
 from driftproof.evaluation.measure import Measure, measure_chips, measure_digital, measure_ideal
 from driftproof.evaluation.progress import Progress
 from driftproof.evaluation.provenance import describe_run, model_hash
-from driftproof.evaluation.recalibration import Recalibration, norms_of
+from driftproof.evaluation.recalibration import Recalibration, even_batch, inputs_of, norms_of
 from driftproof.evaluation.score import METRIC
 from driftproof.mapping import Mapping, TileSize, map_model, unwrap
 from driftproof.measured import MeasuredDevice
@@ -178,13 +179,22 @@ def _calibration(recalibrate: Recalibration | None, samples: Data, network: nn.M
         raise DriftproofError("recalibrate: the network has no BatchNorm that keeps statistics; leave it out")
     data = as_data(recalibrate.data)
     held = hold(data if recalibrate.samples is None else data.head(recalibrate.samples))
-    if held.fingerprint() == samples.fingerprint():
+    shared = min(len(held), len(samples))
+    if held.head(shared).fingerprint() == samples.head(shared).fingerprint():
         warnings.warn(
             "BatchNorm statistics are measured on the very inputs that are reported on; give others, such as training "
             "images, for a result that holds for inputs which the chip has not seen",
             DriftproofWarning,
             stacklevel=3,
         )
+    try:  # before anything is computed or written
+        with torch.inference_mode():
+            network(next(inputs_of(held.head(min(2, len(held))), 2, next(network.parameters()).device)))
+    except Exception as error:  # whatever a network's own code raises
+        raise DriftproofError(
+            f"recalibrate: the network does not take inputs of {held.name}: {type(error).__name__}: {error}. "
+            "Give inputs like those that it is evaluated on"
+        ) from error
     return held
 
 
@@ -192,7 +202,11 @@ def _recalibrated(recalibrate: Recalibration | None, data: Data | None, batch_si
     if recalibrate is None or data is None:
         return None
     return Recalibrated(
-        when=recalibrate.when, data=data.name, data_hash=data.fingerprint(), samples=len(data), batch_size=batch_size
+        when=recalibrate.when,
+        data=data.name,
+        data_hash=data.fingerprint(),
+        samples=len(data),
+        batch_size=even_batch(len(data), batch_size),
     )
 
 

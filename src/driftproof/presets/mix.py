@@ -114,6 +114,8 @@ def load_mix(text: str, changes: Mapping[str, Any] | None = None) -> DeviceMix:
         DriftproofError: no default first, a part without ``=``, an unknown device, no valid time in common.
     """
     default, *parts = text.split(",")
+    if any(part.rpartition("=")[2].startswith("measured:") for part in (default, *parts)):
+        raise DriftproofError(f"device {text!r}: measured chips stand alone, not beside presets in one network")
     if "=" in default:
         raise DriftproofError(
             f"device {text!r}: wanted the device of most layers first, then PATTERN=DEVICE for the others"
