@@ -44,7 +44,7 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
                 f"{row['mean']:.2f}",
                 "" if pd.isna(row["ci95_low"]) else f"{row['ci95_low']:.2f} - {row['ci95_high']:.2f}",
                 "" if pd.isna(row["worst"]) else f"{row['worst']:.2f}",
-                "" if row["preset"] == "digital" else f"{row['drop']:.2f}",
+                "" if row["preset"] == "digital" else f"{row['drop']:z.2f}",
                 "" if single else str(row["chips"]),
             )
         table.add_section()

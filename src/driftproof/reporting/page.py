@@ -90,7 +90,7 @@ def _groups(evidence: Evidence) -> list[dict[str, Any]]:
 
 def _table_row(evidence: Evidence, key: str, preset: str, row: pd.Series) -> dict[str, Any]:
     def percent(column: str) -> str:
-        return "" if pd.isna(row[column]) else f"{row[column]:.2f}"
+        return "" if pd.isna(row[column]) else f"{row[column]:z.2f}"
 
     chips = int(row["chips"])
     p5 = percent("p5")
