@@ -15,7 +15,7 @@ import torch
 
 from driftproof.devices import laws
 from driftproof.errors import DriftproofError
-from driftproof.fitting import FittedDevice, Measurements, fit_measurements
+from driftproof.fitting import FittedDevice, Measurements, fit_measurements, repeats
 from driftproof.fitting.figure import figure_bytes
 from driftproof.presets import load_preset
 from driftproof.presets.laws import Piece
@@ -281,3 +281,12 @@ def test_another_device() -> None:
     )
     g = np.array([60.0, 225.0])
     np.testing.assert_allclose(device.sigma_at(g), 4.782321 - 0.009107 * g, rtol=0.12)
+
+
+def test_a_read_noise_that_is_not_fixed_gets_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = repeats._standard_errors
+    monkeypatch.setattr(repeats, "_standard_errors", lambda search: errors(search) + 100.0)
+    device = fit_measurements(made(levels=(1.0, 10.0, 25.0), devices=60))
+    bounds = {one.name: (one.low95, one.high95) for one in device.fit.parameters}
+    assert bounds["q.scale"] == bounds["q.exponent"] == (None, None)
+    assert any("no intervals are given" in text for text in (*device.warnings, *device.notes))

@@ -27,6 +27,7 @@ from driftproof.presets.preset import FittedParameter
 Floats = npt.NDArray[np.float64]
 _STEP = 0.1  # between values of ln max at which it is profiled
 _VAGUE = 0.4  # a logarithm with a larger standard error has no interval by the curvature
+_LOOSE = 3.0  # a standard error of ln q.scale or of the exponent that says nothing any more
 _UNKNOWN = 0.3  # a mean of ν with a larger standard error than this is not known at all
 
 
@@ -141,7 +142,15 @@ def fit_repeats(readings: Readings, low_us: float, degree: int, drifts: bool) ->
     if layout.free_exponent:
         power = float(value[exponent])
         found.append(_wald("q.exponent", power, sd[exponent], ""))
-    else:
+    loose = found[-2:] if layout.free_exponent and max(sd[scale], sd[exponent]) > _LOOSE else []
+    if loose:
+        found[-2:] = [FittedParameter(name=one.name, value=one.value) for one in loose]
+        notes.append(
+            "The likelihood is flat in q.scale and q.exponent (standard errors beyond any use): the fit of the read "
+            "noise may have stopped beside its maximum, and no intervals are given. Look at the figure; a --g-max near "
+            "to the largest level, or more levels, may help."
+        )
+    if not layout.free_exponent:
         notes.append(
             "With one level above zero the exponent of the read noise cannot be fitted: Q is taken as constant."
         )
