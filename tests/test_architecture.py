@@ -20,6 +20,7 @@ ORDER = (
     "inputs",
     "presets",
     "devices",
+    "calls",
     "mapping",
     "compensation",
     "measured",

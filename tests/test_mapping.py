@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
+from driftproof.calls import Layout
 from driftproof.errors import DriftproofError
-from driftproof.mapping import TileSize, map_model, map_weight, split_sizes, unwrap
+from driftproof.mapping import TileSize, map_model, map_weight, plain_copy, split_sizes, unwrap
 
 
 def test_tiles_are_cut_as_aihwkit_cuts_them() -> None:
@@ -92,36 +93,83 @@ class Zoo(nn.Module):
 
 def test_every_weight_bearing_layer_is_named_with_its_reason() -> None:
     entries = {entry.name: entry for entry in map_model(Zoo()).layers}
-    assert {name for name, entry in entries.items() if entry.analog} == {"conv1", "conv2", "conv3", "fc"}
+    assert {name for name, entry in entries.items() if entry.analog} == {
+        *("conv1", "conv2", "conv3", "fc", "grouped", "reflect", "up", "tied", "lazy"),
+        *("attention.in_proj_weight", "attention.out_proj"),
+    }
     assert all(entry.reason for entry in entries.values() if not entry.analog)
     for name, word in {
-        "grouped": "groups = 2",
-        "reflect": "reflect",
-        "up": "ConvTranspose2d",
         "norm": "normalisation",
-        "table": "look-up",
-        "tied": "shared by",
-        "attention": "MultiheadAttention",
-        "attention.out_proj": "subclass of Linear",
-        "lazy": "subclass of Linear",
-        "act": "PReLU",
-        "": "Zoo",
+        "table": "digital copy of the tied weight",
+        "act": "1 number that act one by one",
+        "scale": "3 numbers that act one by one",
     }.items():
         assert word in entries[name].reason, name
 
 
-def test_one_layer_under_two_names_is_not_converted_by_halves() -> None:
+def test_one_layer_under_two_names_is_one_array() -> None:
     fc = nn.Linear(3, 3)
-    entries = map_model(nn.Sequential(fc, nn.ReLU(), fc, nn.Linear(3, 2))).layers
-    assert [(entry.name, entry.analog) for entry in entries] == [("0", False), ("3", True)]
-    assert "shared by 0, 2" in entries[0].reason
+    model = nn.Sequential(fc, nn.ReLU(), fc, nn.Linear(3, 2))
+    entries = map_model(model, example=torch.ones(1, 3)).layers
+    assert [(entry.name, entry.analog, entry.mvms_per_input) for entry in entries] == [("0", True, 2), ("3", True, 1)]
 
 
-def test_layers_that_a_fast_path_reads_directly_stay_digital() -> None:
-    encoder = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16), nn.Linear(8, 2))
-    analog = [entry.name for entry in map_model(encoder).layers if entry.analog]
-    assert analog == ["1"]
-    assert any("TransformerEncoderLayer" in entry.reason for entry in map_model(encoder).layers)
+def test_a_weight_of_two_layers_is_one_array() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    mapping = map_model(model, example=torch.ones(2, 3))
+    assert list(mapping.weights) == ["0"]
+    assert [(entry.name, entry.tiles, entry.weights, entry.reason) for entry in mapping.layers] == [
+        ("0", 1, 9, ""),
+        ("1", 0, 0, "the same array as 0"),
+    ]
+    assert mapping.layers[0].mvms_per_input == 2
+
+
+class Swin(nn.Module):
+    """A parent that reads its child's weight, and a child whose weight it normalises first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.odd, self.both = nn.Linear(3, 9), nn.Linear(9, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = nn.functional.linear(x, self.qkv.weight, self.qkv.bias)
+        y = nn.functional.linear(y, self.odd.weight - self.odd.weight.mean())
+        return nn.functional.linear(y @ self.both.weight, self.both.weight)
+
+
+def test_a_weight_is_known_by_what_is_done_with_it() -> None:
+    entries = {entry.name: entry for entry in map_model(Swin(), example=torch.ones(2, 5, 3)).layers}
+    assert (entries["qkv"].analog, entries["qkv"].mvms_per_input) == (True, 5)
+    assert "goes through mean, sub" in entries["odd"].reason
+    assert "transposed" in entries["both"].reason
+    assert [entry.name for entry in entries.values() if entry.unasked] == ["odd", "both"]
+    with pytest.raises(DriftproofError, match=r"strict: 2 weights that multiply.*odd \(Linear\).*both"):
+        map_model(Swin(), example=torch.ones(2, 5, 3), strict=True)
+
+
+class Standardised(nn.Linear):
+    """A subclass with a forward of its own, that torch's other layers know nothing of."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(2 * x, self.weight, self.bias)
+
+
+def test_a_subclass_is_converted_once_it_is_watched() -> None:
+    model = nn.Sequential(Standardised(3, 2), nn.Linear(2, 2))
+    blind = map_model(model).layers
+    assert [entry.analog for entry in blind] == [False, True]
+    assert "give example inputs" in blind[0].reason
+    assert blind[0].unasked
+    assert [entry.analog for entry in map_model(model, example=torch.ones(1, 3)).layers] == [True, True]
+
+
+def test_torchscript_is_said_by_name() -> None:
+    model = nn.Sequential(torch.jit.script(nn.Linear(3, 3)), nn.Linear(3, 2))
+    entries = map_model(model, example=torch.ones(1, 3)).layers
+    assert "TorchScript" in entries[0].reason
+    assert entries[1].analog
 
 
 def test_nothing_to_convert_is_an_error_that_lists_what_was_seen() -> None:
@@ -162,7 +210,7 @@ def test_mapping_leaves_the_network_as_it_was() -> None:
 
 
 def test_a_wrong_input_shape_is_explained() -> None:
-    with pytest.raises(DriftproofError, match=r"does not take inputs of shape \(1, 3, 8, 8\)"):
+    with pytest.raises(DriftproofError, match=r"does not take inputs float32 \[1, 3, 8, 8\]"):
         map_model(nn.Conv2d(1, 2, 3), example=torch.zeros(1, 3, 8, 8))
 
 
@@ -205,11 +253,22 @@ def test_a_layer_that_is_never_called_stays_digital() -> None:
     assert "does not call it" in entries[1].reason
 
 
-def test_weights_that_are_made_anew_at_every_call_stay_digital() -> None:
-    pruned = prune.l1_unstructured(nn.Linear(4, 4), "weight", 0.5)
-    entries = map_model(nn.Sequential(pruned, nn.Linear(4, 2))).layers
-    assert [(entry.name, entry.analog) for entry in entries] == [("0", False), ("1", True)]
-    assert "pruning" in entries[0].reason
+OLD_STYLE = [nn.utils.weight_norm, nn.utils.spectral_norm, lambda layer: prune.l1_unstructured(layer, "weight", 0.5)]
+NEW_STYLE = [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated")
+@pytest.mark.parametrize("made", [*OLD_STYLE, *NEW_STYLE])
+def test_weights_that_are_made_at_every_call_are_mapped_as_they_are(made) -> None:
+    model = nn.Sequential(made(nn.Linear(4, 4)), nn.Linear(4, 2)).eval()
+    x = torch.randn(3, 4)
+    wanted = model(x).detach()
+    mapping = map_model(model, example=x)
+    assert [entry.analog for entry in mapping.layers] == [True, True]
+    copy = plain_copy(model)
+    torch.testing.assert_close(mapping.weights["0"].weight(mapping.weights["0"].target), copy[0].weight.detach())
+    torch.testing.assert_close(copy(x), wanted)
+    torch.testing.assert_close(model(x), wanted)  # the given network still makes its weight
 
 
 def test_double_precision_by_default() -> None:
@@ -225,3 +284,82 @@ def test_a_whole_layers_scale() -> None:
     mapped = map_weight("fc", torch.tensor([[1.0, -4.0], [0.5, 0.0], [0.0, 0.0]]), TileSize(1, 2)).layer_scaled()
     assert mapped.scale.unique().tolist() == [4.0]
     assert mapped.target.tolist() == [[0.25, -1.0], [0.125, 0.0], [0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "tile", "tiles"),
+    [
+        ((12, 12), 12, TileSize(), 1),  # 12 groups of 9 inputs
+        ((600, 600), 600, TileSize(), 11),  # 56 groups of 9 rows fit 512
+        ((64, 128), 2, TileSize(512, 512), 1),  # 2 x 288 rows do not fit: but one group does
+        ((64, 128), 2, TileSize(100, 40), 12),  # 3 row splits, 2 column splits in each group
+    ],
+)
+def test_groups_share_tiles_as_whole_blocks(channels, groups, tile, tiles) -> None:
+    weight = torch.randn(channels[1], channels[0] // groups, 3, 3)
+    mapped = map_weight("conv", weight, tile, layout=Layout(groups=groups))
+    inputs, width = mapped.target.shape[1], channels[1] // groups
+    covered = torch.zeros(channels[1])
+    for part in mapped.columns:
+        covered[part] += 1
+        inside = mapped.groups_of(part)
+        assert part.stop - part.start <= tile.columns
+        if len(inside) > 1:
+            assert len(inside) * inputs <= tile.rows
+            assert (part.start % width, part.stop % width) == (0, 0)
+    assert bool((covered == 1).all())
+    assert mapped.tiles == (tiles if (channels, groups, tile) != ((64, 128), 2, TileSize()) else 2)
+    torch.testing.assert_close(mapped.weight(mapped.target), weight)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (6, 4, 3), (6, 4, 3, 2)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_inputs_first_is_the_transposed_matrix(shape, groups) -> None:
+    if len(shape) == 2 and groups == 2:
+        pytest.skip("linear layers have no groups")
+    weight = torch.randn(shape)
+    layout = Layout(inputs_first=True, groups=groups)
+    matrix = layout.matrix(weight)
+    assert tuple(matrix.shape) == layout.size(shape)
+    assert torch.equal(layout.weight(matrix, shape), weight)
+
+
+def test_counts_of_a_layer() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 8, 3, groups=2, bias=False), nn.Flatten(), nn.Linear(8 * 36, 10))
+    first, last = map_model(model, TileSize(64, 8), example=torch.zeros(3, 4, 8, 8)).layers
+    assert (first.rows, first.columns, first.groups, first.tiles) == (18, 8, 2, 1)
+    assert (first.mvms_per_input, first.macs_per_input) == (2 * 36, 36 * 18 * 8)
+    assert (first.dac_per_input, first.adc_per_input) == (36 * 2 * 18, 36 * 8)
+    assert first.utilisation == 18 * 8 / (64 * 8)
+    assert (last.tiles, last.mvms_per_input, last.macs_per_input) == (5 * 2, 1, 2880)
+    assert (last.dac_per_input, last.adc_per_input) == (288 * 2, 10 * 5)
+
+
+def test_clipping_takes_a_percentile_for_the_maximum() -> None:
+    weight = torch.arange(1.0, 102.0).repeat(2, 1)
+    weight[1] *= -2
+    mapped = map_weight("fc", weight, clip=90)
+    assert mapped.scale.tolist() == [[91.0, 182.0]]
+    assert (float(mapped.target.max()), float(mapped.target.min()), mapped.clipped) == (1.0, -1.0, 20)
+    assert map_weight("fc", weight, clip=90, scale="layer").scale.unique().tolist() == [162.0]
+    assert map_weight("fc", weight, clip=100).clipped == 0
+    with pytest.raises(DriftproofError, match="percentile"):
+        map_weight("fc", weight, clip=0)
+
+
+def test_layers_are_chosen_by_name() -> None:
+    model = nn.Sequential(*(nn.Linear(3, 3) for _ in range(4)))
+
+    def analog(where) -> list[str]:
+        entries = map_model(model, example=torch.ones(1, 3), where=where).layers
+        assert all(e.reason == "digital as asked" and not e.unasked for e in entries if not e.analog)
+        return [entry.name for entry in entries if entry.analog]
+
+    assert analog("0,2") == ["0", "2"]
+    assert analog("!0") == ["1", "2", "3"]
+    assert analog("[12]") == analog("inner") == analog(lambda name, _: name in "12") == ["1", "2"]
+    assert analog(["inner", "!1"]) == ["2"]
+    with pytest.raises(DriftproofError, match="no layer is called '7'"):
+        analog("7")
+    with pytest.raises(DriftproofError, match="nothing can go on tiles"):
+        analog(lambda *_: False)

@@ -1,18 +1,17 @@
 """Read noise of single products, where it belongs: added to a layer's outputs, new for every sample and position.
 
-An output y = Σ w x of devices with read noise σ has the noise N(0, Σ σ² x²): one more product, of σ² and x². It stands
-at the layer's output, after the sum over its tiles: with an ideal periphery that is the noise of all its tiles' sums.
+An output y = Σ w x of devices with read noise σ has the noise N(0, Σ σ² x²): one more product, of σ² and x². With an
+ideal periphery it stands at the layer's output, after the sum over its tiles: that is the noise of all its tiles' sums.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from driftproof.calls import Dense, Product
 from driftproof.chip import ArrayReading
 from driftproof.devices import ProductNoise
 from driftproof.errors import DriftproofError
@@ -48,17 +47,14 @@ def first_tensor(args: tuple[Any, ...], named: dict[str, Any]) -> Tensor | None:
 
 
 class NoisyProducts:
-    """A forward hook (``with_kwargs``) that adds the read noise of single products to one layer's outputs.
+    """Adds the read noise of single products to what an array computes.
 
     Args:
-        layer: the digital layer, for its geometry (stride, padding, …).
-        mapped: its weight on tiles.
+        mapped: the weight on tiles.
         passes: which samples come.
     """
 
-    def __init__(self, layer: nn.Module, mapped: MappedWeight, passes: Passes) -> None:
-        self.geometry = copy.copy(layer)
-        self.geometry._parameters = {}
+    def __init__(self, mapped: MappedWeight, passes: Passes) -> None:
         self.mapped, self.passes = mapped, passes
         self.noise: ProductNoise | None = None
         self._calls, self._pass = 0, -1
@@ -75,54 +71,67 @@ class NoisyProducts:
         if factor is not None:
             scale = scale * factor
             # so that a sample's noise is the same as with the norm behind the layer
-            self._sign = factor.sign().view(-1, *[1] * max(0, len(self.mapped.shape) - 2))
-        self._variance = self.mapped.weight(self.noise.weights.square(), scale.square())
+            self._sign = factor.sign()
+        self._variance = self.mapped.matrix(self.noise.weights.square(), scale.square())
         self._reference = None
         if self.noise.reference is not None:
             parts = torch.zeros(len(self.mapped.rows), self.noise.weights.shape[1], device=scale.device)
             for split, rows in enumerate(self.mapped.rows):
                 parts[split, rows] = self.noise.reference[0, rows].square()
-            self._reference = parts.view(len(parts), *self.mapped.shape[1:])
+            self._reference = parts.repeat(self.mapped.layout.groups, 1)  # [groups · row splits, in of a group]
             self._share = scale  # [row splits, out]: what the reference column's noise counts for in each output
 
-    def __call__(self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> Tensor:
-        """Return the outputs with their noise."""
+    def add(self, outputs: Tensor, product: Product, columns: slice | None = None) -> Tensor:
+        """Return a product's outputs (without their samples' axis moved) with their noise.
+
+        Args:
+            outputs: of the layer, with or without its bias.
+            product: what was multiplied.
+            columns: which of the array's columns, None for all.
+        """
         if self.noise is None:
-            return output
-        inputs = first_tensor(args, named)
-        assert inputs is not None, "a layer without an input"
+            return outputs
         self._calls = 1 if self._pass != self.passes.number else self._calls + 1
         self._pass = self.passes.number
         mark = "" if self._calls == 1 else str(self._calls)
-        squares = inputs.float().square()
+        part = slice(None) if columns is None else columns
+        geometry = product.geometry
+        axis = geometry.channel_axis
+        squares = geometry.prepare(product.inputs).float().square()
         assert self._variance is not None
-        noise = self._times(squares, self._variance).sqrt_()
-        noise.mul_(self._normals(tuple(noise.shape), f"mvm{mark}"))
-        if self._sign is not None:
-            noise.mul_(self._sign)
-        if self._reference is not None:
-            common = self._times(squares, self._reference).sqrt_()
-            common.mul_(self._normals(tuple(common.shape), f"mvm-ref{mark}"))
-            # outputs are [..., out] of a linear layer, [N, out, ...] of a convolution
-            equation = "...s,so->...o" if isinstance(self.geometry, nn.Linear) else "ns...,so->no..."
-            noise -= torch.einsum(equation, common, self._share)
-        return output + noise.to(output.dtype)
-
-    def _times(self, x: Tensor, weight: Tensor) -> Tensor:
-        geometry: Any = self.geometry
-        y: Tensor = F.linear(x, weight) if isinstance(geometry, nn.Linear) else geometry._conv_forward(x, weight, None)
         # what the squares' rounding leaves below zero, some kernels do
-        return y.clamp_(min=0)
+        noise = geometry.times(squares, self._variance[part]).clamp_(min=0).sqrt_()
+        noise.mul_(self._normals(tuple(noise.shape), f"mvm{mark}", product))
+        if self._sign is not None:
+            noise.mul_(self._sign[part] if axis == -1 else self._sign[part].view(-1, *[1] * (noise.dim() - 2)))
+        if self._reference is not None:
+            common = geometry.times(squares, self._reference).clamp_(min=0).sqrt_()
+            common.mul_(self._normals(tuple(common.shape), f"mvm-ref{mark}", product))
+            groups = self.mapped.layout.groups
+            apart = common.movedim(axis, -1)
+            apart = apart.reshape(*apart.shape[:-1], groups, -1)
+            share = self._share[:, part]
+            share = share.reshape(len(share), groups, -1)
+            noise -= torch.einsum("...gs,sgo->...go", apart, share).flatten(-2).movedim(-1, axis)
+        return outputs + geometry.finish(noise, product.inputs).to(outputs.dtype)
 
-    def _normals(self, shape: tuple[int, ...], purpose: str) -> Tensor:
+    def _normals(self, shape: tuple[int, ...], purpose: str, product: Product) -> Tensor:
         """Return one number per output and position, the same for a sample in any batch."""
         count = self.passes.count
         assert self.noise is not None
-        if not count or shape[0] % count:
+        second = product.sample_axis == 1 and isinstance(product.geometry, Dense)
+        steps = shape[0] if second and len(shape) > 2 else 1
+        rows = shape[1] if second and len(shape) > 2 else shape[0]
+        if not count or rows % count:
             raise DriftproofError(
                 f"layer {self.mapped.name!r} gives outputs {list(shape)} for {count} samples: read noise of single "
                 "products is drawn sample by sample and wants the samples first; use a device without it "
                 "(read.new_every), or call the layer with the samples in its first dimension"
             )
-        own = (count, shape[0] // count, *shape[1:])
-        return self.noise.normals(own, self.passes.first, purpose).view(shape)
+        if not second:
+            own = (count, rows // count, *shape[1:])
+            return self.noise.normals(own, self.passes.first, purpose).view(shape)
+        # [steps, samples, …] or [steps · samples, …]: drawn sample by sample, then put in that order
+        steps *= rows // count
+        numbers = self.noise.normals((count, steps, *shape[2 if len(shape) > 2 else 1 :]), self.passes.first, purpose)
+        return numbers.transpose(0, 1).reshape(shape)

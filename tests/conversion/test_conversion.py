@@ -11,7 +11,6 @@ from torch import nn
 
 import driftproof as dp
 from driftproof.chip import Chip
-from driftproof.conversion.tiles import UnfoldedConv, tile_config
 from driftproof.errors import DriftproofError
 from driftproof.mapping import TileSize
 
@@ -27,6 +26,13 @@ LAYERS = [
     (nn.Conv2d(3, 8, 3, padding="valid"), (2, 3, 9, 7)),
     (nn.Conv3d(2, 5, 3, padding=1, stride=(1, 2, 1)), (2, 2, 5, 6, 4)),
     (nn.Conv3d(2, 5, (1, 2, 3), dilation=(1, 1, 2), bias=False), (2, 2, 5, 6, 7)),
+    (nn.Conv2d(4, 8, 3, padding=1, padding_mode="reflect"), (2, 4, 9, 7)),
+    (nn.Conv2d(4, 8, 3, padding=(1, 2), padding_mode="circular", groups=2), (2, 4, 9, 7)),
+    (nn.Conv2d(12, 12, 3, groups=12), (2, 12, 6, 5)),
+    (nn.Conv1d(24, 36, 3, groups=2, stride=2), (2, 24, 11)),
+    (nn.ConvTranspose1d(4, 7, 3, stride=2), (2, 4, 11)),
+    (nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 3), padding=1, output_padding=(1, 0), groups=2), (2, 4, 5, 6)),
+    (nn.ConvTranspose3d(2, 3, 2, stride=2, dilation=2, bias=False), (1, 2, 3, 4, 3)),
 ]
 
 
@@ -133,11 +139,11 @@ def test_missing_aihwkit_is_explained(monkeypatch) -> None:
         dp.convert(network(), "ideal")
 
 
-def test_unbatched_convolution() -> None:
-    layer = nn.Conv1d(3, 7, 5)
+@pytest.mark.parametrize("layer", [nn.Conv1d(3, 7, 5), nn.Conv1d(3, 6, 5, groups=3), nn.ConvTranspose1d(3, 7, 5)])
+def test_unbatched_convolution(layer: nn.Module) -> None:
     x = torch.randn(3, 20)
     with torch.no_grad():
-        assert relative(UnfoldedConv(layer, tile_config(TileSize())).eval()(x), layer(x)) < 1e-5
+        assert relative(dp.convert(layer, "ideal").model(x), layer(x)) < 1e-5
 
 
 def test_the_result_lists_every_layer() -> None:

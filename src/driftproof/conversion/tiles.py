@@ -7,14 +7,14 @@ compensation is off: α is measured once, by :mod:`driftproof.compensation`, and
 
 from __future__ import annotations
 
-import math
+import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from driftproof.calls import Convolution, Dense, Geometry
 from driftproof.chip import ArrayReading, Chip
 from driftproof.errors import DriftproofError
 from driftproof.mapping import MappedWeight, TileSize
@@ -44,60 +44,6 @@ def tile_config(tile: TileSize) -> Any:
     config.mapping.max_input_size = tile.rows
     config.mapping.max_output_size = tile.columns
     return config
-
-
-class UnfoldedConv(nn.Module):
-    """A convolution as one matrix product per output position, for the shapes that aihwkit's layers do not run.
-
-    aihwkit 1.2's ``AnalogConv1d`` and ``AnalogConv3d`` refuse the torch-based tile, and no layer of it takes
-    ``padding="same"``. Input [N, C, *size] or [C, *size], output the same with the layer's channels.
-    """
-
-    def __init__(self, layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, config: Any) -> None:
-        super().__init__()
-        out, inputs = layer.weight.shape[0], layer.weight[0].numel()
-        tile_class = config.get_default_tile_module_class(out, inputs)
-        self.analog_module = tile_class(out, inputs, config, layer.bias is not None)
-        self.analog_module.set_weights(layer.weight.detach().reshape(out, inputs), layer.bias)
-        self.kernel_size, self.stride, self.dilation = layer.kernel_size, layer.stride, layer.dilation
-        self.padding = tuple(layer._reversed_padding_repeated_twice)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Unfold, multiply on the tiles, fold."""
-        dims = len(self.kernel_size)
-        batched = x.dim() == dims + 2
-        x = F.pad(x if batched else x[None], self.padding)
-        for i, (kernel, stride, dilation) in enumerate(
-            zip(self.kernel_size, self.stride, self.dilation, strict=True), start=2
-        ):
-            x = x.unfold(i, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
-        size = x.shape[2 : 2 + dims]  # x is [N, C, *size, *kernel]
-        x = x.movedim(1, 1 + dims).reshape(x.shape[0], math.prod(size), -1)
-        y = self.analog_module(x).transpose(1, 2)
-        y = y.reshape(y.shape[0], y.shape[1], *size)
-        folded: Tensor = y if batched else y[0]
-        return folded
-
-
-def analog_layer(layer: nn.Module, config: Any) -> nn.Module:
-    """Return aihwkit's layer for a linear layer or convolution, or our own thin one where aihwkit's does not run."""
-    from aihwkit.nn import AnalogConv2d, AnalogLinear
-
-    analog: nn.Module
-    if isinstance(layer, nn.Linear):
-        analog = AnalogLinear.from_digital(layer, config)
-    elif isinstance(layer, nn.Conv2d) and not isinstance(layer.padding, str):
-        analog = AnalogConv2d.from_digital(layer, config)
-    else:
-        assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-        analog = UnfoldedConv(layer, config).to(layer.weight.device)
-    analog.register_forward_hook(_contiguous)
-    return analog
-
-
-def _contiguous(_: nn.Module, __: object, output: Tensor) -> Tensor:
-    """Order the outputs as torch's own layers do: a network that calls ``view`` on them relies on it."""
-    return output.contiguous()
 
 
 @dataclass
@@ -148,7 +94,7 @@ class TileNoise:
 
 @dataclass
 class TiledLayer:
-    """One layer on tiles: aihwkit's tiles in the order of ``mapping``, each with its place and its noise.
+    """One weight on aihwkit's tiles, in the order of ``mapping``, each with its place and its noise.
 
     Read noise of single products is added behind the layer: aihwkit's noise models know of weights only.
     """
@@ -177,26 +123,109 @@ class TiledLayer:
         self.products.load(self.noise.read(t_s))
 
 
+class TileGrid(nn.Module):
+    """The tiles of one weight, and the sum of what they compute: for products that no layer of aihwkit computes."""
+
+    def __init__(self, mapped: MappedWeight, config: Any) -> None:
+        super().__init__()
+        self.mapped = mapped
+        self.pieces = nn.ModuleList()
+        self.places: list[tuple[int, slice]] = []
+        for split, rows in enumerate(mapped.rows):
+            for columns in mapped.columns:
+                size = (columns.stop - columns.start, rows.stop - rows.start)
+                tile = config.get_default_tile_module_class(*size)(*size, copy.deepcopy(config), False)
+                tile.tile.set_weights(mapped.target[columns, rows])  # scaled by mapping, not by aihwkit
+                self.pieces.append(tile)
+                self.places.append((split, columns))
+
+    def forward(self, vectors: Tensor, wanted: slice | None = None) -> Tensor:
+        """Multiply vectors [..., groups, in of a group]; returns [..., out], or the wanted outputs only."""
+        outputs = self.mapped.target.shape[0]
+        wanted = slice(0, outputs) if wanted is None else wanted
+        flat = vectors.reshape(-1, *vectors.shape[-2:])
+        parts: dict[int, Tensor] = {}  # first column → sum over the row splits
+        for tile, (split, columns) in zip(self.pieces, self.places, strict=True):
+            if columns.stop <= wanted.start or columns.start >= wanted.stop:
+                continue
+            product = self._multiply(tile, flat[..., self.mapped.rows[split]], columns)
+            parts[columns.start] = parts[columns.start] + product if columns.start in parts else product
+        first = min(parts)
+        whole = torch.cat([parts[start] for start in sorted(parts)], dim=-1)
+        return whole[..., wanted.start - first : wanted.stop - first].reshape(*vectors.shape[:-2], -1)
+
+    def _multiply(self, tile: nn.Module, vectors: Tensor, columns: slice) -> Tensor:
+        """Return the columns of one tile, [N, columns]: the rows of one group are driven at a time."""
+        groups = self.mapped.groups_of(columns)
+        driven = vectors if self.mapped.layout.groups == 1 else vectors[:, groups.start : groups.stop]
+        found: Tensor = tile(driven.reshape(-1, vectors.shape[-1]))
+        found = found.view(len(vectors), len(groups), -1)
+        if len(groups) == 1:
+            return found[:, 0]
+        # each group's vector is multiplied by its own columns: the diagonal blocks
+        blocks = found.view(len(vectors), len(groups), len(groups), -1).diagonal(dim1=1, dim2=2)
+        return blocks.transpose(1, 2).reshape(len(vectors), -1)
+
+
+def analog_layer(layer: nn.Module, config: Any) -> nn.Module | None:
+    """Return aihwkit's layer for a linear layer or convolution, or None where it has none that runs."""
+    from aihwkit.nn import AnalogConv2d, AnalogLinear
+
+    if type(layer) is nn.Linear:
+        analog = AnalogLinear.from_digital(layer, config)
+    elif (
+        type(layer) is nn.Conv2d
+        and layer.groups == 1
+        and layer.padding_mode == "zeros"
+        and not isinstance(layer.padding, str)
+    ):
+        analog = AnalogConv2d.from_digital(layer, config)
+    else:
+        return None
+    analog.register_forward_hook(_contiguous)
+    return analog  # type: ignore[no-any-return]
+
+
+def geometry_of(layer: nn.Module) -> Geometry:
+    """Return the geometry of a layer that aihwkit has its own for."""
+    if isinstance(layer, nn.Linear):
+        return Dense()
+    assert isinstance(layer, nn.Conv2d)
+    return Convolution.of(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+
+
+def _contiguous(_: nn.Module, __: object, output: Tensor) -> Tensor:
+    """Order the outputs as torch's own layers do: a network that calls ``view`` on them relies on it."""
+    return output.contiguous()
+
+
 def attach_noise(module: nn.Module, mapped: MappedWeight, products: NoisyProducts) -> TiledLayer:
-    """Put one noise object behind each tile of a converted layer, and that of single products behind the layer.
+    """Put one noise object behind each tile of aihwkit's layer or of a grid.
 
     Raises:
         RuntimeError: if aihwkit cut the layer into other tiles than :mod:`driftproof.mapping`.
     """
-    array: Any = module.analog_module
-    grid = array.array if hasattr(array, "array") else [[array]]
     noise, tiles = LayerNoise(mapped.name), []
-    if len(grid) != len(mapped.rows) or any(len(row) != len(mapped.columns) for row in grid):
-        raise RuntimeError(f"layer {mapped.name}: aihwkit cut it into other tiles than mapping did")
-    for split, (row, rows) in enumerate(zip(grid, mapped.rows, strict=True)):
-        for tile, columns in zip(row, mapped.columns, strict=True):
-            if (tile.out_size, tile.in_size) != (columns.stop - columns.start, rows.stop - rows.start):
-                raise RuntimeError(f"layer {mapped.name}: aihwkit's tile is {tile.out_size} x {tile.in_size}")
-            tile.rpu_config.noise_model = TileNoise(noise, mapped, rows, columns)
-            # a column without weights has scale 0: its devices' noise must not reach the output
-            tile.set_mapping_scales(mapped.scale[split, columns])
-            tiles.append((tile, split, columns))
-    module.register_forward_hook(products, with_kwargs=True)
+    if isinstance(module, TileGrid):
+        found = [(tile, *place) for tile, place in zip(module.pieces, module.places, strict=True)]
+    else:
+        array: Any = module.analog_module
+        grid = array.array if hasattr(array, "array") else [[array]]
+        if len(grid) != len(mapped.rows) or any(len(row) != len(mapped.columns) for row in grid):
+            raise RuntimeError(f"layer {mapped.name}: aihwkit cut it into other tiles than mapping did")
+        found = [
+            (tile, split, columns)
+            for split, row in enumerate(grid)
+            for tile, columns in zip(row, mapped.columns, strict=True)
+        ]
+    for tile, split, columns in cast("list[tuple[Any, int, slice]]", found):
+        rows = mapped.rows[split]
+        if (tile.out_size, tile.in_size) != (columns.stop - columns.start, rows.stop - rows.start):
+            raise RuntimeError(f"layer {mapped.name}: aihwkit's tile is {tile.out_size} x {tile.in_size}")
+        tile.rpu_config.noise_model = TileNoise(noise, mapped, rows, columns)
+        # a column without weights has scale 0: its devices' noise must not reach the output
+        tile.set_mapping_scales(mapped.scale[split, columns])
+        tiles.append((tile, split, columns))
     return TiledLayer(mapped, noise, products, tiles)
 
 

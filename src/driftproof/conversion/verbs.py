@@ -5,16 +5,29 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import nn
 
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation, as_compensation
-from driftproof.conversion.tiles import TiledLayer, analog_layer, attach_noise, check_dtype, tile_config
+from driftproof.conversion.hand_over import HandOver, NoiseBehind
+from driftproof.conversion.tiles import (
+    TiledLayer,
+    TileGrid,
+    analog_layer,
+    attach_noise,
+    check_dtype,
+    geometry_of,
+    tile_config,
+)
 from driftproof.device_choice import Device, load_device
-from driftproof.mapping import LayerEntry, Mapping, TileSize, map_model, unwrap
+from driftproof.inputs import Inputs
+from driftproof.mapping import LayerEntry, Mapping, Scale, TileSize, Where, map_model, plain_copy, untie_tables
 from driftproof.presets import DevicePreset
 from driftproof.products import NoisyProducts, Passes
 from driftproof.times import parse_time
+
+# these hand their parts' weights to one fused kernel unless something watches
+_FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
 
 
 @dataclass(frozen=True)
@@ -73,16 +86,28 @@ def convert(
     *,
     compensation: str | Compensation = "tile",
     tile: TileSize | None = None,
-    example: Tensor | None = None,
+    example: Inputs | None = None,
+    where: Where | None = None,
+    scale: Scale = "column",
+    clip: float | None = None,
+    strict: bool = False,
 ) -> AnalogModel:
-    """Return a copy of a network with its linear layers and convolutions on aihwkit tiles.
+    """Return a copy of a network whose matrix products are computed on aihwkit tiles.
+
+    ``Linear`` and ``Conv2d`` become aihwkit's own layers. Whatever else multiplies (grouped and transposed
+    convolutions, attention, recurrent layers, subclasses with a forward of their own) keeps its code; its products are
+    handed over to tiles while it runs.
 
     Args:
         model: a trained network; it is not changed.
         preset: the device, or the text that :func:`driftproof.load_device` takes.
         compensation: of the drift: none, tile, column or exact (against the targets), with parameters after a colon.
         tile: largest crossbar, 512 × 512 unless said.
-        example: inputs [N, …] to count MVMs per input with.
+        example: inputs to watch the network with; without them only layers that are torch's own are converted.
+        where: which layers: names, patterns, ``inner``, or a function of name and module.
+        scale: each tile's ``column`` relative to its own maximum, or the whole ``layer`` to its largest weight.
+        clip: percentile of |w| that takes the maximum's place.
+        strict: fail if a weight that multiplies stays digital unasked.
 
     Raises:
         DriftproofError: if nothing can be converted, weights are not finite, or aihwkit is missing; for an unknown
@@ -93,23 +118,62 @@ def convert(
     [('0', 'Linear', 1)]
     """
     preset = load_device(preset) if isinstance(preset, str) else preset
-    mapping = map_model(unwrap(model), tile, example)
+    network = plain_copy(model)
+    mapping = map_model(network, tile, example, where=where, scale=scale, clip=clip, strict=strict)
+    return convert_mapped(network, preset, mapping, compensation, copied=True)
+
+
+def convert_mapped(
+    model: nn.Module,
+    preset: Device,
+    mapping: Mapping,
+    compensation: str | Compensation = "tile",
+    *,
+    copied: bool = False,
+) -> AnalogModel:
+    """Put a network whose weights are mapped already onto tiles; arguments as of :func:`convert`.
+
+    Args:
+        model: the network that was mapped.
+        preset: the device.
+        mapping: of this network.
+        compensation: of the drift.
+        copied: whether ``model`` may be changed: it is a copy that nobody else needs.
+    """
     if not isinstance(preset, DevicePreset):
         preset.check_layers(mapping.weights)
     config = tile_config(mapping.tile)
-    network = copy.deepcopy(unwrap(model)).eval()
-    tiled, passes = {}, Passes()
+    network = untie_tables(model if copied else plain_copy(model), mapping)
+    tiled: dict[str, TiledLayer] = {}
+    passes, hand_over = Passes(), HandOver()
     for name, mapped in mapping.weights.items():
         layer = network.get_submodule(mapped.path)
-        assert isinstance(layer.weight, Tensor)
-        check_dtype(mapped, layer.weight)
-        analog = analog_layer(layer, copy.deepcopy(config))
-        tiled[name] = attach_noise(analog, mapped, NoisyProducts(layer, mapped, passes))
+        weight = layer._parameters[mapped.parameter]
+        assert weight is not None
+        check_dtype(mapped, weight)
+        products = NoisyProducts(mapped, passes)
+        # aihwkit's layers have no weight that other code could read
+        own = {*mapped.modules, *mapped.readers} <= {mapped.path} and not mapped.aliases and not mapping.clip
+        analog = analog_layer(layer, copy.deepcopy(config)) if own and mapping.scale == "column" else None
+        if analog is None:
+            grid = TileGrid(mapped, config).to(weight.device)
+            tiled[name] = attach_noise(grid, mapped, products)
+            layer.add_module(f"{mapped.parameter}_on_tiles", grid)
+            hand_over.take(weight, grid, tiled[name])
+            continue
+        tiled[name] = attach_noise(analog, mapped, products)
+        analog.register_forward_hook(NoiseBehind(products, geometry_of(layer)), with_kwargs=True)
         if mapped.path:
             network.set_submodule(mapped.path, analog)
         else:
             network = analog
     network.register_forward_pre_hook(passes, with_kwargs=True)
+    if hand_over.needed:
+        # the whole network, and each module that multiplies, should it be called by itself
+        inside = {path for mapped in mapping.weights.values() for path in mapped.modules}
+        for path, module in list(network.named_modules()):
+            if not path or path in inside or isinstance(module, _FAST_PATHS):
+                hand_over.watch(module)
     return AnalogModel(network.eval(), preset, mapping.layers, as_compensation(compensation), mapping, tiled, passes)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from driftproof.chip import Chip
-from driftproof.conversion import check_installation, convert
+from driftproof.conversion import check_installation, convert_mapped
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.evaluation.folded import FoldedNetwork
 from driftproof.evaluation.recalibration import measure_norms
+from driftproof.inputs import Inputs, call
 from driftproof.mapping import Mapping
 from driftproof.presets import load_preset
 
@@ -25,10 +26,10 @@ class Backend(Protocol):
     def load(self, chip: Chip, t_s: float) -> None:
         """Become ``chip`` at ``t_s`` seconds after programming."""
 
-    def recalibrate(self, inputs: Iterable[Tensor]) -> None:
+    def recalibrate(self, inputs: Iterable[Any]) -> None:
         """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
 
-    def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
+    def __call__(self, inputs: Inputs, first: int = 0) -> Any:
         """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
 
 
@@ -42,7 +43,7 @@ class TilesNetwork:
 
     def __init__(self, model: nn.Module, mapping: Mapping) -> None:
         # the preset of a conversion is the one that `program` would use; here chips come ready-made
-        analog = convert(model, load_preset("ideal"), tile=mapping.tile)
+        analog = convert_mapped(model, load_preset("ideal"), mapping)
         self.model, self.tiled, self.passes = analog.model, analog.tiled, analog.passes
         self._chip: Chip | None = None
 
@@ -54,16 +55,15 @@ class TilesNetwork:
             layer.drift(t_s)
         self._chip = chip
 
-    def recalibrate(self, inputs: Iterable[Tensor]) -> None:
+    def recalibrate(self, inputs: Iterable[Any]) -> None:
         """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
         measure_norms(self.model, self, inputs)
 
     @torch.inference_mode()
-    def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
+    def __call__(self, inputs: Inputs, first: int = 0) -> Any:
         """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
         self.passes.restart(first)
-        outputs: Tensor = self.model(inputs)
-        return outputs
+        return call(self.model, inputs)
 
 
 def check_backend(name: str) -> BackendName:
@@ -78,7 +78,7 @@ def check_backend(name: str) -> BackendName:
     return name  # type: ignore[return-value]
 
 
-def make_backend(name: BackendName, model: nn.Module, mapping: Mapping, example: Tensor, fold: bool = True) -> Backend:
+def make_backend(name: BackendName, model: nn.Module, mapping: Mapping, example: Inputs, fold: bool = True) -> Backend:
     """Return a backend for a network; ``example`` is a batch of its inputs, ``fold`` whether BatchNorms may fold."""
     if name == "tiles":
         return TilesNetwork(model, mapping)

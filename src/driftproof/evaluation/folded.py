@@ -7,16 +7,21 @@ weight, so a chip is programmed by writing weights. Valid for an ideal periphery
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import io
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
+from driftproof.calls import Interception, Located, Parameters, Product
 from driftproof.chip import ArrayReading, Chip
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.recalibration import measure_norms
-from driftproof.mapping import MappedWeight, Mapping, unwrap
+from driftproof.inputs import Inputs, call, count, main_output, on_tensors, split
+from driftproof.mapping import MappedWeight, Mapping, map_weight, plain, plain_copy, untie_tables
 from driftproof.products import NoisyProducts, Passes
 
 _NORM_OF = {
@@ -30,15 +35,18 @@ CACHE_BYTES = 4 * 1024**2  # on a CPU, activations of this size stay near the co
 AGREEMENT = 1e-3  # of the largest output: far above float32 rounding, far below any mistake
 
 
-def foldable_norms(model: nn.Module, example: Tensor) -> dict[str, str]:
+def foldable_norms(model: nn.Module, example: Inputs) -> dict[str, str]:
     """Return layer → BatchNorm for every pair that can fold: each runs once, and nothing else reads in between.
 
-    Found by tracing with torch.fx; a network that cannot be traced folds nothing, which is slower and as right.
+    Found by tracing with torch.fx; a network that cannot be traced, or that takes other inputs than one tensor, folds
+    nothing, which is slower and as right.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
     >>> foldable_norms(net, torch.zeros(1, 1, 8, 8))
     {'0': '1'}
     """
+    if not isinstance(example, Tensor):
+        return {}
     try:
         graph = fx.Tracer().trace(model)
     except Exception:  # what a network's own Python does under tracing is its own affair
@@ -72,13 +80,13 @@ def foldable_norms(model: nn.Module, example: Tensor) -> dict[str, str]:
     return {name: norm for name, norm in pairs.items() if name not in sequences}
 
 
-def _samples_at_once(model: nn.Module, example: Tensor) -> int:
+def _samples_at_once(model: nn.Module, example: Inputs, outputs: Any) -> int:
     """Return how many samples to compute at once: on a CPU, as many as keep the largest activation in the cache.
 
     It depends on shapes alone, so that the same evaluation gives the same numbers. (ResNet-20 on CIFAR: 64 of a batch
     of 250, which takes half the time of the whole batch.)
     """
-    if example.device.type != "cpu":
+    if not isinstance(example, Tensor) or not isinstance(outputs, Tensor) or example.device.type != "cpu":
         return 2**31
     largest = example.nbytes
     handles = []
@@ -91,7 +99,7 @@ def _samples_at_once(model: nn.Module, example: Tensor) -> int:
     for module in model.modules():
         handles.append(module.register_forward_hook(note))
     with torch.inference_mode():
-        model(example)
+        call(model, example)
     for handle in handles:
         handle.remove()
     return max(8, CACHE_BYTES * len(example) // largest)
@@ -119,7 +127,7 @@ def _has_hooks(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-def _linear_layers_on_sequences(model: nn.Module, example: Tensor) -> set[str]:
+def _linear_layers_on_sequences(model: nn.Module, example: Inputs) -> set[str]:
     """Return the linear layers with outputs [N, length, features]: a BatchNorm1d behind one normalises the length."""
     found: set[str] = set()
     handles = []
@@ -132,7 +140,7 @@ def _linear_layers_on_sequences(model: nn.Module, example: Tensor) -> set[str]:
 
             handles.append(module.register_forward_hook(note))
     with torch.inference_mode():
-        model(example)
+        call(model, example)
     for handle in handles:
         handle.remove()
     return found
@@ -143,7 +151,7 @@ class _Slot:
     """Where a layer's effective weight goes, the factor of the BatchNorm folded into it, and its noise."""
 
     mapped: MappedWeight
-    parameter: Tensor
+    parameter: nn.Parameter
     factor: Tensor | None  # [out]
     products: NoisyProducts
 
@@ -154,7 +162,7 @@ class FoldedNetwork:
     Args:
         model: the trained network; it is not changed.
         mapping: of this network.
-        example: a batch of inputs [N, …] on the network's device, to choose the memory layout with and to prove that
+        example: a batch of inputs on the network's device, to choose the memory layout with and to prove that
             the folded network computes what the given one does.
         fold: whether BatchNorms may fold; not if their statistics are to be measured anew.
 
@@ -162,20 +170,22 @@ class FoldedNetwork:
         DriftproofError: if the folded network does not agree with the given one on the example.
     """
 
-    def __init__(self, model: nn.Module, mapping: Mapping, example: Tensor, *, fold: bool = True) -> None:
-        given = copy.deepcopy(unwrap(model)).eval()
+    def __init__(self, model: nn.Module, mapping: Mapping, example: Inputs, *, fold: bool = True) -> None:
+        given = plain_copy(model) if any(module.training for module in model.modules()) else plain(model)
         with torch.inference_mode():
-            wanted, again = (_outputs(given(example)) for _ in range(2))
+            outputs = call(given, example)
+            wanted, again = main_output(outputs), main_output(call(given, example))
         if not torch.equal(wanted, again):
             raise DriftproofError(
                 "two passes of the network on the same inputs differ: something in it is random in eval mode, such as "
                 "functional dropout without training=self.training; make it deterministic"
             )
-        self.at_once = _samples_at_once(given, example)
-        analog = {mapped.path for mapped in mapping.weights.values()}
+        self.at_once = _samples_at_once(given, example, outputs)
+        # a norm folds into a weight that is used once, under one name
+        analog = {w.path for w in mapping.weights.values() if w.parameter == "weight" and w.uses <= 1 and not w.aliases}
         foldable = foldable_norms(given, example) if fold else {}
         self.norms = {path: norm for path, norm in foldable.items() if path in analog}
-        gap = self._build(given, mapping, example, wanted, traced=True)
+        gap = self._build(given, mapping, example, wanted, traced=isinstance(example, Tensor))
         if not gap <= self._tolerance:
             self.norms = {}  # slower, and as right
             gap = self._build(given, mapping, example, wanted, traced=False)
@@ -186,53 +196,78 @@ class FoldedNetwork:
             )
         self._choose_layout(example, wanted)
 
-    def _build(self, model: nn.Module, mapping: Mapping, example: Tensor, wanted: Tensor, traced: bool) -> float:
+    def _build(self, model: nn.Module, mapping: Mapping, example: Inputs, wanted: Tensor, traced: bool) -> float:
         """Copy the network with its BatchNorms folded; return how far it is off with exact devices."""
-        self.model = copy.deepcopy(model)
+        self.model: nn.Module = nn.Identity()  # the copy before, if there was one, is not needed any more
+        self.model = untie_tables(copy.deepcopy(model), mapping)
         self.layout: torch.memory_format | None = None
         self._passes = Passes()
         self._slots: dict[str, _Slot] = {}
-        modules = dict(self.model.named_modules())
         for name, mapped in mapping.weights.items():
-            layer, factor = modules[mapped.path], None
-            if mapped.path in self.norms:
+            layer, factor = self.model.get_submodule(mapped.path), None
+            if mapped.path in self.norms and mapped.parameter == "weight":
                 norm = self.norms[mapped.path]
-                factor = _fold(layer, modules[norm])
+                factor = _fold(layer, self.model.get_submodule(norm))
                 self.model.set_submodule(norm, nn.Identity())
-            assert isinstance(layer.weight, Tensor)
-            layer.weight.requires_grad_(False)
-            products = NoisyProducts(layer, mapped, self._passes)
-            layer.register_forward_hook(products, with_kwargs=True)
-            self._slots[name] = _Slot(mapped, layer.weight, factor, products)
-        # a network that is one layer: its traced code would not run the layer's hook
-        alone = any(not mapped.path for mapped in mapping.weights.values())
-        self._run = _straight(self.model) if traced and not alone else self.model
+            parameter = layer._parameters[mapped.parameter]
+            assert parameter is not None
+            parameter.requires_grad_(False)
+            self._slots[name] = _Slot(mapped, parameter, factor, NoisyProducts(mapped, self._passes))
+        self._watch = Interception(self._parameters, self._multiply)
+        self._run: Callable[..., Any] = _straight(self.model) if traced else self.model
         for slot in self._slots.values():
-            self._write(slot, slot.mapped.target, slot.mapped.scale)
+            self._write_exact(slot, mapping)
         # float32 rounding lies far below the first, that of half precision below the second
         self._tolerance = max([AGREEMENT, *(8 * torch.finfo(s.parameter.dtype).eps for s in self._slots.values())])
-        return _gap(self(example), wanted)
+        try:
+            # torch.fx prints what its code stumbles over; the code is then not used
+            with redirect_stderr(io.StringIO()) if traced else nullcontext():
+                return _gap(main_output(self(example)), wanted)
+        except Exception:  # the traced code of a network whose own Python looks at its inputs may not run
+            if not traced:
+                raise
+            return float("inf")
+
+    def _write_exact(self, slot: _Slot, mapping: Mapping) -> None:
+        """Write the weights that mapping put on tiles; the network's own if mapping clipped some."""
+        mapped = slot.mapped
+        if mapped.clipped:
+            own = slot.parameter.detach().clone()
+            mapped = map_weight(mapped.name, own, mapping.tile, layout=mapped.layout, scale=mapping.scale)
+        self._write(slot, mapped.target, mapped.scale)
+
+    def _parameters(self) -> Parameters:
+        return Parameters((name, slot.parameter) for name, slot in self._slots.items())
+
+    def _multiply(self, where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
+        """Add the read noise of single products to what torch computes with the chip's weights."""
+        return self._slots[where.name].products.add(compute(), product, where.columns)
 
     def load(self, chip: Chip, t_s: float) -> None:
         """Become ``chip`` at ``t_s`` seconds after programming."""
         self.write({name: chip.read(name, t_s) for name in self._slots})
 
-    def recalibrate(self, inputs: Iterable[Tensor]) -> None:
+    def recalibrate(self, inputs: Iterable[Any]) -> None:
         """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
         assert not self.norms, "norms that are folded cannot be measured"
         measure_norms(self.model, self._whole, inputs)
 
     @torch.no_grad()
-    def _whole(self, inputs: Tensor, first: int) -> Tensor:
+    def _whole(self, inputs: Inputs, first: int) -> Any:
         """Run a whole batch at once: what norms measure should not depend on the size of a cache."""
-        self._passes.begin(first, len(inputs))
-        outputs: Tensor = self._run(self._laid_out(inputs))
-        return outputs
+        return self._pass(self._laid_out(inputs), first)
 
-    def _laid_out(self, inputs: Tensor) -> Tensor:
-        if self.layout is not None and inputs.dim() == (5 if self.layout == torch.channels_last_3d else 4):
-            return inputs.contiguous(memory_format=self.layout)
-        return inputs
+    def _pass(self, inputs: Inputs, first: int) -> Any:
+        self._passes.begin(first, count(inputs))
+        noisy = any(slot.products.noise is not None for slot in self._slots.values())
+        with self._watch if noisy else nullcontext():
+            return call(self._run, inputs)
+
+    def _laid_out(self, inputs: Inputs) -> Inputs:
+        if self.layout is None:
+            return inputs
+        layout, dims = self.layout, 5 if self.layout == torch.channels_last_3d else 4
+        return on_tensors(inputs, lambda part: part.contiguous(memory_format=layout) if part.dim() == dims else part)
 
     def write(self, readings: dict[str, ArrayReading]) -> None:
         """Become what these arrays compute: one reading per layer of the mapping."""
@@ -241,15 +276,16 @@ class FoldedNetwork:
             slot.products.load(readings[name], slot.factor)
 
     @torch.inference_mode()
-    def __call__(self, inputs: Tensor, first: int = 0) -> Tensor:
+    def __call__(self, inputs: Inputs, first: int = 0) -> Any:
         """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
         inputs = self._laid_out(inputs)
+        if count(inputs) <= self.at_once:
+            return self._pass(inputs, first)
         parts: list[Tensor] = []
-        for part in torch.split(inputs, self.at_once):
-            self._passes.begin(first, len(part))
-            parts.append(self._run(part))
-            first += len(part)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        for part in split(inputs, self.at_once):
+            parts.append(self._pass(part, first))
+            first += count(part)
+        return torch.cat(parts)
 
     @torch.no_grad()
     def _write(self, slot: _Slot, net: Tensor, scale: Tensor) -> None:
@@ -257,7 +293,7 @@ class FoldedNetwork:
             scale = scale * slot.factor
         slot.parameter.copy_(slot.mapped.weight(net, scale))
 
-    def _choose_layout(self, example: Tensor, wanted: Tensor) -> None:
+    def _choose_layout(self, example: Inputs, wanted: Tensor) -> None:
         """Take channels-last if the network runs so: the same numbers, its convolutions are up to twice as fast."""
         kinds = {type(module) for module in self.model.modules()}
         layout = next((layout for kind, layout in _LAYOUTS.items() if kind in kinds), None)
@@ -266,7 +302,7 @@ class FoldedNetwork:
         self.layout = layout
         self._to_layout(layout)
         try:
-            gap = _gap(self(example), wanted)
+            gap = _gap(main_output(self(example)), wanted)
         except RuntimeError:  # such as view() of a tensor in another order
             gap = float("inf")
         if not gap <= self._tolerance:
@@ -280,12 +316,6 @@ class FoldedNetwork:
             if isinstance(weight, nn.Parameter) and (weight.dim() == dims or layout == torch.contiguous_format):
                 # in place: the slots hold the parameter
                 weight.data = weight.data.contiguous(memory_format=layout)
-
-
-def _outputs(outputs: object) -> Tensor:
-    if not isinstance(outputs, Tensor):
-        raise DriftproofError(f"the network returns a {type(outputs).__name__}; wanted one tensor [N, classes]")
-    return outputs
 
 
 def _gap(outputs: Tensor, wanted: Tensor) -> float:

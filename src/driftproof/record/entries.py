@@ -35,6 +35,16 @@ class Layer(Entry):
     mvms_per_input: Count | None
     analog: bool
     reason: str = ""
+    # not known of records from before they were counted, nor without example inputs
+    rows: Count | None = None
+    columns: Count | None = None
+    groups: Count = 1
+    utilisation: float | None = None
+    macs_per_input: Count | None = None
+    dac_per_input: Count | None = None
+    adc_per_input: Count | None = None
+    clipped: Count = 0
+    unasked: bool = False
 
 
 class Subject(Entry):

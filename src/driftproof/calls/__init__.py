@@ -1,0 +1,20 @@
+"""The products that a network's own code computes, function by function."""
+
+from driftproof.calls.geometry import Convolution, Dense, Geometry
+from driftproof.calls.interception import Interception, Located, Parameters
+from driftproof.calls.layout import Layout
+from driftproof.calls.products import Product, recognise
+
+__all__ = [
+    # A product, and how its vectors and its matrix lie
+    "Convolution",
+    "Dense",
+    "Geometry",
+    "Layout",
+    "Product",
+    "recognise",
+    # Seeing and taking over the products of a network
+    "Interception",
+    "Located",
+    "Parameters",
+]

@@ -1,0 +1,118 @@
+"""Run a network once and note every use of every weight: which products it is in, and what else is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from driftproof.calls.geometry import Dense
+from driftproof.calls.interception import Interception, Located, Parameters
+from driftproof.calls.layout import Layout
+from driftproof.calls.products import Product
+from driftproof.inputs import Inputs, count, example_call
+
+
+@dataclass
+class Uses:
+    """What a network did with one weight.
+
+    Attributes:
+        layouts: how products took it as a matrix; more than one is a contradiction.
+        vectors: how many vectors it multiplied, over all calls and samples, each with all columns' share counted.
+        calls: number of products.
+        modules: paths of the modules whose code multiplied.
+        parts: whether some product used only some of its columns.
+        others: functions that it went into without being multiplied.
+        readers: paths of the modules whose code read its type or shape.
+    """
+
+    layouts: set[Layout] = field(default_factory=set)
+    vectors: float = 0.0
+    calls: int = 0
+    modules: set[str] = field(default_factory=set)
+    parts: bool = False
+    others: set[str] = field(default_factory=set)
+    readers: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """All weights' uses by their (first) name, and how many samples there were."""
+
+    uses: dict[str, Uses]
+    samples: int
+
+
+def matrices(network: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Return the parameters that could be the matrix of a product: floating-point, at least two axes."""
+    return [(name, p) for name, p in network.named_parameters() if p.dim() >= 2 and p.is_floating_point()]
+
+
+def watch(network: nn.Module, example: Inputs) -> Watched:
+    """Run a network on an example and note what it does with its weights.
+
+    Raises:
+        DriftproofError: the network does not take the example.
+
+    >>> seen = watch(nn.Linear(3, 2), torch.ones(4, 3))
+    >>> seen.uses["weight"].calls, seen.uses["weight"].vectors
+    (1, 4.0)
+    """
+    weights = matrices(network)
+    uses: dict[str, Uses] = {}
+    sizes = {name: tuple(p.shape) for name, p in weights}
+    readers: dict[str, set[str]] = {}
+    stack: list[str] = [""]
+    handles = []
+    for path, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # takes no hooks, and nothing inside can be watched
+
+        def enter(_: nn.Module, __: object, path: str = path) -> None:
+            stack.append(path)
+
+        def leave(_: nn.Module, __: object, ___: object) -> None:
+            stack.pop()
+
+        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True)]
+
+    def multiply(where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
+        use = uses.setdefault(where.name, Uses())
+        geometry = product.geometry
+        layout = geometry.layout
+        if where.transposed:
+            assert isinstance(geometry, Dense)
+            layout = replace(layout, inputs_first=True)
+        if where.stacked:
+            layout = replace(layout, stacked=True)
+        use.layouts.add(layout)
+        use.calls += 1
+        use.modules.add(stack[-1])
+        outputs, _ = layout.size(sizes[where.name])
+        taken = outputs if where.columns is None else where.columns.stop - where.columns.start
+        use.parts |= where.columns is not None
+        prepared = geometry.prepare(product.inputs)
+        vectors = prepared.numel() // max(1, prepared.shape[-1])
+        if not isinstance(geometry, Dense):
+            vectors = geometry.positions(prepared) * layout.groups
+        use.vectors += vectors * taken / outputs
+        return compute()
+
+    def other(name: str, function: str) -> None:
+        if function:
+            uses.setdefault(name, Uses()).others.add(function)
+        else:
+            readers.setdefault(name, set()).add(stack[-1])
+
+    try:
+        with torch.no_grad(), Interception(lambda: Parameters(weights), multiply, other):
+            example_call(network, example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, use in uses.items():
+        use.readers = readers.get(name, set())
+    return Watched(uses, count(example))

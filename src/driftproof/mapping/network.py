@@ -1,0 +1,296 @@
+"""Which weights of a network go on tiles: the one answer that conversion, evaluation and training share.
+
+With example inputs the network is run once and every weight is seen at work (:mod:`driftproof.calls`): a weight that
+multiplies goes on tiles, whatever the layer's class. Without, only layers whose forward is torch's own are known.
+Biases stay digital.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from torch import nn
+
+from driftproof.calls.network import plain
+from driftproof.calls.watch import Uses, Watched, watch
+from driftproof.devices.keys import canonical_name
+from driftproof.errors import DriftproofError
+from driftproof.inputs import Inputs
+from driftproof.mapping.rules import known_uses, why_digital
+from driftproof.mapping.weight import MappedWeight, Scale, TileSize, map_weight
+from driftproof.mapping.where import Where, choose
+
+
+@dataclass(frozen=True)
+class LayerEntry:
+    """What happened to one weight: on tiles, or digital and why.
+
+    Attributes:
+        name: canonical name of its layer; of the parameter if it is not called ``weight``.
+        kind: class of the layer.
+        shape: of the stored weight.
+        weights: how many.
+        tiles: how many; 0 if digital, or on another layer's array.
+        analog: whether its products are computed on tiles.
+        reason: why it is digital, or whose array it uses.
+        mvms_per_input: vectors that the array multiplies per sample; None if the network was not watched.
+        rows: inputs of the array (of one group).
+        columns: outputs of the array.
+        groups: of a grouped convolution.
+        utilisation: used devices / devices of its tiles.
+        macs_per_input: multiply-accumulates per sample, of digital products too.
+        dac_per_input: DAC conversions per sample.
+        adc_per_input: ADC conversions per sample.
+        unasked: digital, although it multiplies (or may) and nobody asked for it.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    weights: int
+    tiles: int
+    analog: bool
+    reason: str
+    mvms_per_input: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    groups: int = 1
+    utilisation: float | None = None
+    macs_per_input: int | None = None
+    dac_per_input: int | None = None
+    adc_per_input: int | None = None
+    clipped: int = 0
+    unasked: bool = False
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A network's weights: each as an entry, and those on tiles as they are there."""
+
+    tile: TileSize
+    layers: tuple[LayerEntry, ...]
+    weights: dict[str, MappedWeight] = field(repr=False)
+    scale: Scale = "column"
+    clip: float | None = None
+
+    @property
+    def analog_macs(self) -> float | None:
+        """Share of the multiply-accumulates that are computed on tiles; None if the network was not watched."""
+        total = sum(entry.macs_per_input or 0 for entry in self.layers)
+        return sum(entry.macs_per_input or 0 for entry in self.layers if entry.analog) / total if total else None
+
+
+def map_model(
+    model: nn.Module,
+    tile: TileSize | None = None,
+    example: Inputs | None = None,
+    *,
+    where: Where | None = None,
+    scale: Scale = "column",
+    clip: float | None = None,
+    strict: bool = False,
+) -> Mapping:
+    """Decide for every weight of a network whether it goes on tiles, and map those that do.
+
+    Args:
+        model: any network; it is not changed.
+        tile: largest crossbar.
+        example: inputs to watch the network with: what its own code multiplies by which weight, and how often. Without
+            them only layers whose forward is torch's own are known, and nothing is counted.
+        where: which layers (:data:`driftproof.mapping.Where`); all unless said.
+        scale: each tile's ``column`` relative to its own maximum, or the whole ``layer`` to its largest weight.
+        clip: percentile of |w| that takes the maximum's place.
+        strict: fail if a weight that multiplies stays digital unasked.
+
+    Raises:
+        DriftproofError: no layer can go on tiles (the message lists what was seen), or is chosen; or ``strict``.
+
+    >>> import torch
+    >>> [(e.name, e.tiles, e.mvms_per_input) for e in map_model(nn.Linear(3, 2), example=torch.ones(1, 3)).layers]
+    [('', 1, 1)]
+    """
+    network = plain(model)
+    tile = tile or TileSize()
+    watched = watch(network, example) if example is not None else None
+    uses = known_uses(network) if watched is None else watched.uses
+    owners = _owners(network)
+    wished, seen = _wished(network, uses, owners, where, watched is not None)
+    entries: list[LayerEntry] = []
+    weights: dict[str, MappedWeight] = {}
+    taken: dict[str, str] = {}  # parameter → name of its array
+    for path, module, parameter, weight in _walk(network):
+        primary, first = owners[id(weight)], (path, parameter) == owners[id(weight)].home
+        use = uses.get(primary.name)
+        reason, multiplies = why_digital(module, weight, use, watched is not None)
+        if not reason and isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            reason, multiplies = "a look-up table, not a product (it keeps a digital copy of the tied weight)", False
+        name = array_name(path, parameter)
+        unasked = bool(reason) and multiplies
+        if not reason and seen[primary.name] not in wished:
+            reason, unasked = "digital as asked", False
+        entry = LayerEntry(
+            name=name,
+            kind=type(module).__name__,
+            shape=tuple(weight.shape),
+            weights=weight.numel(),
+            tiles=0,
+            analog=not reason,
+            reason=reason,
+            unasked=unasked,
+        )
+        if not first and not reason and primary.name in taken:
+            entries.append(replace(entry, weights=0, reason=f"the same array as {taken[primary.name] or '(root)'}"))
+            continue
+        if use is not None and use.layouts and not isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            entry = _counted(entry, weight, use, watched)
+        if not reason:
+            if name in weights:
+                raise DriftproofError(f"two layers are called {name!r} once wrappers are taken off; rename one of them")
+            assert use is not None
+            layout = next(iter(use.layouts))
+            weights[name] = mapped = replace(
+                map_weight(name, weight, tile, path, layout=layout, scale=scale, clip=clip),
+                parameter=parameter,
+                aliases=tuple(place for place in primary.places if place != (path, parameter)),
+                modules=tuple(sorted(use.modules)),
+                readers=tuple(sorted(use.readers)),
+                uses=use.calls,
+            )
+            taken[primary.name] = name
+            entry = _on_tiles(entry, mapped, tile)
+        entries.append(entry)
+    _check(entries, weights, wished, strict)
+    return Mapping(tile, tuple(entries), weights, scale, clip)
+
+
+def array_name(path: str, parameter: str) -> str:
+    """Return the canonical name of a weight: its layer's if it is called ``weight``.
+
+    >>> array_name("module.fc", "weight"), array_name("rnn", "weight_hh_l0")
+    ('fc', 'rnn.weight_hh_l0')
+    """
+    name = canonical_name(path)
+    if parameter == "weight":
+        return name
+    return f"{name}.{parameter}" if name else parameter
+
+
+def _own(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Return a module's own parameters by name."""
+    return list(module.named_parameters(recurse=False, remove_duplicate=False))
+
+
+@dataclass
+class _Owners:
+    """All places of one parameter: its first name, and where it is counted."""
+
+    name: str
+    home: tuple[str, str]
+    places: list[tuple[str, str]]
+
+
+def _owners(network: nn.Module) -> dict[int, _Owners]:
+    """Return the places of every parameter; a look-up table is not its home if a layer shares it."""
+    found: dict[int, _Owners] = {}
+    tables = set()
+    seen: set[int] = set()
+    for path, module in network.named_modules(remove_duplicate=False):
+        repeated = id(module) in seen
+        seen.add(id(module))
+        for parameter, weight in _own(module):
+            place = (path, parameter)
+            table = isinstance(module, nn.Embedding | nn.EmbeddingBag)
+            owner = found.get(id(weight))
+            if owner is None:
+                found[id(weight)] = _Owners(f"{path}.{parameter}" if path else parameter, place, [place])
+                if table:
+                    tables.add(id(weight))
+            elif not repeated:
+                owner.places.append(place)
+                if id(weight) in tables and not table:
+                    owner.home = place
+                    tables.discard(id(weight))
+    return found
+
+
+def _walk(network: nn.Module) -> Iterator[tuple[str, nn.Module, str, nn.Parameter]]:
+    """Yield what is listed: every matrix, or a module's largest parameter if it has no matrix."""
+    for path, module in network.named_modules():
+        own = [(name, p) for name, p in _own(module) if p.dim() >= 1]
+        found = [(name, p) for name, p in own if p.dim() >= 2]
+        if not found and own:
+            found = [next(((n, p) for n, p in own if n == "weight"), max(own, key=lambda item: item[1].numel()))]
+        for name, parameter in found:
+            yield path, module, name, parameter
+
+
+def _wished(
+    network: nn.Module, uses: dict[str, Uses], owners: dict[int, _Owners], where: Where | None, watched: bool
+) -> tuple[set[str], dict[str, str]]:
+    """Return the names of the layers that are to be on tiles, and parameter → such a name, in order of use."""
+    possible: dict[str, tuple[str, nn.Module]] = {}
+    for path, module, parameter, weight in _walk(network):
+        owner = owners[id(weight)]
+        if (path, parameter) == owner.home and not why_digital(module, weight, uses.get(owner.name), watched)[0]:
+            possible[owner.name] = (array_name(path, parameter), module)
+    order = [name for name in uses if name in possible]
+    return (
+        choose(where, [possible[name] for name in order]),
+        {name: possible.get(name, (name, network))[0] for name in [*possible, *(o.name for o in owners.values())]},
+    )
+
+
+def _counted(entry: LayerEntry, weight: nn.Parameter, use: Uses, watched: Watched | None) -> LayerEntry:
+    """Return the entry with the size of its matrix and what a forward pass multiplies."""
+    layout = next(iter(use.layouts))
+    columns, rows = layout.size(tuple(weight.shape))
+    entry = replace(entry, rows=rows, columns=columns, groups=layout.groups)
+    if watched is None:
+        return entry
+    vectors = use.vectors / watched.samples
+    return replace(entry, mvms_per_input=round(vectors), macs_per_input=round(vectors * rows * columns / layout.groups))
+
+
+def _on_tiles(entry: LayerEntry, mapped: MappedWeight, tile: TileSize) -> LayerEntry:
+    """Return the entry with its tiles and the conversions at their edges."""
+    entry = replace(
+        entry,
+        tiles=mapped.tiles,
+        clipped=mapped.clipped,
+        utilisation=mapped.target.numel() / (mapped.tiles * tile.rows * tile.columns),
+    )
+    if entry.mvms_per_input is None or not entry.columns:
+        return entry
+    per_group = entry.mvms_per_input / entry.groups
+    # each tile converts its own inputs; groups on one tile are multiplied one after the other
+    drives = sum(len(mapped.groups_of(part)) for part in mapped.columns)
+    return replace(
+        entry,
+        dac_per_input=round(per_group * drives * mapped.target.shape[1]),
+        adc_per_input=round(per_group * entry.columns * len(mapped.rows)),
+    )
+
+
+def _check(entries: list[LayerEntry], weights: dict[str, MappedWeight], wished: set[str], strict: bool) -> None:
+    left = [entry for entry in entries if entry.unasked]
+    if strict and left:
+        listed = "; ".join(f"{entry.name or '(root)'} ({entry.kind}): {entry.reason}" for entry in left)
+        raise DriftproofError(f"strict: {len(left)} weights that multiply would stay digital: {listed}")
+    if not weights:
+        seen = "; ".join(f"{e.name or '(root)'} {e.kind}: {e.reason}" for e in entries) or "no layer with weights"
+        raise DriftproofError(f"nothing can go on tiles. Seen: {seen}")
+
+
+def untie_tables(network: nn.Module, mapping: Mapping) -> nn.Module:
+    """Give look-up tables that share a weight with an array a digital copy of it, and return the network."""
+    for mapped in mapping.weights.values():
+        kept: nn.Parameter | None = None
+        for path, parameter in mapped.aliases:
+            module = network.get_submodule(path)
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+                weight = module._parameters[parameter]
+                if kept is None and weight is not None:
+                    kept = nn.Parameter(weight.detach().clone(), requires_grad=False)
+                module._parameters[parameter] = kept
+    return network

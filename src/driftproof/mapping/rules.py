@@ -1,0 +1,121 @@
+"""What is known of a network's weights: by watching it compute or, without example inputs, by the classes of layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from driftproof.calls import Layout
+from driftproof.calls.watch import Uses, matrices
+
+LOOK_UP = "embedding"
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)  # instance norms are among the first
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+# what is done with weights that are no matrix: added, scaled by, looked up, repeated
+_ELEMENTWISE = {
+    *("add", "add_", "__add__", "__radd__", "sub", "rsub", "mul", "mul_", "__mul__", "__rmul__", "div", "where"),
+    *("expand", "expand_as", "repeat", "repeat_interleave", "tile", "cat", "stack", "embedding", "embedding_bag"),
+    *(
+        "__getitem__",
+        "index_select",
+        "gather",
+        "take",
+        "narrow",
+        "roll",
+        "pad",
+        "flip",
+        "masked_fill",
+        "copy_",
+        "clone",
+    ),
+    *("layer_norm", "group_norm", "batch_norm", "rms_norm", "instance_norm", "prelu", "interpolate", "normalize"),
+    *("exp", "neg", "sigmoid", "tanh", "softplus", "softmax", "abs", "clamp", "addcmul", "lerp", "to", "float", "type"),
+}
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Return whether a module normalises: by its class, or by the name it has (``LlamaRMSNorm``)."""
+    return isinstance(module, _NORMS) or type(module).__name__.endswith("Norm")
+
+
+def known_uses(network: nn.Module) -> dict[str, Uses]:
+    """Return what the classes of layers say about their weights; parameter name → use.
+
+    Only of modules whose forward is torch's own (or Hugging Face's ``Conv1D``): what a subclass does with its weight
+    shows only when it is watched.
+    """
+    names = {id(parameter): name for name, parameter in matrices(network)}
+    uses: dict[str, Uses] = {}
+
+    def product(module: nn.Module, parameter: str, layout: Layout, by: str) -> None:
+        weight = module._parameters.get(parameter)
+        if weight is not None and id(weight) in names:
+            use = uses.setdefault(names[id(weight)], Uses())
+            use.layouts.add(layout)
+            use.modules.add(by)
+
+    attention = ""
+    for path, module in network.named_modules(remove_duplicate=False):
+        forward = type(module).forward
+        inside = attention and path.startswith(f"{attention}.")
+        if forward is nn.Linear.forward:
+            product(module, "weight", Layout(), attention if inside else path)
+        elif any(forward is kind.forward for kind in _CONVOLUTIONS):
+            product(module, "weight", Layout(groups=int(module.groups)), path)
+        elif any(forward is kind.forward for kind in _TRANSPOSED):
+            product(module, "weight", Layout(inputs_first=True, groups=int(module.groups)), path)
+        elif forward is nn.MultiheadAttention.forward:
+            attention = path
+            for parameter in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+                product(module, parameter, Layout(), path)
+        elif isinstance(module, nn.RNNBase | nn.RNNCellBase) and forward.__module__ == nn.RNNBase.__module__:
+            for parameter in module._parameters:
+                product(module, parameter, Layout(), path)
+        elif (type(module).__module__, type(module).__name__) == ("transformers.pytorch_utils", "Conv1D"):
+            product(module, "weight", Layout(inputs_first=True), path)
+        elif forward is nn.Embedding.forward:
+            weight = module._parameters.get("weight")
+            if weight is not None and id(weight) in names:
+                uses.setdefault(names[id(weight)], Uses()).others.add(LOOK_UP)
+    return uses
+
+
+def why_digital(module: nn.Module, parameter: nn.Parameter, use: Uses | None, watched: bool) -> tuple[str, bool]:
+    """Return why a weight stays digital, empty if it goes on tiles; and whether it multiplies (or may) all the same.
+
+    Args:
+        module: that owns it.
+        parameter: the weight.
+        use: what is known of it.
+        watched: whether the network was run.
+    """
+    kind = type(module).__name__
+    if isinstance(module, torch.jit.ScriptModule):
+        return "TorchScript: its code cannot be watched; give the Python module", True
+    if is_norm(module):
+        return "normalisation stays digital", False
+    if parameter.dim() < 2:
+        return f"{_numbers(parameter)} that act one by one, not a matrix", False
+    if use is None:
+        if isinstance(module, nn.EmbeddingBag):
+            return "a look-up table, not a product", False
+        if watched:
+            return "the network does not call it with these inputs", False
+        return f"{kind}: what it does with its weight shows only when it computes; give example inputs", True
+    others = use.others - {LOOK_UP} if use.layouts else use.others
+    if others == {LOOK_UP} and not use.layouts:
+        return "a look-up table, not a product", False
+    if others:
+        listed = ", ".join(sorted(others))
+        also = "also " if use.layouts else ""
+        return f"its weight {also}goes through {listed}: not only a product of inputs and weight", bool(
+            use.layouts or others - _ELEMENTWISE
+        )
+    if len(use.layouts) > 1:
+        return "its weight is multiplied both as it is and transposed: an array has its columns one way", True
+    return "", True
+
+
+def _numbers(parameter: nn.Parameter) -> str:
+    return f"{parameter.numel()} number{'s' if parameter.numel() != 1 else ''}"

@@ -1,0 +1,221 @@
+"""One weight on its tiles: cut into crossbars, each column of each tile scaled to the whole conductance range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from driftproof.calls import Layout
+from driftproof.errors import DriftproofError
+
+Scale = Literal["column", "layer"]
+
+
+@dataclass(frozen=True)
+class TileSize:
+    """Largest crossbar: ``rows`` inputs by ``columns`` outputs."""
+
+    rows: int = 512
+    columns: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse an empty tile."""
+        if self.rows < 1 or self.columns < 1:
+            raise DriftproofError(f"tile size {self.rows}x{self.columns}: wanted at least 1x1")
+
+
+@dataclass(frozen=True)
+class MappedWeight:
+    """One weight on its tiles.
+
+    Attributes:
+        name: canonical name: of the layer, for a ``weight``; of the parameter, for any other.
+        path: name of its module in the network, which differs inside ``DataParallel`` and compiled parts.
+        shape: shape of the stored weight.
+        target: [out, in of a group] float32, each tile's column relative to its own maximum, in [−1, 1].
+        scale: [row splits, out] float32: that maximum, in weight units; 0 for a column without weights.
+        rows: input slice of each row split.
+        columns: output slice of each column split.
+        layout: how the stored weight is a matrix.
+        parameter: name of the weight in its module.
+        aliases: (module, parameter) names under which the network has the same weight again.
+        modules: paths of the modules whose code multiplies by it.
+        readers: paths of the modules whose code reads its type or shape.
+        uses: how often a forward pass multiplies by it; 0 if that was not watched.
+        clipped: how many weights lay beyond the clipping percentile.
+    """
+
+    name: str
+    path: str
+    shape: tuple[int, ...]
+    target: Tensor
+    scale: Tensor
+    rows: tuple[slice, ...]
+    columns: tuple[slice, ...]
+    layout: Layout = field(default_factory=Layout)
+    parameter: str = "weight"
+    aliases: tuple[tuple[str, str], ...] = ()
+    modules: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
+    uses: int = 0
+    clipped: int = 0
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return len(self.rows) * len(self.columns)
+
+    @property
+    def group_columns(self) -> int:
+        """Outputs of one group."""
+        return self.target.shape[0] // self.layout.groups
+
+    def groups_of(self, columns: slice) -> range:
+        """Return the groups whose outputs are in a column split."""
+        width = self.group_columns
+        return range(columns.start // width, -(-columns.stop // width))
+
+    def layer_scaled(self) -> MappedWeight:
+        """Return the same weight relative to the largest of the whole layer, instead of each tile's column."""
+        largest = self.scale.max()
+        target = torch.empty_like(self.target)
+        for split, rows in enumerate(self.rows):
+            target[:, rows] = self.target[:, rows] * (self.scale[split, :, None] / largest)
+        target = torch.where(torch.isfinite(target), target, 0.0).clamp_(-1, 1)
+        return replace(self, target=target, scale=torch.full_like(self.scale, float(largest)))
+
+    def matrix(self, net: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Return a net array back in weight units, [out, in of a group].
+
+        Args:
+            net: [out, in], what the array multiplies by, relative to the columns' maxima.
+            scale: [row splits, out] that multiplies each tile's outputs, such as the columns' maxima times a drift
+                compensation; default: the columns' maxima.
+        """
+        scale = self.scale if scale is None else scale
+        out = torch.empty_like(net)
+        for split, rows in enumerate(self.rows):
+            torch.mul(net[:, rows], scale[split, :, None], out=out[:, rows])
+        return out
+
+    def weight(self, net: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Return a net array back in weight units and in the stored weight's shape; arguments as of :meth:`matrix`."""
+        return self.layout.weight(self.matrix(net, scale), self.shape)
+
+
+def split_sizes(size: int, limit: int) -> list[int]:
+    """Return nearly even parts of ``size``, none above ``limit``, the larger ones first.
+
+    >>> split_sizes(27, 16)
+    [14, 13]
+    """
+    parts = -(-size // limit)
+    base, extra = divmod(size, parts)
+    return [base + (part < extra) for part in range(parts)]
+
+
+def _slices(size: int, limit: int, unit: int = 1) -> Iterator[slice]:
+    """Yield nearly even slices of ``size`` units, each up to ``limit`` units long."""
+    start = 0
+    for length in split_sizes(size, limit):
+        yield slice(start * unit, (start + length) * unit)
+        start += length
+
+
+def _column_slices(outputs: int, inputs: int, groups: int, tile: TileSize) -> tuple[slice, ...]:
+    """Cut the outputs into tiles.
+
+    Groups share a tile as diagonal blocks, as many whole ones as fit: the rows of one group are driven at a time, and
+    the devices beside the blocks stay unused. A group that is larger than a tile is cut like a layer of its own.
+    """
+    width = outputs // groups
+    if inputs > tile.rows or width > tile.columns:
+        parts = [_slices(width, tile.columns) for _ in range(groups)]
+        return tuple(
+            slice(group * width + part.start, group * width + part.stop)
+            for group, inside in enumerate(parts)
+            for part in inside
+        )
+    if groups == 1:
+        return (slice(0, outputs),)
+    return tuple(_slices(groups, min(tile.rows // inputs, tile.columns // width), width))
+
+
+@torch.no_grad()
+def map_weight(
+    name: str,
+    weight: Tensor,
+    tile: TileSize | None = None,
+    path: str | None = None,
+    *,
+    layout: Layout | None = None,
+    scale: Scale = "column",
+    clip: float | None = None,
+) -> MappedWeight:
+    """Map one weight onto tiles.
+
+    Args:
+        name: canonical name.
+        weight: [out, in] of a linear layer, [out, in, *kernel] of a convolution, or as ``layout`` says; any floating
+            type and memory order.
+        tile: largest crossbar.
+        path: name of the module in the network, if it differs from the canonical one.
+        layout: how the stored weight is a matrix.
+        scale: each tile's ``column`` relative to its own maximum, or the whole ``layer`` to its largest weight.
+        clip: percentile of |w| (of a tile's column, or of the layer) that takes the maximum's place; larger weights
+            are clipped to it, and counted.
+
+    Raises:
+        DriftproofError: if a weight is NaN or infinite, or the percentile is none.
+
+    >>> mapped = map_weight("fc", torch.tensor([[2.0, -1.0], [0.0, 0.0]]))
+    >>> mapped.target.tolist(), mapped.scale.tolist()
+    ([[1.0, -0.5], [0.0, 0.0]], [[2.0, 0.0]])
+    """
+    tile, layout = tile or TileSize(), layout or Layout()
+    if clip is not None and not 0 < clip <= 100:
+        raise DriftproofError(f"clipping percentile {clip}: wanted one above 0 and up to 100, such as 99.9")
+    if scale not in ("column", "layer"):
+        raise DriftproofError(f"scale {scale!r}: wanted column (of each tile) or layer")
+    shape = tuple(weight.shape)
+    matrix = layout.matrix(weight.detach()).to(torch.float32)
+    if not bool(torch.isfinite(matrix).all()):
+        bad = int((~torch.isfinite(matrix)).sum())
+        raise DriftproofError(
+            f"layer {name}: {bad} of {matrix.numel()} weights are NaN or infinite; mend the checkpoint"
+        )
+    rows = tuple(_slices(matrix.shape[1], tile.rows))
+    columns = _column_slices(matrix.shape[0], matrix.shape[1], layout.groups, tile)
+    if scale == "layer":
+        maxima = _largest(matrix.view(1, -1), clip).expand(len(rows), matrix.shape[0]).contiguous()
+    else:
+        maxima = torch.stack([_largest(matrix[:, part], clip) for part in rows])
+    target = torch.empty(matrix.shape, dtype=torch.float32, device=matrix.device)
+    for split, part in enumerate(rows):
+        maximum = maxima[split, :, None]
+        torch.div(matrix[:, part], maximum, out=target[:, part])
+    if not bool(maxima.all()):
+        target.nan_to_num_(0.0, 0.0, 0.0)  # columns without weights
+    clipped = 0
+    if clip is not None:
+        clipped = int((target.abs() > 1).sum())
+        target.clamp_(-1, 1)
+    return MappedWeight(
+        name, name if path is None else path, shape, target, maxima, rows, columns, layout=layout, clipped=clipped
+    )
+
+
+def _largest(matrix: Tensor, clip: float | None) -> Tensor:
+    """Return the largest |w| of each row, or the percentile that stands for it."""
+    if clip is None or clip == 100:
+        low, high = matrix.aminmax(dim=1)
+        return torch.maximum(-low, high).abs_()
+    sizes = matrix.abs().sort(dim=1).values
+    place = max(0, min(sizes.shape[1] - 1, round(clip / 100 * (sizes.shape[1] - 1))))
+    kept = sizes[:, place]
+    # a column of a few outliers and zeros keeps its maximum: all of it would be lost
+    return torch.where(kept > 0, kept, sizes[:, -1])

@@ -1,0 +1,51 @@
+"""Which layers go on tiles: names, patterns, ``inner``, or a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from driftproof.errors import DriftproofError, did_you_mean
+
+INNER = "inner"
+type Where = str | Sequence[str] | Callable[[str, nn.Module], bool]
+"""Names and patterns (``layer1.*``; ``!fc`` for all but; ``inner`` for all but the first and the last), or a function
+of a layer's name and module."""
+
+
+def choose(where: Where | None, layers: Sequence[tuple[str, nn.Module]]) -> set[str]:
+    """Return the names of the layers that are to be on tiles.
+
+    Args:
+        where: what the user asked for; None for all.
+        layers: (name, module) of all that could be, in the order in which the network uses them.
+
+    Raises:
+        DriftproofError: a pattern that fits no layer, or nothing chosen.
+
+    >>> layers = [(name, nn.Linear(2, 2)) for name in ("conv1", "conv2", "fc")]
+    >>> sorted(choose("conv*", layers)), sorted(choose("!fc", layers)), sorted(choose("inner", layers))
+    (['conv1', 'conv2'], ['conv1', 'conv2'], ['conv2'])
+    """
+    names = [name for name, _ in layers]
+    if where is None:
+        return set(names)
+    if callable(where):
+        return {name for name, module in layers if where(name, module)}
+    patterns = [part.strip() for part in where.split(",")] if isinstance(where, str) else list(where)
+    positive = [p for p in patterns if not p.startswith("!")]
+    chosen: set[str] = set() if positive else set(names)
+    for pattern in patterns:
+        plain = pattern.removeprefix("!")
+        if plain == INNER:
+            fits = set(names[1:-1])
+        else:
+            fits = {name for name in names if fnmatchcase(name, plain) or name.startswith(f"{plain}.")}
+            if not fits:
+                raise DriftproofError(
+                    f"where: no layer is called {plain!r}{did_you_mean(plain, names)}; there are {', '.join(names)}"
+                )
+        chosen = chosen - fits if pattern.startswith("!") else chosen | fits
+    return chosen
