@@ -18,6 +18,7 @@ ORDER = (
     "errors",
     "times",
     "inputs",
+    "periphery",
     "presets",
     "devices",
     "calls",
