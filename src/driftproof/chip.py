@@ -8,7 +8,7 @@ from torch import Tensor
 
 from driftproof.compensation import Compensation, as_compensation
 from driftproof.device_choice import Device
-from driftproof.devices import ProductNoise, ProgrammedArray, program
+from driftproof.devices import ProductNoise, ProgrammedArray, SampleNormals, program
 from driftproof.mapping import MappedWeight, Mapping
 from driftproof.measured import MeasuredArray, MeasuredDevice
 from driftproof.presets import DeviceMix, DevicePreset
@@ -24,12 +24,14 @@ class ArrayReading:
         scale: [row splits, out], that maximum: what a column's output is multiplied by, in weight units.
         alpha: [row splits, out], the compensation that multiplies each tile's output.
         noise: read noise that is new in every product, None if there is none.
+        samples: where the numbers of noise that is new in every product come from.
     """
 
     net: Tensor
     scale: Tensor
     alpha: Tensor
     noise: ProductNoise | None = None
+    samples: SampleNormals | None = None
 
 
 class Chip:
@@ -91,7 +93,8 @@ class Chip:
         mapped, array = self.weights[layer], self.arrays[layer]
         net = array.net(t_s)
         alpha = self.compensation.alpha(mapped, array.net, net, self._reference[layer], t_s)
-        return ArrayReading(net, mapped.scale, alpha, array.product_noise(t_s))
+        samples = SampleNormals(self.seed, self.number, layer, t_s)
+        return ArrayReading(net, mapped.scale, alpha, array.product_noise(t_s), samples)
 
     def weight(self, layer: str, t_s: float) -> Tensor:
         """Return the effective weight of one layer at ``t_s``, compensated, in weight units and the layer's shape."""

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from driftproof.chip import Chip
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork, foldable_norms
+from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.evaluation.folding import foldable_norms
 from driftproof.mapping import TileSize, map_model
 from driftproof.presets import load_preset
 from driftproof.zoo import resnet20

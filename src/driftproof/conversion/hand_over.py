@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from driftproof.calls import Interception, Located, Parameters, Product
-from driftproof.conversion.tiles import TiledLayer, TileGrid
+from driftproof.conversion.grid import TileGrid
+from driftproof.conversion.tiles import TiledLayer
 from driftproof.products import NoisyProducts
 
 
@@ -60,7 +61,14 @@ class HandOver:
         geometry = product.geometry
         columns = where.columns
         vectors = geometry.vectors(geometry.prepare(product.inputs))
-        found = geometry.collect(grid(vectors, columns)).contiguous()
+        normals = None
+        if layer.sums is not None and not layer.sums.quiet:
+            layer.sums.begin()
+            count = len(layer.mapped.target) if columns is None else columns.stop - columns.start
+            shape = (*vectors.shape[:-2], count)
+            splits = range(len(layer.mapped.rows))
+            normals = [layer.sums.normals(product, shape, split, vectors.device) for split in splits]
+        found = geometry.collect(grid(vectors, columns, layer.sums, normals)).contiguous()
         outputs = geometry.finish(found, product.inputs)
         return product.add_bias(layer.products.add(outputs, product, columns))
 

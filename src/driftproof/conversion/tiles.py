@@ -7,7 +7,6 @@ compensation is off: α is measured once, by :mod:`driftproof.compensation`, and
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,26 +15,40 @@ from torch import Tensor, nn
 
 from driftproof.calls import Convolution, Dense, Geometry
 from driftproof.chip import ArrayReading, Chip
+from driftproof.conversion.grid import TileGrid
 from driftproof.errors import DriftproofError
 from driftproof.mapping import MappedWeight, TileSize
-from driftproof.products import NoisyProducts
+from driftproof.periphery import Periphery, aihwkit_forward, aihwkit_input_range
+from driftproof.products import NoisyProducts, TileSumNoise
 
 
-def tile_config(tile: TileSize) -> Any:
-    """Return the configuration of aihwkit's torch-based tile with an ideal periphery and column-wise scales.
+def tile_config(tile: TileSize, periphery: Periphery | None = None) -> Any:
+    """Return the configuration of aihwkit's tile with column-wise scales; with wire drop, of its compiled tile.
+
+    Args:
+        tile: largest crossbar.
+        periphery: what is around it; ideal unless said. Its noise is ours, and comes in between (``NoisySum``), but for
+            the compiled tile, which draws its own.
 
     Raises:
         DriftproofError: if aihwkit is not installed or does not import.
     """
     try:
-        from aihwkit.simulator.configs import TorchInferenceRPUConfig
+        from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
     except ImportError as error:
         raise DriftproofError(
             f"the tiles backend needs aihwkit, which does not import: {error}. Install it (pip install aihwkit), "
             "or use the folded backend, which does without it"
         ) from error
-    config = TorchInferenceRPUConfig()
-    config.forward.is_perfect = True
+    compiled = periphery is not None and periphery.wire_drop is not None
+    config = InferenceRPUConfig() if compiled else TorchInferenceRPUConfig()
+    if periphery is None or periphery.is_ideal:
+        config.forward.is_perfect = True
+    else:
+        for name, value in aihwkit_forward(periphery if compiled else periphery.without_noise()).items():
+            setattr(config.forward, name, type(getattr(config.forward, name))(value))
+        for name, value in aihwkit_input_range(periphery).items():
+            setattr(config.pre_post.input_range, name, value)
     config.drift_compensation = None
     config.mapping.digital_bias = True
     config.mapping.weight_scaling_omega = 1.0
@@ -96,13 +109,15 @@ class TileNoise:
 class TiledLayer:
     """One weight on aihwkit's tiles, in the order of ``mapping``, each with its place and its noise.
 
-    Read noise of single products is added behind the layer: aihwkit's noise models know of weights only.
+    Noise of single products is added behind the layer if the periphery is ideal, else before the tiles' ADCs: aihwkit's
+    noise models know of weights only.
     """
 
     mapped: MappedWeight
     noise: LayerNoise
     products: NoisyProducts
     tiles: list[tuple[Any, int, slice]]  # aihwkit tile, row split, column slice
+    sums: TileSumNoise | None = None  # None: the periphery is ideal
 
     def place(self, chip: Chip) -> None:
         """Program a chip into the tiles: the end of programming, before any read noise and compensation."""
@@ -113,6 +128,8 @@ class TiledLayer:
             tile.set_mapping_scales(scale[split, columns])
         self.noise.start = None
         self.products.noise = None
+        if self.sums is not None:
+            self.sums.load(None)
 
     def drift(self, t_s: float) -> None:
         """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales."""
@@ -120,51 +137,10 @@ class TiledLayer:
             tile.drift_weights(t_s)
             reading = self.noise.read(t_s)
             tile.set_mapping_scales(reading.scale[split, columns] * reading.alpha[split, columns])
-        self.products.load(self.noise.read(t_s))
-
-
-class TileGrid(nn.Module):
-    """The tiles of one weight, and the sum of what they compute: for products that no layer of aihwkit computes."""
-
-    def __init__(self, mapped: MappedWeight, config: Any) -> None:
-        super().__init__()
-        self.mapped = mapped
-        self.pieces = nn.ModuleList()
-        self.places: list[tuple[int, slice]] = []
-        for split, rows in enumerate(mapped.rows):
-            for columns in mapped.columns:
-                size = (columns.stop - columns.start, rows.stop - rows.start)
-                tile = config.get_default_tile_module_class(*size)(*size, copy.deepcopy(config), False)
-                tile.tile.set_weights(mapped.target[columns, rows])  # scaled by mapping, not by aihwkit
-                self.pieces.append(tile)
-                self.places.append((split, columns))
-
-    def forward(self, vectors: Tensor, wanted: slice | None = None) -> Tensor:
-        """Multiply vectors [..., groups, in of a group]; returns [..., out], or the wanted outputs only."""
-        outputs = self.mapped.target.shape[0]
-        wanted = slice(0, outputs) if wanted is None else wanted
-        flat = vectors.reshape(-1, *vectors.shape[-2:])
-        parts: dict[int, Tensor] = {}  # first column → sum over the row splits
-        for tile, (split, columns) in zip(self.pieces, self.places, strict=True):
-            if columns.stop <= wanted.start or columns.start >= wanted.stop:
-                continue
-            product = self._multiply(tile, flat[..., self.mapped.rows[split]], columns)
-            parts[columns.start] = parts[columns.start] + product if columns.start in parts else product
-        first = min(parts)
-        whole = torch.cat([parts[start] for start in sorted(parts)], dim=-1)
-        return whole[..., wanted.start - first : wanted.stop - first].reshape(*vectors.shape[:-2], -1)
-
-    def _multiply(self, tile: nn.Module, vectors: Tensor, columns: slice) -> Tensor:
-        """Return the columns of one tile, [N, columns]: the rows of one group are driven at a time."""
-        groups = self.mapped.groups_of(columns)
-        driven = vectors if self.mapped.layout.groups == 1 else vectors[:, groups.start : groups.stop]
-        found: Tensor = tile(driven.reshape(-1, vectors.shape[-1]))
-        found = found.view(len(vectors), len(groups), -1)
-        if len(groups) == 1:
-            return found[:, 0]
-        # each group's vector is multiplied by its own columns: the diagonal blocks
-        blocks = found.view(len(vectors), len(groups), len(groups), -1).diagonal(dim1=1, dim2=2)
-        return blocks.transpose(1, 2).reshape(len(vectors), -1)
+        if self.sums is None:
+            self.products.load(self.noise.read(t_s))
+        else:
+            self.sums.load(self.noise.read(t_s))
 
 
 def analog_layer(layer: nn.Module, config: Any) -> nn.Module | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation, as_compensation
+from driftproof.conversion.grid import TileGrid
 from driftproof.conversion.hand_over import HandOver, NoiseBehind
 from driftproof.conversion.tiles import (
     TiledLayer,
-    TileGrid,
     analog_layer,
     attach_noise,
     check_dtype,
@@ -20,10 +22,12 @@ from driftproof.conversion.tiles import (
     tile_config,
 )
 from driftproof.device_choice import Device, load_device
+from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
 from driftproof.mapping import LayerEntry, Mapping, Scale, TileSize, Where, map_model, plain_copy, untie_tables
+from driftproof.periphery import Periphery, StaticRange, load_periphery
 from driftproof.presets import DevicePreset
-from driftproof.products import NoisyProducts, Passes
+from driftproof.products import NoisyProducts, Passes, Ranges, TileSumNoise, input_ranges
 from driftproof.times import parse_time
 
 # these hand their parts' weights to one fused kernel unless something watches
@@ -40,6 +44,8 @@ class AnalogModel:
         layers: one entry per weight-bearing layer: name, kind, shape, tiles, analog, reason, MVMs per input.
         compensation: of the drift.
         mapping: what is on which tile.
+        periphery: what is around the arrays; None if it is ideal.
+        ranges: static input range of each tile row.
     """
 
     model: nn.Module
@@ -49,6 +55,8 @@ class AnalogModel:
     mapping: Mapping = field(repr=False)
     tiled: dict[str, TiledLayer] = field(repr=False)
     passes: Passes = field(repr=False)
+    periphery: Periphery | None = None
+    ranges: Ranges = field(default_factory=dict, repr=False)
 
 
 @dataclass
@@ -91,6 +99,8 @@ def convert(
     scale: Scale = "column",
     clip: float | None = None,
     strict: bool = False,
+    periphery: Periphery | str | Path = "ideal",
+    calibration: Inputs | Iterable[Inputs] | None = None,
 ) -> AnalogModel:
     """Return a copy of a network whose matrix products are computed on aihwkit tiles.
 
@@ -108,10 +118,13 @@ def convert(
         scale: each tile's ``column`` relative to its own maximum, or the whole ``layer`` to its largest weight.
         clip: percentile of |w| that takes the maximum's place.
         strict: fail if a weight that multiplies stays digital unasked.
+        periphery: what is around the arrays: ``ideal``, ``standard``, a file, or a :class:`driftproof.Periphery`.
+        calibration: inputs (or batches of them) that static input ranges are measured on; ``example`` unless said.
 
     Raises:
         DriftproofError: if nothing can be converted, weights are not finite, or aihwkit is missing; for an unknown
-            device or compensation, or a device for layers that are not there.
+            device, compensation or periphery, or a device for layers that are not there; static input ranges without
+            anything to measure them on.
 
     >>> analog = convert(nn.Sequential(nn.Linear(8, 4), nn.ReLU()), "pcm-nandakumar-2019")
     >>> [(layer.name, layer.kind, layer.tiles) for layer in analog.layers]
@@ -120,7 +133,16 @@ def convert(
     preset = load_device(preset) if isinstance(preset, str) else preset
     network = plain_copy(model)
     mapping = map_model(network, tile, example, where=where, scale=scale, clip=clip, strict=strict)
-    return convert_mapped(network, preset, mapping, compensation, copied=True)
+    around, ranges = load_periphery(periphery), None
+    if isinstance(around.input_range, StaticRange):
+        given = example if calibration is None else calibration
+        if given is None:
+            raise DriftproofError(
+                f"periphery {around.name} has static input ranges; give calibration=INPUTS to measure them on"
+            )
+        batches = [given] if isinstance(given, Tensor | dict | tuple) else given
+        ranges = input_ranges(network, mapping, around, batches)
+    return convert_mapped(network, preset, mapping, compensation, copied=True, periphery=around, ranges=ranges)
 
 
 def convert_mapped(
@@ -130,6 +152,8 @@ def convert_mapped(
     compensation: str | Compensation = "tile",
     *,
     copied: bool = False,
+    periphery: Periphery | None = None,
+    ranges: Ranges | None = None,
 ) -> AnalogModel:
     """Put a network whose weights are mapped already onto tiles; arguments as of :func:`convert`.
 
@@ -139,10 +163,13 @@ def convert_mapped(
         mapping: of this network.
         compensation: of the drift.
         copied: whether ``model`` may be changed: it is a copy that nobody else needs.
+        periphery: what is around the arrays; ideal unless said.
+        ranges: static input ranges.
     """
     if not isinstance(preset, DevicePreset):
         preset.check_layers(mapping.weights)
-    config = tile_config(mapping.tile)
+    around = None if periphery is None or periphery.is_ideal else periphery
+    config = tile_config(mapping.tile, around)
     network = untie_tables(model if copied else plain_copy(model), mapping)
     tiled: dict[str, TiledLayer] = {}
     passes, hand_over = Passes(), HandOver()
@@ -154,10 +181,12 @@ def convert_mapped(
         products = NoisyProducts(mapped, passes)
         # aihwkit's layers have no weight that other code could read
         own = {*mapped.modules, *mapped.readers} <= {mapped.path} and not mapped.aliases and not mapping.clip
-        analog = analog_layer(layer, copy.deepcopy(config)) if own and mapping.scale == "column" else None
+        simple = own and mapping.scale == "column" and around is None
+        analog = analog_layer(layer, copy.deepcopy(config)) if simple else None
         if analog is None:
-            grid = TileGrid(mapped, config).to(weight.device)
+            grid = TileGrid(mapped, config, (ranges or {}).get(name, ())).to(weight.device)
             tiled[name] = attach_noise(grid, mapped, products)
+            tiled[name].sums = TileSumNoise(mapped, passes, around) if around else None
             layer.add_module(f"{mapped.parameter}_on_tiles", grid)
             hand_over.take(weight, grid, tiled[name])
             continue
@@ -174,7 +203,17 @@ def convert_mapped(
         for path, module in list(network.named_modules()):
             if not path or path in inside or isinstance(module, _FAST_PATHS):
                 hand_over.watch(module)
-    return AnalogModel(network.eval(), preset, mapping.layers, as_compensation(compensation), mapping, tiled, passes)
+    return AnalogModel(
+        network.eval(),
+        preset,
+        mapping.layers,
+        as_compensation(compensation),
+        mapping,
+        tiled,
+        passes,
+        around,
+        ranges or {},
+    )
 
 
 def program(analog: AnalogModel, *, seed: int = 0, chip: int = 0) -> ProgrammedChip:

@@ -2,7 +2,7 @@
 
 from driftproof.devices.array import ProgrammedArray, program
 from driftproof.devices.keys import canonical_name, generator
-from driftproof.devices.product_noise import ProductNoise
+from driftproof.devices.product_noise import ProductNoise, SampleNormals
 
 __all__ = [
     # One layer of one chip
@@ -10,6 +10,7 @@ __all__ = [
     "ProgrammedArray",
     "program",
     # Randomness
+    "SampleNormals",
     "canonical_name",
     "generator",
 ]

@@ -1,4 +1,4 @@
-"""Read noise that is new in every matrix-vector product: its spread, and its numbers sample by sample."""
+"""Noise that is new in every matrix-vector product: its spread, and its numbers sample by sample."""
 
 from __future__ import annotations
 
@@ -8,6 +8,42 @@ import torch
 from torch import Tensor
 
 from driftproof.devices.keys import generator
+
+
+@dataclass(frozen=True)
+class SampleNormals:
+    """Standard normal numbers of single products of one layer of one chip at one time, keyed by sample.
+
+    Attributes:
+        seed: of the evaluation.
+        chip: number of the chip.
+        layer: canonical name of the layer.
+        t_s: seconds after programming.
+    """
+
+    seed: int
+    chip: int
+    layer: str
+    t_s: float
+
+    def draw(self, shape: tuple[int, ...], first: int, purpose: str, device: torch.device) -> Tensor:
+        """Return the numbers of some samples, [samples, …] float32.
+
+        Args:
+            shape: [samples, …], one number per output and position.
+            first: number of the first sample in the data: a sample has the same numbers in any batch.
+            purpose: what the numbers are for; with a number if a forward pass uses the layer several times.
+            device: where to draw; CPU and CUDA generators give different numbers.
+
+        >>> numbers = SampleNormals(seed=0, chip=0, layer="fc", t_s=1.0)
+        >>> cpu = torch.device("cpu")
+        >>> torch.equal(numbers.draw((3, 4), 5, "mvm", cpu)[2], numbers.draw((1, 4), 7, "mvm", cpu)[0])
+        True
+        """
+        numbers = torch.empty(shape, device=device)
+        for index, row in enumerate(numbers):
+            row.normal_(generator=generator(self.seed, self.chip, self.layer, purpose, device, self.t_s, first + index))
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -43,8 +79,5 @@ class ProductNoise:
         >>> torch.equal(noise.normals((3, 4), first=5)[2], noise.normals((1, 4), first=7)[0])
         True
         """
-        device = self.weights.device
-        numbers = torch.empty(shape, device=device)
-        for index, row in enumerate(numbers):
-            row.normal_(generator=generator(self.seed, self.chip, self.layer, purpose, device, self.t_s, first + index))
-        return numbers
+        samples = SampleNormals(self.seed, self.chip, self.layer, self.t_s)
+        return samples.draw(shape, first, purpose, self.weights.device)

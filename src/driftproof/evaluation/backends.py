@@ -15,7 +15,9 @@ from driftproof.evaluation.folded import FoldedNetwork
 from driftproof.evaluation.recalibration import measure_norms
 from driftproof.inputs import Inputs, call
 from driftproof.mapping import Mapping
+from driftproof.periphery import Periphery
 from driftproof.presets import load_preset
+from driftproof.products import Ranges
 
 BackendName = Literal["folded", "tiles"]
 
@@ -39,11 +41,15 @@ class TilesNetwork:
     Args:
         model: the trained network; it is not changed.
         mapping: of this network.
+        periphery: what is around the arrays; ideal unless said.
+        ranges: static input ranges (:func:`driftproof.products.input_ranges`).
     """
 
-    def __init__(self, model: nn.Module, mapping: Mapping) -> None:
+    def __init__(
+        self, model: nn.Module, mapping: Mapping, periphery: Periphery | None = None, ranges: Ranges | None = None
+    ) -> None:
         # the preset of a conversion is the one that `program` would use; here chips come ready-made
-        analog = convert_mapped(model, load_preset("ideal"), mapping)
+        analog = convert_mapped(model, load_preset("ideal"), mapping, periphery=periphery, ranges=ranges)
         self.model, self.tiled, self.passes = analog.model, analog.tiled, analog.passes
         self._chip: Chip | None = None
 
@@ -78,11 +84,29 @@ def check_backend(name: str) -> BackendName:
     return name  # type: ignore[return-value]
 
 
-def make_backend(name: BackendName, model: nn.Module, mapping: Mapping, example: Inputs, fold: bool = True) -> Backend:
-    """Return a backend for a network; ``example`` is a batch of its inputs, ``fold`` whether BatchNorms may fold."""
+def make_backend(
+    name: BackendName,
+    model: nn.Module,
+    mapping: Mapping,
+    example: Inputs,
+    fold: bool = True,
+    periphery: Periphery | None = None,
+    ranges: Ranges | None = None,
+) -> Backend:
+    """Return a backend for a network.
+
+    Args:
+        name: which one.
+        model: the plain network that was mapped.
+        mapping: of this network.
+        example: a batch of its inputs.
+        fold: whether BatchNorms may fold.
+        periphery: what is around the arrays; ideal unless said.
+        ranges: static input ranges, if the periphery has such.
+    """
     if name == "tiles":
-        return TilesNetwork(model, mapping)
-    return FoldedNetwork(model, mapping, example, fold=fold)
+        return TilesNetwork(model, mapping, periphery, ranges)
+    return FoldedNetwork(model, mapping, example, fold=fold, periphery=periphery, ranges=ranges)
 
 
 def compiled_tile_warning() -> str:

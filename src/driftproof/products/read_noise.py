@@ -6,44 +6,14 @@ ideal periphery it stands at the layer's output, after the sum over its tiles: t
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from driftproof.calls import Dense, Product
+from driftproof.calls import Product
 from driftproof.chip import ArrayReading
 from driftproof.devices import ProductNoise
-from driftproof.errors import DriftproofError
 from driftproof.mapping import MappedWeight
-
-
-class Passes:
-    """Which samples a forward pass is about: their numbers in the data, so that noise can be keyed by them.
-
-    As a forward pre-hook of the whole network it numbers samples in the order in which they come.
-    """
-
-    def __init__(self) -> None:
-        self.first, self.count, self.number = 0, 0, 0
-
-    def begin(self, first: int, count: int) -> None:
-        """Say that a pass over samples ``first`` to ``first + count − 1`` begins."""
-        self.first, self.count, self.number = first, count, self.number + 1
-
-    def restart(self, first: int = 0) -> None:
-        """Say that the next pass begins with sample ``first``."""
-        self.begin(first, 0)
-
-    def __call__(self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Begin the pass that follows the last one (a hook ``with_kwargs``)."""
-        inputs = first_tensor(args, named)
-        self.begin(self.first + self.count, 0 if inputs is None or inputs.dim() == 0 else len(inputs))
-
-
-def first_tensor(args: tuple[Any, ...], named: dict[str, Any]) -> Tensor | None:
-    """Return the first tensor of a call, by place or by name; None if there is none."""
-    return next((value for value in (*args, *named.values()) if isinstance(value, Tensor)), None)
+from driftproof.products.passes import Calls, Passes, by_sample
 
 
 class NoisyProducts:
@@ -57,7 +27,7 @@ class NoisyProducts:
     def __init__(self, mapped: MappedWeight, passes: Passes) -> None:
         self.mapped, self.passes = mapped, passes
         self.noise: ProductNoise | None = None
-        self._calls, self._pass = 0, -1
+        self._calls = Calls(passes)
 
     @torch.no_grad()
     def load(self, reading: ArrayReading, factor: Tensor | None = None) -> None:
@@ -91,9 +61,7 @@ class NoisyProducts:
         """
         if self.noise is None:
             return outputs
-        self._calls = 1 if self._pass != self.passes.number else self._calls + 1
-        self._pass = self.passes.number
-        mark = "" if self._calls == 1 else str(self._calls)
+        mark = self._calls.mark()
         part = slice(None) if columns is None else columns
         geometry = product.geometry
         axis = geometry.channel_axis
@@ -116,22 +84,8 @@ class NoisyProducts:
         return outputs + geometry.finish(noise, product.inputs).to(outputs.dtype)
 
     def _normals(self, shape: tuple[int, ...], purpose: str, product: Product) -> Tensor:
-        """Return one number per output and position, the same for a sample in any batch."""
-        count = self.passes.count
-        assert self.noise is not None
-        second = product.sample_axis == 1 and isinstance(product.geometry, Dense)
-        steps = shape[0] if second and len(shape) > 2 else 1
-        rows = shape[1] if second and len(shape) > 2 else shape[0]
-        if not count or rows % count:
-            raise DriftproofError(
-                f"layer {self.mapped.name!r} gives outputs {list(shape)} for {count} samples: read noise of single "
-                "products is drawn sample by sample and wants the samples first; use a device without it "
-                "(read.new_every), or call the layer with the samples in its first dimension"
-            )
-        if not second:
-            own = (count, rows // count, *shape[1:])
-            return self.noise.normals(own, self.passes.first, purpose).view(shape)
-        # [steps, samples, …] or [steps · samples, …]: drawn sample by sample, then put in that order
-        steps *= rows // count
-        numbers = self.noise.normals((count, steps, *shape[2 if len(shape) > 2 else 1 :]), self.passes.first, purpose)
-        return numbers.transpose(0, 1).reshape(shape)
+        noise = self.noise
+        assert noise is not None
+        return by_sample(
+            self.passes, product, shape, lambda own, first: noise.normals(own, first, purpose), self.mapped.name
+        )
