@@ -127,7 +127,7 @@ def test_a_weight_of_two_layers_is_one_array() -> None:
 
 
 class Swin(nn.Module):
-    """A parent that reads its child's weight, and a child whose weight it normalises first."""
+    """A parent that reads its child's weight, and a child whose weight is multiplied in its own way."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,14 +135,14 @@ class Swin(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = nn.functional.linear(x, self.qkv.weight, self.qkv.bias)
-        y = nn.functional.linear(y, self.odd.weight - self.odd.weight.mean())
+        y = torch.einsum("nli,oi->nlo", y, self.odd.weight)
         return nn.functional.linear(y @ self.both.weight, self.both.weight)
 
 
 def test_a_weight_is_known_by_what_is_done_with_it() -> None:
     entries = {entry.name: entry for entry in map_model(Swin(), example=torch.ones(2, 5, 3)).layers}
     assert (entries["qkv"].analog, entries["qkv"].mvms_per_input) == (True, 5)
-    assert "goes through mean, sub" in entries["odd"].reason
+    assert "goes through einsum" in entries["odd"].reason
     assert "transposed" in entries["both"].reason
     assert [entry.name for entry in entries.values() if entry.unasked] == ["odd", "both"]
     with pytest.raises(DriftproofError, match=r"strict: 2 weights that multiply.*odd \(Linear\).*both"):
@@ -363,3 +363,36 @@ def test_layers_are_chosen_by_name() -> None:
         analog("7")
     with pytest.raises(DriftproofError, match="nothing can go on tiles"):
         analog(lambda *_: False)
+
+
+class Quantised(nn.Linear):
+    """Makes another weight of its own at every call, from parameters and constants alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        step = self.weight.abs().max() / 3
+        return nn.functional.linear(x, (self.weight / step).round() * step, self.bias)
+
+
+def test_a_weight_that_code_makes_of_a_parameter_is_what_the_array_holds() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(Quantised(6, 4), nn.Linear(4, 2)), torch.ones(1, 6)
+    mapping = map_model(model, example=x)
+    assert [entry.analog for entry in mapping.layers] == [True, True]
+    assert mapping.weights["0"].made
+    target = mapping.weights["0"].weight(mapping.weights["0"].target)
+    step = model[0].weight.detach().abs().max() / 3
+    torch.testing.assert_close(target, (model[0].weight.detach() / step).round() * step)
+    assert mapping.layers[0].macs_per_input == 24
+
+
+def test_a_weight_that_changes_from_call_to_call_stays_digital() -> None:
+    class Fading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(3, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.linear(nn.functional.linear(x, self.w * 0.5), self.w * 0.25)
+
+    with pytest.raises(DriftproofError, match="another weight each time"):
+        map_model(Fading(), example=torch.ones(1, 3))

@@ -138,6 +138,12 @@ def beit() -> nn.Module:
     return Beit(img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=4, num_classes=10)
 
 
+def standardised() -> nn.Module:
+    from timm.models.resnetv2 import ResNetV2
+
+    return ResNetV2([1, 1], channels=(128, 128), num_classes=10, stem_chs=32)
+
+
 def same_padding() -> nn.Module:
     from timm.layers import create_conv2d
 
@@ -169,6 +175,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Inputs, tuple[float, float]]]
     "torchvision mobilenet": (mobilenet, IMAGE, (0.95, 1)),
     "torchvision swin": (swin, IMAGE, (0.97, 1)),
     "timm beit": (beit, IMAGE, (0.95, 1)),
+    "timm weight standardisation": (standardised, IMAGE, (0.9, 1)),
     "timm same padding": (same_padding, IMAGE, (0.99, 1)),
 }
 
@@ -221,7 +228,7 @@ def test_both_backends_compute_the_network_and_the_same_chip(name: str) -> None:
     assert off(tiles(inputs), fast) < moved / 50
 
 
-@pytest.mark.parametrize("name", ["gpt2", "lstm tagger", "torch transformer", "u-net", "torchvision mobilenet"])
+@pytest.mark.parametrize("name", ["gpt2", "lstm tagger", "torch transformer", "u-net", "timm weight standardisation"])
 @pytest.mark.parametrize("device", ["sonos-agrawal-2022"])
 def test_noise_of_single_products_is_the_same_on_both_backends_and_in_any_batch(name: str, device: str) -> None:
     torch.manual_seed(0)

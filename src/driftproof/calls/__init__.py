@@ -1,8 +1,9 @@
 """The products that a network's own code computes, function by function."""
 
 from driftproof.calls.geometry import Convolution, Dense, Geometry
-from driftproof.calls.interception import Interception, Located, Parameters
+from driftproof.calls.interception import Interception
 from driftproof.calls.layout import Layout
+from driftproof.calls.parameters import Located, Parameters
 from driftproof.calls.products import Product, recognise
 
 __all__ = [

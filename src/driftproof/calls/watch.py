@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from driftproof.calls.geometry import Dense
-from driftproof.calls.interception import Interception, Located, Parameters
+from driftproof.calls.interception import Interception
 from driftproof.calls.layout import Layout
+from driftproof.calls.parameters import Located, Parameters
 from driftproof.calls.products import Product
 from driftproof.inputs import Inputs, count, example_call
 
@@ -26,6 +27,7 @@ class Uses:
         modules: paths of the modules whose code multiplied.
         parts: whether some product used only some of its columns.
         others: functions that it went into without being multiplied.
+        made: the weight that products took, if the network's code made it of the stored one.
         readers: paths of the modules whose code read its type or shape.
     """
 
@@ -36,6 +38,7 @@ class Uses:
     parts: bool = False
     others: set[str] = field(default_factory=set)
     readers: set[str] = field(default_factory=set)
+    made: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,17 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
             layout = replace(layout, inputs_first=True)
         if where.stacked:
             layout = replace(layout, stacked=True)
+        if where.made:
+            made = product.weight.detach().clone()
+            if use.calls and (use.made is None or not torch.equal(use.made, made)):
+                use.others.add("a computation that gives another weight each time")
+            use.made = made
+        elif use.made is not None:
+            use.others.add("a computation that gives another weight each time")
         use.layouts.add(layout)
         use.calls += 1
         use.modules.add(stack[-1])
-        outputs, _ = layout.size(sizes[where.name])
+        outputs, _ = layout.size(tuple(product.weight.shape) if where.made else sizes[where.name])
         taken = outputs if where.columns is None else where.columns.stop - where.columns.start
         use.parts |= where.columns is not None
         prepared = geometry.prepare(product.inputs)
@@ -101,6 +111,9 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
         use.vectors += vectors * taken / outputs
         return compute()
 
+    def everything() -> Parameters:
+        return Parameters([*network.named_parameters(), *network.named_buffers()])
+
     def other(name: str, function: str) -> None:
         if function:
             uses.setdefault(name, Uses()).others.add(function)
@@ -108,7 +121,7 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
             readers.setdefault(name, set()).add(stack[-1])
 
     try:
-        with torch.no_grad(), Interception(lambda: Parameters(weights), multiply, other):
+        with torch.no_grad(), Interception(lambda: Parameters(weights), multiply, fixed=everything, other=other):
             example_call(network, example)
     finally:
         for handle in handles:

@@ -24,12 +24,19 @@ class HandOver:
         self._layers: dict[str, tuple[nn.Parameter, TileGrid, TiledLayer]] = {}
         self._interception = Interception(self._parameters, self._multiply)
         self._begun: list[bool] = []
+        self._held: list[tuple[str, Tensor]] = []
+
+    def follow(self, held: list[tuple[str, Tensor]]) -> None:
+        """Find weights that the network's code makes of its parameters and buffers, too: of these."""
+        self._held = held
+        self._interception = Interception(self._parameters, self._multiply, fixed=self._fixed)
 
     @torch.no_grad()
     def take(self, weight: nn.Parameter, grid: TileGrid, layer: TiledLayer) -> None:
         """Stand for a weight from now on."""
         weight.requires_grad_(False)
-        weight.fill_(float("nan"))
+        if not layer.mapped.made:  # what makes another weight of it still runs; what it makes is not used
+            weight.fill_(float("nan"))
         self._layers[layer.mapped.name] = (weight, grid, layer)
 
     def watch(self, module: nn.Module) -> None:
@@ -51,6 +58,9 @@ class HandOver:
     def _leave(self, _: nn.Module, __: object, ___: object) -> None:
         if self._begun.pop():
             self._interception.__exit__(None, None, None)
+
+    def _fixed(self) -> Parameters:
+        return Parameters(self._held)
 
     def _parameters(self) -> Parameters:
         return Parameters((name, weight) for name, (weight, _, _) in self._layers.items())

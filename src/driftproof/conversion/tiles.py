@@ -201,6 +201,9 @@ def attach_noise(module: nn.Module, mapped: MappedWeight, products: NoisyProduct
         tile.rpu_config.noise_model = TileNoise(noise, mapped, rows, columns)
         # a column without weights has scale 0: its devices' noise must not reach the output
         tile.set_mapping_scales(mapped.scale[split, columns])
+        if not isinstance(module, TileGrid):
+            # to the bit, however aihwkit rounds its own scaling: a saved network is these targets
+            tile.tile.set_weights(mapped.target[columns, rows])
         tiles.append((tile, split, columns))
     return TiledLayer(mapped, noise, products, tiles)
 

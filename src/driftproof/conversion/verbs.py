@@ -66,6 +66,9 @@ class ProgrammedChip:
     Attributes:
         model: the network as this chip computes it at the time ``t_s``.
         t_s: seconds since programming ended.
+        chip: its devices, and the mapping.
+        periphery: what is around the arrays; None if it is ideal.
+        ranges: static input range of each tile row.
     """
 
     model: nn.Module
@@ -73,6 +76,8 @@ class ProgrammedChip:
     chip: Chip = field(repr=False)
     tiled: dict[str, TiledLayer] = field(repr=False)
     passes: Passes = field(repr=False)
+    periphery: Periphery | None = None
+    ranges: Ranges = field(default_factory=dict, repr=False)
 
     def drift(self, t_s: float | str) -> ProgrammedChip:
         """Move this chip to ``t_s`` seconds after programming (earlier or later; ``"1d"`` too), and return it.
@@ -173,6 +178,8 @@ def convert_mapped(
     network = untie_tables(model if copied else plain_copy(model), mapping)
     tiled: dict[str, TiledLayer] = {}
     passes, hand_over = Passes(), HandOver()
+    if any(mapped.made for mapped in mapping.weights.values()):
+        hand_over.follow([*network.named_parameters(), *network.named_buffers()])
     for name, mapped in mapping.weights.items():
         layer = network.get_submodule(mapped.path)
         weight = layer._parameters[mapped.parameter]
@@ -180,7 +187,14 @@ def convert_mapped(
         check_dtype(mapped, weight)
         products = NoisyProducts(mapped, passes)
         # aihwkit's layers have no weight that other code could read
-        own = {*mapped.modules, *mapped.readers} <= {mapped.path} and not mapped.aliases and not mapping.clip
+        own = (
+            not mapped.made
+            and {*mapped.modules, *mapped.readers} <= {mapped.path}
+            and not mapped.aliases
+            and not mapping.clip
+        )
+        # nor can they take the place of a layer that stands at several
+        own &= sum(child is layer for module in network.modules() for child in module._modules.values()) <= 1
         simple = own and mapping.scale == "column" and around is None
         analog = analog_layer(layer, copy.deepcopy(config)) if simple else None
         if analog is None:
@@ -235,4 +249,4 @@ def program(analog: AnalogModel, *, seed: int = 0, chip: int = 0) -> ProgrammedC
     for layer in tiled.values():
         layer.place(made)
     passes.restart()
-    return ProgrammedChip(model, 0.0, made, tiled, passes)
+    return ProgrammedChip(model, 0.0, made, tiled, passes, analog.periphery, analog.ranges)

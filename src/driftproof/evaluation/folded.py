@@ -35,8 +35,8 @@ AGREEMENT = 1e-3  # of the largest output: far above float32 rounding, far below
 class _Slot:
     """Where a layer's effective weight goes.
 
-    The factor of the norm folded into it, its noise, the weight without clips, its products between converters, and
-    whether it is digital now.
+    The factor of the norm folded into it, its noise, the weight without clips, its products between converters,
+    whether it is digital now, and the chip's matrix if the network's code makes the weight of its parameter.
     """
 
     mapped: MappedWeight
@@ -46,6 +46,7 @@ class _Slot:
     whole: MappedWeight | None = None
     converted: ConvertedProducts | None = None
     digital: bool = True
+    matrix: Tensor | None = None
 
 
 class FoldedNetwork:
@@ -89,7 +90,7 @@ class FoldedNetwork:
             )
         self.at_once = samples_at_once(given, example, outputs)
         # a norm folds into a weight that is used once, under one name
-        analog = {w.path for w in mapping.weights.values() if w.parameter == "weight" and w.uses <= 1 and not w.aliases}
+        analog = {w.path for w in mapping.weights.values() if _simple(w)}
         foldable = foldable_norms(given, example) if fold and not self.periphery else {}
         self.norms = {path: norm for path, norm in foldable.items() if path in analog}
         gap = self._build(given, mapping, example, wanted, traced=isinstance(example, Tensor))
@@ -120,13 +121,14 @@ class FoldedNetwork:
             assert parameter is not None
             parameter.requires_grad_(False)
             whole = None
-            if mapped.clipped:
+            if mapped.clipped and not mapped.made:
                 whole = map_weight(name, parameter, mapping.tile, layout=mapped.layout, scale=mapping.scale)
             self._slots[name] = slot = _Slot(mapped, parameter, factor, NoisyProducts(mapped, self._passes), whole)
             if self.periphery:
                 reach = self._ranges.get(name, ())
                 slot.converted = ConvertedProducts(mapped, self._passes, self.periphery, reach)
-        self._watch = Interception(self._parameters, self._multiply)
+        self._makes = any(slot.mapped.made for slot in self._slots.values())
+        self._watch = Interception(self._parameters, self._multiply, fixed=self._fixed if self._makes else None)
         self._run: Callable[..., Any] = straight(self.model) if traced else self.model
         for slot in self._slots.values():
             self._write_exact(slot)
@@ -146,12 +148,20 @@ class FoldedNetwork:
         mapped = slot.mapped if slot.whole is None else slot.whole
         self._write(slot, mapped.target, mapped.scale)
 
+    def _fixed(self) -> Parameters:
+        return Parameters([*self.model.named_parameters(), *self.model.named_buffers()])
+
     def _parameters(self) -> Parameters:
         return Parameters((name, slot.parameter) for name, slot in self._slots.items())
 
     def _multiply(self, where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
         """Add the read noise of single products to what torch computes with the chip's weights; or take it over."""
         slot = self._slots[where.name]
+        if slot.matrix is not None and slot.converted is None:  # the network's own code would make another weight
+            geometry = product.geometry
+            outputs = geometry.times(geometry.prepare(product.inputs), slot.matrix.to(product.inputs.dtype))
+            outputs = product.add_bias(geometry.finish(outputs, product.inputs))
+            return slot.products.add(outputs, product, where.columns)
         if slot.converted is None or slot.digital:
             return slot.products.add(compute(), product, where.columns)
         return slot.converted.multiply(product, where.columns)
@@ -172,7 +182,9 @@ class FoldedNetwork:
 
     def _pass(self, inputs: Inputs, first: int) -> Any:
         self._passes.begin(first, count(inputs))
-        watched = any(s.products.noise is not None or (s.converted and not s.digital) for s in self._slots.values())
+        watched = self._makes or any(
+            s.products.noise is not None or (s.converted and not s.digital) for s in self._slots.values()
+        )
         with self._watch if watched else nullcontext():
             return call(self._run, inputs)
 
@@ -213,7 +225,10 @@ class FoldedNetwork:
     def _write(self, slot: _Slot, net: Tensor, scale: Tensor) -> None:
         if slot.factor is not None:
             scale = scale * slot.factor
-        slot.parameter.copy_(slot.mapped.weight(net, scale))
+        if slot.mapped.made:
+            slot.matrix = slot.mapped.matrix(net, scale)
+        else:
+            slot.parameter.copy_(slot.mapped.weight(net, scale))
 
     def _choose_layout(self, example: Inputs, wanted: Tensor) -> None:
         """Take channels-last if the network runs so: the same numbers, its convolutions are up to twice as fast."""
@@ -238,6 +253,11 @@ class FoldedNetwork:
             if isinstance(weight, nn.Parameter) and (weight.dim() == dims or layout == torch.contiguous_format):
                 # in place: the slots hold the parameter
                 weight.data = weight.data.contiguous(memory_format=layout)
+
+
+def _simple(mapped: MappedWeight) -> bool:
+    """Whether a weight is a layer's own, stored as it is used, and used once."""
+    return mapped.parameter == "weight" and mapped.uses <= 1 and not mapped.aliases and not mapped.made
 
 
 def _gap(outputs: Tensor, wanted: Tensor) -> float:

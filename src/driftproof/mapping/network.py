@@ -149,8 +149,10 @@ def map_model(
                 raise DriftproofError(f"two layers are called {name!r} once wrappers are taken off; rename one of them")
             assert use is not None
             layout = next(iter(use.layouts))
+            stored = weight if use.made is None else use.made
             weights[name] = mapped = replace(
-                map_weight(name, weight, tile, path, layout=layout, scale=scale, clip=clip),
+                map_weight(name, stored, tile, path, layout=layout, scale=scale, clip=clip),
+                made=use.made is not None,
                 parameter=parameter,
                 aliases=tuple(place for place in primary.places if place != (path, parameter)),
                 modules=tuple(sorted(use.modules)),
@@ -244,7 +246,7 @@ def _wished(
 def _counted(entry: LayerEntry, weight: nn.Parameter, use: Uses, watched: Watched | None) -> LayerEntry:
     """Return the entry with the size of its matrix and what a forward pass multiplies."""
     layout = next(iter(use.layouts))
-    columns, rows = layout.size(tuple(weight.shape))
+    columns, rows = layout.size(tuple(weight.shape if use.made is None else use.made.shape))
     entry = replace(entry, rows=rows, columns=columns, groups=layout.groups)
     if watched is None:
         return entry

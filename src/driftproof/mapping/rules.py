@@ -30,7 +30,22 @@ _ELEMENTWISE = {
         "clone",
     ),
     *("layer_norm", "group_norm", "batch_norm", "rms_norm", "instance_norm", "prelu", "interpolate", "normalize"),
-    *("exp", "neg", "sigmoid", "tanh", "softplus", "softmax", "abs", "clamp", "addcmul", "lerp", "to", "float", "type"),
+    *(
+        "exp",
+        "neg",
+        "sigmoid",
+        "tanh",
+        "softplus",
+        "softmax",
+        "abs",
+        "clamp",
+        "addcmul",
+        "lerp",
+        "to",
+        "float",
+        "type",
+        "scaled_dot_product_attention",
+    ),
 }
 
 
@@ -97,14 +112,14 @@ def why_digital(module: nn.Module, parameter: nn.Parameter, use: Uses | None, wa
         return "normalisation stays digital", False
     if parameter.dim() < 2:
         return f"{_numbers(parameter)} that act one by one, not a matrix", False
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag) and (use is None or not use.layouts):
+        return "a look-up table, not a product", False
     if use is None:
-        if isinstance(module, nn.EmbeddingBag):
-            return "a look-up table, not a product", False
         if watched:
             return "the network does not call it with these inputs", False
         return f"{kind}: what it does with its weight shows only when it computes; give example inputs", True
     others = use.others - {LOOK_UP} if use.layouts else use.others
-    if others == {LOOK_UP} and not use.layouts:
+    if others == {LOOK_UP}:
         return "a look-up table, not a product", False
     if others:
         listed = ", ".join(sorted(others))

@@ -35,7 +35,7 @@ class MappedWeight:
     Attributes:
         name: canonical name: of the layer, for a ``weight``; of the parameter, for any other.
         path: name of its module in the network, which differs inside ``DataParallel`` and compiled parts.
-        shape: shape of the stored weight.
+        shape: shape of the weight as products take it.
         target: [out, in of a group] float32, each tile's column relative to its own maximum, in [−1, 1].
         scale: [row splits, out] float32: that maximum, in weight units; 0 for a column without weights.
         rows: input slice of each row split.
@@ -46,6 +46,8 @@ class MappedWeight:
         modules: paths of the modules whose code multiplies by it.
         readers: paths of the modules whose code reads its type or shape.
         uses: how often a forward pass multiplies by it; 0 if that was not watched.
+        made: whether the network's code makes this weight of its parameter at every call (standardised, quantised, …):
+            the array holds what it makes.
         clipped: how many weights lay beyond the clipping percentile.
     """
 
@@ -62,6 +64,7 @@ class MappedWeight:
     modules: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
     uses: int = 0
+    made: bool = False
     clipped: int = 0
 
     @property

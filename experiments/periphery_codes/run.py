@@ -1,0 +1,128 @@
+"""Do both backends give the same ADC codes, and the same accuracy, with an 8-bit periphery without noise?
+
+    python experiments/periphery_codes/run.py --data ROOT --weights resnet20-12fca82f.th
+
+Writes codes.csv (layer by layer) and accuracy.csv beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from driftproof import Chip, load_preset, map_model
+from driftproof.calls import Interception, Located, Parameters, Product
+from driftproof.conversion.grid import TileGrid
+from driftproof.data import cifar10
+from driftproof.evaluation import FoldedNetwork
+from driftproof.evaluation.backends import TilesNetwork
+from driftproof.periphery import DynamicRange, Periphery, StaticRange, adc_codes, load_periphery
+from driftproof.products import ConvertedProducts, Passes, input_ranges
+from driftproof.zoo import load_model
+
+HERE = Path(__file__).parent
+QUIET = load_periphery("standard").without_noise()
+PERIPHERIES = {
+    "static": QUIET,
+    "static, maximum": QUIET.with_changes(input_range=StaticRange(method="maximum")),
+    "dynamic": QUIET.with_changes(input_range=DynamicRange()),
+}
+
+
+class Codes:
+    """Stands around aihwkit's product in one tile and keeps the codes that its ADC gave."""
+
+    def __init__(self, inner: object, periphery: Periphery, kept: list[Tensor]) -> None:
+        self.inner, self.periphery, self.kept = inner, periphery, kept
+
+    def matmul(self, weight: Tensor, x: Tensor, pars: object, *args: object, **named: object) -> Tensor:
+        scale = self.inner._compute_noise_management(x, pars.noise_management, pars)
+        scaling = isinstance(scale, Tensor)
+        factor = 1.0 / torch.where(scale <= 0, 1.0, scale) if scaling else 1.0
+        prepared = self.inner._prepare_input(x, factor, scaling, False, pars)
+        _, y = self.inner._finalize_output(self.inner._matmul(weight, prepared), pars)
+        self.kept.append(adc_codes(y, self.periphery))
+        return self.inner.matmul(weight, x, pars, *args, **named)
+
+
+def layer_by_layer(kind: str, model: torch.nn.Module, images: Tensor, tiles: TilesNetwork, chip: Chip, t_s: float):
+    """Give each layer's inputs, as the digital network has them, to both backends' arrays; compare the codes."""
+    periphery, mapping, rows = PERIPHERIES[kind], tiles.mapping, []
+    grids = {m.mapped.name: m for m in tiles.model.modules() if isinstance(m, TileGrid)}
+
+    def compare(where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
+        mapped, grid = mapping.weights[where.name], grids[where.name]
+        fast = ConvertedProducts(mapped, Passes(), periphery, tiles.ranges.get(where.name, ()))
+        fast.codes = []
+        reading = chip.read(where.name, t_s)
+        fast.load(reading)
+        fast.multiply(product)
+        kept: list[Tensor] = []
+        for tile in grid.pieces:
+            tile.tile._analog_mvm = Codes(tile.tile._analog_mvm, periphery, kept)
+        geometry = product.geometry
+        grid(geometry.vectors(geometry.prepare(product.inputs)))
+        for tile in grid.pieces:
+            tile.tile._analog_mvm = tile.tile._analog_mvm.inner
+        different = total = 0
+        for split, codes in enumerate(fast.codes):
+            ours = adc_codes(codes, periphery)
+            ours = ours.movedim(1, -1) if ours.dim() == 4 and kind.startswith("static") else ours
+            theirs = [k for k, place in zip(kept, grid.places, strict=True) if place[0] == split]
+            slow = torch.cat(theirs, dim=-1)
+            different += int((ours.reshape(slow.shape) != slow).sum())
+            total += slow.numel()
+        rows.append({"periphery": kind, "layer": where.name, "codes": total, "different": different})
+        return compute()
+
+    weights = [(name, model.get_submodule(w.path).weight) for name, w in mapping.weights.items()]
+    with torch.no_grad(), Interception(lambda: Parameters(weights), compare):
+        model(images)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--images", type=int, default=2000)
+    arguments = parser.parse_args()
+    model = load_model("resnet20", arguments.weights).model
+    data = cifar10(arguments.data).head(arguments.images)
+    calibration = cifar10(arguments.data, "train").head(500).inputs
+    example = data.inputs[:8]
+    mapping = map_model(model, example=example)
+    codes, accuracy = [], []
+    for kind, periphery in PERIPHERIES.items():
+        ranges = input_ranges(model, mapping, periphery, calibration.split(100))
+        folded = FoldedNetwork(model, mapping, example, periphery=periphery, ranges=ranges)
+        tiles = TilesNetwork(model, mapping, periphery, ranges)
+        tiles.mapping, tiles.ranges = mapping, ranges
+        for preset, t_s in (("ideal", 0.0), ("pcm-nandakumar-2019", 86400.0)):
+            chip = Chip(mapping, load_preset(preset), seed=0, chip=0)
+            folded.load(chip, t_s)
+            tiles.load(chip, t_s)
+            right = {"folded": 0, "tiles": 0, "both": 0}
+            for inputs, targets in data.batches(250):
+                a, b = folded(inputs).argmax(1), tiles(inputs).argmax(1)
+                right["folded"] += int((a == targets).sum())
+                right["tiles"] += int((b == targets).sum())
+                right["both"] += int((a == b).sum())
+            row = {"periphery": kind, "preset": preset, "images": len(data)}
+            row |= {"folded": 100 * right["folded"] / len(data), "tiles": 100 * right["tiles"] / len(data)}
+            accuracy.append(row | {"same_class": 100 * right["both"] / len(data)})
+            print(accuracy[-1], flush=True)
+        codes += layer_by_layer(kind, model, data.inputs[:100], tiles, chip, t_s)
+        pd.DataFrame(codes).to_csv(HERE / "codes.csv", index=False, lineterminator="\n")
+        pd.DataFrame(accuracy).to_csv(HERE / "accuracy.csv", index=False, lineterminator="\n")
+    table = pd.DataFrame(codes).groupby("periphery")[["codes", "different"]].sum()
+    print(table.assign(equal_percent=100 * (1 - table["different"] / table["codes"])))
+
+
+if __name__ == "__main__":
+    main()
