@@ -22,7 +22,8 @@ from driftproof.compensation import factor, mean_magnitude
 from driftproof.data import cifar10
 from driftproof.devices import ProgrammedArray, generator, laws
 from driftproof.evaluation import FoldedNetwork
-from driftproof.evaluation.score import accuracy
+from driftproof.evaluation.metrics import METRICS
+from driftproof.evaluation.score import score
 from driftproof.mapping import MappedWeight, Mapping
 from driftproof.times import parse_times
 from driftproof.zoo import load_model
@@ -138,7 +139,8 @@ def main() -> None:
                         if (law, preset, chip, t_s) in done:
                             continue
                         network.write(readings)
-                        value = accuracy(network, data, 250, torch.device("cpu"), f"{law} {preset} chip {chip}")
+                        what = f"{law} {preset} chip {chip}"
+                        value = score(METRICS["accuracy"], network, data, 250, torch.device("cpu"), what)
                         csv.writer(file).writerow([law, preset, chip, t_s, value])
                         file.flush()
 

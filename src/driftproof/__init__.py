@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from driftproof.chip import Chip
-    from driftproof.conversion import AnalogModel, ProgrammedChip, convert, program
+    from driftproof.conversion import AnalogModel, ProgrammedChip, convert, load, program, save, to_aihwkit
     from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError, DriftproofWarning
     from driftproof.evaluation import Recalibration, evaluate
@@ -32,13 +32,16 @@ _HOME = {
     "TileSize": "driftproof.mapping",
     "convert": "driftproof.conversion",
     "evaluate": "driftproof.evaluation",
+    "load": "driftproof.conversion",
     "load_device": "driftproof.device_choice",
     "load_preset": "driftproof.presets",
     "map_model": "driftproof.mapping",
     "preset_names": "driftproof.presets",
     "program": "driftproof.conversion",
     "report": "driftproof.reporting",
+    "save": "driftproof.conversion",
     "summarise": "driftproof.reporting",
+    "to_aihwkit": "driftproof.conversion",
 }
 
 __all__ = [
@@ -53,8 +56,11 @@ __all__ = [
     "ProgrammedChip",
     "TileSize",
     "convert",
+    "load",
     "map_model",
     "program",
+    "save",
+    "to_aihwkit",
     # Accuracy over time and chips
     "Recalibration",
     "Record",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from driftproof.compensation import Compensation, as_compensation
 from driftproof.device_choice import Device
-from driftproof.devices import ProductNoise, ProgrammedArray, SampleNormals, program
+from driftproof.devices import ProductNoise, ProgrammedArray, SampleNormals, program, restore, stored
 from driftproof.mapping import MappedWeight, Mapping
 from driftproof.measured import MeasuredArray, MeasuredDevice
 from driftproof.presets import DeviceMix, DevicePreset
@@ -46,6 +46,7 @@ class Chip:
         chip: number of the chip: the unit of replication.
         compensation: how the drift is compensated, as text (``tile``, ``column:reference_s=20``) or as a choice.
         memory: a chip that is not needed any more, whose memory is written over: it must not be read again.
+        state: what the devices of this chip keep for life (:meth:`state`), if it was programmed before.
 
     >>> from torch import nn
     >>> from driftproof.mapping import map_model
@@ -64,8 +65,9 @@ class Chip:
         chip: int,
         compensation: str | Compensation = "tile",
         memory: Chip | None = None,
+        state: dict[str, dict[str, Tensor]] | None = None,
     ) -> None:
-        self.preset, self.seed, self.number = preset, seed, chip
+        self.mapping, self.preset, self.seed, self.number = mapping, preset, seed, chip
         self.compensation = as_compensation(compensation)
         self.weights: dict[str, MappedWeight] = {}
         self.arrays: dict[str, ProgrammedArray | MeasuredArray] = {}
@@ -78,12 +80,30 @@ class Chip:
                 continue
             whole = isinstance(device.conductance, WeightEncoding) and device.conductance.scale == "layer"
             self.weights[name] = mapped = mapped.layer_scaled() if whole else mapped
+            if state is not None:
+                own = state.get(name, {})
+                self.arrays[name] = restore(
+                    device, mapped.target, own, seed=seed, chip=chip, layer=name, groups=mapped.layout.groups
+                )
+                continue
             spent = memory.arrays.pop(name, None) if memory else None
             spent = spent if isinstance(spent, ProgrammedArray) else None
-            self.arrays[name] = program(device, mapped.target, seed=seed, chip=chip, layer=name, memory=spent)
+            self.arrays[name] = program(
+                device,
+                mapped.target,
+                seed=seed,
+                chip=chip,
+                layer=name,
+                groups=mapped.layout.groups,
+                memory=spent,
+            )
         self._reference = {
             name: self.compensation.reference(self.weights[name], array.net) for name, array in self.arrays.items()
         }
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return what the devices keep for life: layer → name → tensor; nothing of layers that were measured."""
+        return {name: stored(array) for name, array in self.arrays.items() if isinstance(array, ProgrammedArray)}
 
     def read(self, layer: str, t_s: float) -> ArrayReading:
         """Return one layer at ``t_s`` seconds after programming, with the read noise of that time.

@@ -194,3 +194,18 @@ def test_polynomials_of_different_length_meet_half_way() -> None:
     array = program(preset, torch.ones(1, 100_000), seed=0, chip=0, layer="fc")
     # half-way in ln t: (1 + (1 + 2)) / 2 at r = 1
     assert float(array.conductances(10.0)[0].std()) == pytest.approx(2.0, rel=0.02)
+
+
+def test_each_group_has_a_reference_column_of_its_own() -> None:
+    preset = load_preset("reram-cmo-2pct")
+    assert preset.conductance.reference == "column"  # type: ignore[union-attr]
+    target = torch.zeros(6, 4)
+    alone, grouped = (program(preset, target, seed=0, chip=0, layer="x", groups=g) for g in (1, 3))
+    assert grouped.reference is not None
+    assert grouped.reference.target.shape == (3, 4)
+    # what outputs of one group have in common is their reference: the devices are the same in both
+    shift = grouped.net(1.0, read_noise=False) - alone.net(1.0, read_noise=False)
+    for group in range(3):
+        rows = shift[2 * group : 2 * group + 2]
+        torch.testing.assert_close(rows[0], rows[1], rtol=0, atol=1e-6)
+    assert float((shift[0] - shift[2]).abs().max()) > 1e-3

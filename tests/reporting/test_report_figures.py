@@ -11,7 +11,7 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from driftproof.record import Record
-from driftproof.reporting.figures import accuracy_over_time, chips, render, spread
+from driftproof.reporting.figures import chips, over_time, render, spread
 from driftproof.reporting.gather import gather
 from driftproof.reporting.time_axis import TimeAxis
 from synthetic_record import TIMES, begin, fill, large_record, preset
@@ -24,9 +24,9 @@ def evidence():
 
 
 def test_figures_ignore_and_keep_the_users_settings(evidence):
-    plain = render(accuracy_over_time, evidence)
+    plain = render(over_time, evidence)
     with matplotlib.rc_context({"lines.linewidth": 9.0, "axes.facecolor": "black", "font.size": 30}):
-        assert render(accuracy_over_time, evidence) == plain
+        assert render(over_time, evidence) == plain
         assert matplotlib.rcParams["lines.linewidth"] == 9.0
     image = Image.open(io.BytesIO(plain[1]))
     assert image.width > 900
@@ -38,7 +38,7 @@ def label_boxes(figure: Figure) -> list[Bbox]:
 
 
 def test_no_labels_overlap(evidence):
-    figure = accuracy_over_time(evidence)
+    figure = over_time(evidence)
     boxes = label_boxes(figure)
     assert len(boxes) == 5
     for i, one in enumerate(boxes):
@@ -56,14 +56,14 @@ def test_many_presets_at_one_height_still_have_their_own_labels():
                 preset(f"pcm [drift.t0_s={i}, read.q_scale={i}]"),
                 {1.0: [91.0], 10.0: [90.9, 70.0]},
             )
-        figure = accuracy_over_time(gather(record))
+        figure = over_time(gather(record))
     boxes = sorted(label_boxes(figure), key=lambda box: box.y0)
     assert len(boxes) == 7
     assert all(upper.y0 > lower.y1 for lower, upper in pairwise(boxes))
 
 
 def test_the_mean_line_runs_through_the_means_and_dashes_outside_validity(evidence):
-    axes = accuracy_over_time(evidence).axes[0]
+    axes = over_time(evidence).axes[0]
     rows = evidence.series(next(iter(evidence.names)), "oxide-short-2021")
     means = rows["mean"].tolist()
     segments = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_ydata()[0] in means]
@@ -92,7 +92,7 @@ def test_any_times_can_be_drawn(times):
         key, number = begin(record)
         fill(record, key, number, preset("pcm"), {t: [90.0, 91.0] for t in times})
         found = gather(record)
-    for draw in (accuracy_over_time, chips):
+    for draw in (over_time, chips):
         svg, png = render(draw, found)
         assert svg.startswith(b"<?xml")
         assert png.startswith(b"\x89PNG")
@@ -110,7 +110,7 @@ def test_more_presets_than_colours_get_a_panel_each():
         key, number = begin(record)
         for i in range(7):
             fill(record, key, number, preset(f"p{i}"), {1.0: [91.0, 90.0], 10.0: [90.9, 70.0]})
-        figure = accuracy_over_time(gather(record))
+        figure = over_time(gather(record))
     assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()] == [f"p{i}" for i in range(7)]
 
 

@@ -115,7 +115,7 @@ def test_the_page_says_what_it_must(made):
         "conductance.g_max_us 25.0 µS",
         "t = 0 is the end of programming.",
         "Conversion",
-        "2 of 3 layers with weights, holding 98.5 % of the weights, are on 2 analog tiles.",
+        "2 of 3 layers with weights, holding 98.5 % of the weights, are on 2 analog tiles of 512 × 512",
         "digital: normalisation stays digital",
         "How to read the statistics",
     ]

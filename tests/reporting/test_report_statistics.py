@@ -8,8 +8,8 @@ from scipy import stats
 
 from driftproof.errors import DriftproofError
 from driftproof.record import Record
-from driftproof.reporting.statistics import SUMMARY_COLUMNS, fifth_percentile, mean_interval, summarise, summarise_cells
-from synthetic_record import begin, cell, configuration, fill, preset
+from driftproof.reporting.statistics import SUMMARY_COLUMNS, fifth_percentile, mean_interval, summarise
+from synthetic_record import begin, cell, configuration, fill, preset, run, subject
 
 
 def drop(kind: str, sd: float, generator: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -141,9 +141,11 @@ def test_each_configuration_is_compared_with_its_own_digital():
 
 
 def test_nothing_to_summarise_and_unknown_metrics_are_errors():
+    with Record.create_or_open(None) as record, pytest.raises(DriftproofError, match="no cells yet"):
+        summarise(record)
     with Record.create_or_open(None) as record:
-        with pytest.raises(DriftproofError, match="no cells yet"):
+        record.claim(subject(metric="loss"))
+        key = record.add_configuration(configuration())
+        record.add_cell(cell(key, "digital", 1.0, metric="loss"), record.start_run(run()))
+        with pytest.raises(DriftproofError, match="unknown metric 'loss'"):
             summarise(record)
-        begin(record)
-        with pytest.raises(DriftproofError, match="'loss'"):
-            summarise_cells(record.cells().assign(metric="loss"), "here")

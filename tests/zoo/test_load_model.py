@@ -95,8 +95,7 @@ def test_user_file_errors(file: Path, attribute: str, message: str) -> None:
         ("", r"unknown model ''; wanted one of"),
         ("torchvision:resnet19", r"no model 'resnet19' \(did you mean resnet\d+\?\)"),
         ("torchvision:", r"torchvision has no model ''"),
-        ("timm:vit", r"timm: is not available yet"),
-        ("hf:folder", r"hf: is not available yet"),
+        ("tim:resnet18", r"wanted one of: .*timm:NAME, hf:DIR"),
         ("absent.py:make", r"no file .*absent.py"),
     ],
 )

@@ -138,7 +138,7 @@ class Made:
         sources: frozenset[str] = frozenset().union(*(self.sources(part) for part in parts))
         fixed = all(id(part) in self._made or self._fixed.owner(part) is not None for part in parts)
         new = [part for part in results if self._weights.owner(part) is None]
-        if not parts and any(word in function for word in ("rand", "normal", "bernoulli", "empty")):
+        if not parts and any(word in function for word in ("rand", "normal", "bernou", "empty")):
             return frozenset()
         if fixed and (sources or not parts or all(id(part) in self._made for part in parts)):
             for part in new:

@@ -16,6 +16,7 @@ from driftproof.cli.doctor import doctor_command
 from driftproof.cli.evaluate import evaluate_command
 from driftproof.cli.presets import presets_app
 from driftproof.cli.report import export_command, report_command
+from driftproof.cli.sensitivity import sensitivity_command
 from driftproof.errors import DriftproofError, DriftproofWarning
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.command("doctor")(doctor_command)
 app.add_typer(presets_app, name="presets")
 app.command("convert")(convert_command)
 app.command("evaluate")(evaluate_command)
+app.command("sensitivity")(sensitivity_command)
 app.command("report")(report_command)
 app.command("export")(export_command)
 

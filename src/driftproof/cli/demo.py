@@ -20,11 +20,13 @@ def demo_command(
     chips: Annotated[int, typer.Option("--chips", help="Chips to program.")] = 25,
 ) -> None:
     """Train a small network on scikit-learn's digits, evaluate it on devices over ten years, write a report."""
-    from driftproof.cli.tables import layer_table, summary_table
+    from driftproof.cli.layers import layer_table
+    from driftproof.cli.tables import summary_table
     from driftproof.data import digits
     from driftproof.errors import DriftproofError
     from driftproof.evaluation import DEFAULT_TIMES, evaluate
     from driftproof.mapping import map_model
+    from driftproof.record import quantity_of
     from driftproof.reporting import report, summarise
     from driftproof.zoo import save_weights, trained_digits_cnn
 
@@ -42,7 +44,7 @@ def demo_command(
     record = evaluate(model, data, presets=PRESETS, times=DEFAULT_TIMES, chips=chips, out=out, name="digits-cnn")
     with record:
         page = report(record, out)
-        console.print(summary_table(summarise(record), "4. What the network keeps"))
+        console.print(summary_table(summarise(record), quantity_of("accuracy"), "4. What the network keeps"))
     plain = lines()
     plain.print(f"report: {escape(str(page.resolve()))}")
     plain.print(

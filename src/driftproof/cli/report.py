@@ -15,7 +15,8 @@ def report_command(
     records: Annotated[list[Path], typer.Argument(help="Folders that `evaluate --out` wrote.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the report.")],
     keep: Annotated[
-        float | None, typer.Option("--keep", help="Accuracy in percent whose lifetime the first sentence tells.")
+        float | None,
+        typer.Option("--keep", help="The value (accuracies in percent) whose lifetime the first sentence tells."),
     ] = None,
 ) -> None:
     """Write one report out of one or several records."""

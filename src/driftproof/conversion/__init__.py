@@ -1,6 +1,9 @@
 """Model → aihwkit tiles, with driftproof's own device noise behind aihwkit's interface."""
 
+from driftproof.conversion.export_aihwkit import AihwkitNetwork, to_aihwkit
 from driftproof.conversion.health import Health, check_installation
+from driftproof.conversion.loading import load
+from driftproof.conversion.saving import save
 from driftproof.conversion.verbs import AnalogModel, ProgrammedChip, convert, convert_mapped, program
 
 __all__ = [
@@ -10,6 +13,12 @@ __all__ = [
     "convert",
     "convert_mapped",
     "program",
+    # Into files and back
+    "load",
+    "save",
+    # Going on with aihwkit alone
+    "AihwkitNetwork",
+    "to_aihwkit",
     # Is the installation sound?
     "Health",
     "check_installation",

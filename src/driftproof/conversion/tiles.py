@@ -1,4 +1,4 @@
-"""Layers on IBM aihwkit's torch-based tiles. aihwkit is imported here and in ``health``, and nowhere else.
+"""Layers on IBM aihwkit's torch-based tiles. aihwkit is imported here, in ``health`` and ``export_aihwkit``.
 
 aihwkit's tile is held, never subclassed: our noise stands behind the interface of aihwkit's noise models, one object
 per tile, attached *after* the layer is made (aihwkit copies configurations tile by tile). aihwkit's own drift

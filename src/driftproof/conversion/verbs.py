@@ -123,7 +123,7 @@ def convert(
         scale: each tile's ``column`` relative to its own maximum, or the whole ``layer`` to its largest weight.
         clip: percentile of |w| that takes the maximum's place.
         strict: fail if a weight that multiplies stays digital unasked.
-        periphery: what is around the arrays: ``ideal``, ``standard``, a file, or a :class:`driftproof.Periphery`.
+        periphery: what is around the arrays: ``ideal``, ``standard``, a file, or a :class:`driftproof.periphery.Periphery`.
         calibration: inputs (or batches of them) that static input ranges are measured on; ``example`` unless said.
 
     Raises:
@@ -200,7 +200,7 @@ def convert_mapped(
         if analog is None:
             grid = TileGrid(mapped, config, (ranges or {}).get(name, ())).to(weight.device)
             tiled[name] = attach_noise(grid, mapped, products)
-            tiled[name].sums = TileSumNoise(mapped, passes, around) if around else None
+            tiled[name].sums = TileSumNoise(mapped, passes, around) if around and around.repeatable else None
             layer.add_module(f"{mapped.parameter}_on_tiles", grid)
             hand_over.take(weight, grid, tiled[name])
             continue

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -20,30 +17,38 @@ from torch.utils.data import (
 )
 
 from driftproof.data.batched import Data, DatasetData, Reading, TensorData
+from driftproof.data.pairs import LABELS, as_pair, as_tensors
 from driftproof.errors import DriftproofError
 
-WANTED = "wanted a tuple (inputs, targets) of tensors or arrays, a torch Dataset, or a DataLoader"
+WANTED = (
+    f"wanted a tuple (inputs, targets) of tensors or arrays, a dict of them with {LABELS!r}, a torch Dataset, or a "
+    "DataLoader"
+)
 
 
 def as_data(obj: object, name: str | None = None) -> Data:
     """Return ``obj`` as :class:`Data`; dtypes stay as they are.
 
     Args:
-        obj: Data (returned as it is, but for the name), a tuple (inputs, targets) of tensors or arrays with samples
-            along axis 0, a torch Dataset of (input, target) pairs, or a DataLoader. Of a loader, dataset, collate
-            function and workers are used; a shuffling or dropping loader is read in dataset order, every sample.
+        obj: Data (returned as it is, but for the name); a tuple (inputs, targets) of tensors or arrays with samples
+            along axis 0, where inputs may be a tuple or a dict of several; a dict of them whose ``labels`` are the
+            targets; a torch Dataset of such pairs or dicts; or a DataLoader. Of a loader, dataset, collate function
+            and workers are used; a shuffling or dropping loader is read in dataset order, every sample.
         name: what a record calls it; default: its own name, ``tensors``, or the dataset's class.
 
     Raises:
         DriftproofError: anything else; no samples; lengths that differ; an IterableDataset, or a loader that reads
             only some samples, because a fixed order and a known length are needed.
 
+    >>> import numpy as np
     >>> as_data((np.zeros((4, 2)), np.arange(4)), name="tiny")
     TensorData(tiny: 4 samples of shape [2])
+    >>> as_data({"input_ids": np.ones((4, 6)), "labels": np.arange(4)}, name="text")
+    TensorData(text: 4 samples, {input_ids: float64 [4, 6]})
     """
     if isinstance(obj, Data):
         return obj if name is None else obj.renamed(name)
-    if isinstance(obj, tuple):
+    if isinstance(obj, tuple | Mapping):
         return _from_pair(obj, name or "tensors")
     if isinstance(obj, DataLoader):
         return _from_loader(obj, name)
@@ -52,23 +57,13 @@ def as_data(obj: object, name: str | None = None) -> Data:
     raise DriftproofError(f"data came as {type(obj).__name__}; {WANTED}")
 
 
-def _from_pair(pair: tuple[Any, ...], name: str) -> TensorData:
-    if len(pair) != 2:
+def _from_pair(pair: tuple[Any, ...] | Mapping[str, Any], name: str) -> TensorData:
+    if isinstance(pair, tuple) and len(pair) != 2:
         raise DriftproofError(f"data {name}: a tuple of {len(pair)} came; {WANTED}")
-    return TensorData(name, _as_tensor(pair[0], name, "inputs"), _as_tensor(pair[1], name, "targets"))
-
-
-def _as_tensor(value: object, name: str, what: str) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach()
-    if isinstance(value, np.ndarray):
-        if not value.flags.c_contiguous or not value.flags.writeable:
-            value = value.copy(order="C")  # torch cannot hold negative strides, and warns about read-only memory
-        try:
-            return torch.from_numpy(value)
-        except TypeError as error:
-            raise DriftproofError(f"data {name}: {what} of dtype {value.dtype}; wanted numbers") from error
-    raise DriftproofError(f"data {name}: {what} came as {type(value).__name__}; {WANTED}")
+    if not isinstance(pair, Mapping):
+        pair = (as_tensors(pair[0], f"data {name}: inputs"), as_tensors(pair[1], f"data {name}: targets"))
+        return TensorData(name, *pair)
+    return TensorData(name, *as_pair(as_tensors(pair, f"data {name}:"), f"data {name}"))
 
 
 def _from_dataset(dataset: Dataset[Any], name: str, reading: Reading) -> Data:

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from driftproof.data.pairs import as_pair
 from driftproof.errors import DriftproofError
+from driftproof.inputs import Inputs, as_inputs, count, describe, select, split, tensors
 
 HELD_BYTES = 2 * 1024**3
 """A dataset of up to so many bytes is read once and held in memory."""
 
-type Batch = tuple[Any, Any]
-"""(inputs, targets) of the same samples; both are tensors unless a loader's own collate function decides otherwise."""
+type Batch = tuple[Inputs, Any]
+"""(inputs, targets) of the same samples; targets are a tensor unless a loader's collate function decides otherwise."""
 
 ENDS = 64
 """How many samples at each end a dataset's fingerprint reads in full."""
@@ -58,21 +60,31 @@ class Data(ABC):
 
 @final
 class TensorData(Data):
-    """Samples held in two tensors whose axis 0 counts samples; dtypes and devices stay as they came.
+    """Samples held in tensors whose axis 0 counts samples; dtypes and devices stay as they came.
+
+    Args:
+        name: what a record calls it.
+        inputs: one tensor [N, …], several (a tuple), or several by name (a dict).
+        targets: [N, …].
 
     Raises:
-        DriftproofError: no samples, or not as many targets as inputs.
+        DriftproofError: no samples, not as many targets as inputs, or inputs that disagree.
+
+    >>> TensorData("text", {"input_ids": torch.ones(4, 6), "mask": torch.ones(4, 6)}, torch.zeros(4))
+    TensorData(text: 4 samples, {input_ids: float32 [4, 6], mask: float32 [4, 6]})
     """
 
-    def __init__(self, name: str, inputs: Tensor, targets: Tensor) -> None:
-        for what, tensor in (("inputs", inputs), ("targets", targets)):
+    def __init__(self, name: str, inputs: Inputs, targets: Tensor) -> None:
+        inputs = as_inputs(inputs, f"data {name}: inputs")
+        for what, tensor in [*(("inputs", part) for part in tensors(inputs)), ("targets", targets)]:
             if tensor.ndim == 0:
                 raise DriftproofError(f"data {name}: {what} have no axis; wanted one entry a sample along axis 0")
-        if len(inputs) != len(targets):
+        self._length = count(inputs)
+        if self._length != len(targets):
             raise DriftproofError(
-                f"data {name}: {len(inputs)} inputs but {len(targets)} targets; wanted one target an input"
+                f"data {name}: {self._length} inputs but {len(targets)} targets; wanted one target an input"
             )
-        if len(inputs) == 0:
+        if self._length == 0:
             raise DriftproofError(f"data {name}: no samples; wanted at least one")
         self.name = name
         self.inputs = inputs
@@ -80,16 +92,17 @@ class TensorData(Data):
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return self._length
 
     def __repr__(self) -> str:
-        return f"TensorData({self.name}: {len(self)} samples of shape {list(self.inputs.shape[1:])})"
+        if isinstance(self.inputs, Tensor):
+            return f"TensorData({self.name}: {len(self)} samples of shape {list(self.inputs.shape[1:])})"
+        return f"TensorData({self.name}: {len(self)} samples, {describe(self.inputs)})"
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Return slices (no copies) of inputs [B, ...] and targets [B, ...]."""
         size = _checked_batch_size(batch_size)
-        starts = range(0, len(self), size)
-        return ((self.inputs[start : start + size], self.targets[start : start + size]) for start in starts)
+        return zip(split(self.inputs, size), split(self.targets, size), strict=True)
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits of the SHA-256 over every input and target."""
@@ -103,7 +116,7 @@ class TensorData(Data):
     def head(self, limit: int) -> TensorData:
         """Return the first ``limit`` samples."""
         limit = _checked_limit(limit, self)
-        return TensorData(self.name, self.inputs[:limit], self.targets[:limit])
+        return TensorData(self.name, select(self.inputs, slice(limit)), self.targets[:limit])
 
     def renamed(self, name: str) -> TensorData:
         """Return the same tensors under another name."""
@@ -127,7 +140,8 @@ class DatasetData(Data):
     """Samples read from a torch dataset batch by batch, so that memory stays bounded.
 
     Raises:
-        DriftproofError: no samples; while reading, if a batch is not a pair (inputs, targets).
+        DriftproofError: no samples; while reading, if a batch is neither a pair (inputs, targets) nor a dict with
+            ``labels``.
     """
 
     name: str
@@ -185,19 +199,14 @@ class DatasetData(Data):
             multiprocessing_context=self.reading.multiprocessing_context,
         )
         for batch in loader:
-            if not isinstance(batch, tuple | list) or len(batch) != 2:
-                came = f"{type(batch).__name__} of {len(batch)}" if hasattr(batch, "__len__") else type(batch).__name__
-                raise DriftproofError(
-                    f"data {self.name}: a batch came as {came}; wanted a pair (inputs, targets): "
-                    f"return such a pair from the dataset, or pass a DataLoader with a collate_fn that makes one"
-                )
-            yield batch[0], batch[1]
+            yield as_pair(batch, f"data {self.name}: a batch")
 
 
 def hold(data: Data, most_bytes: int = HELD_BYTES) -> Data:
     """Return the same samples in memory, so that a dataset is read once and not once a cell.
 
-    Data that is in memory already, is larger than ``most_bytes``, or whose inputs are no tensors comes back as it is.
+    Data that is in memory already, is larger than ``most_bytes`` with all its parts, or has a part that is no tensor
+    comes back as it is.
 
     >>> dataset = torch.utils.data.TensorDataset(torch.zeros(3, 2), torch.tensor([0, 1, 0]))
     >>> hold(DatasetData("three", dataset))
@@ -205,16 +214,33 @@ def hold(data: Data, most_bytes: int = HELD_BYTES) -> Data:
     """
     if not isinstance(data, DatasetData):
         return data
-    first = next(iter(data.batches(1)))
-    if not all(isinstance(part, Tensor) and part.ndim >= 1 for part in first):
+    inputs, targets = next(iter(data.batches(1)))
+    parts = [*_parts(inputs), targets]
+    if not all(isinstance(part, Tensor) and part.ndim >= 1 for part in parts):
         return data
-    if sum(part.nbytes for part in first) * len(data) > most_bytes:
+    if sum(part.nbytes for part in parts) * len(data) > most_bytes:
         return data
-    inputs, targets = zip(*data.batches(ENDS), strict=True)
+    batches = list(data.batches(ENDS))
     try:
-        return TensorData(data.name, torch.cat(inputs), torch.cat(targets))
+        return TensorData(data.name, _joined([x for x, _ in batches]), torch.cat([y for _, y in batches]))
     except RuntimeError:  # samples of several shapes: batches of one shape each are still possible
         return data
+
+
+def _parts(inputs: Inputs) -> list[Any]:
+    if isinstance(inputs, Tensor):
+        return [inputs]
+    return list(inputs.values() if isinstance(inputs, dict) else inputs)
+
+
+def _joined(batches: list[Any]) -> Inputs:
+    """Return batches of one kind as one, along axis 0."""
+    first = batches[0]
+    if isinstance(first, dict):
+        return {name: torch.cat([batch[name] for batch in batches]) for name in first}
+    if isinstance(first, tuple):
+        return tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
+    return torch.cat(batches)
 
 
 def _checked_batch_size(batch_size: int) -> int:

@@ -31,6 +31,17 @@ def is_user_file(spec: str) -> bool:
     return bool(_split(spec)[0])
 
 
+def user_object(spec: str) -> tuple[str, Any]:
+    """Return the name for records (no folders) and the callable of ``file.py:callable``, without calling it.
+
+    Raises:
+        DriftproofError: file missing or failing (the exception stays as ``__cause__``); no such callable.
+    """
+    path, attribute = _located(spec)
+    with _importable(path.parent):
+        return f"{path.name}:{attribute}", _callable(_module(path), attribute, path)
+
+
 def call_user_file(spec: str) -> tuple[str, Any]:
     """Run ``callable()`` of ``file.py:callable``; return the name for records (no folders) and what it returned.
 
@@ -40,10 +51,7 @@ def call_user_file(spec: str) -> tuple[str, Any]:
         DriftproofError: file missing or failing (the exception stays as ``__cause__``); no such callable; one that
             needs arguments, or raises.
     """
-    file, attribute = _split(spec)
-    path = Path(file).expanduser().resolve()
-    if not path.is_file():
-        raise DriftproofError(f"{spec}: no file {path}; wanted file.py:callable with a file that exists")
+    path, attribute = _located(spec)
     name = f"{path.name}:{attribute}"
     with _importable(path.parent):
         function = _callable(_module(path), attribute, path)
@@ -57,6 +65,14 @@ def call_user_file(spec: str) -> tuple[str, Any]:
             return name, function()
         except (Exception, SystemExit) as error:
             raise DriftproofError(f"{name} raised {_described(error, path)}") from error
+
+
+def _located(spec: str) -> tuple[Path, str]:
+    file, attribute = _split(spec)
+    path = Path(file).expanduser().resolve()
+    if not path.is_file():
+        raise DriftproofError(f"{spec}: no file {path}; wanted file.py:callable with a file that exists")
+    return path, attribute
 
 
 def _split(spec: str) -> tuple[str, str]:

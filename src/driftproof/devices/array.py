@@ -34,7 +34,8 @@ class ProgrammedArray:
         first: per-device state [banks, n]: programmed conductance in µS; or, where the spread itself changes in time
             or belongs to the net weight, the standard normal ξ that the device keeps for life.
         life: what else a device keeps for life [banks, n]: its drift exponent ν, or the ξ of its relaxation.
-        reference: the devices of a reference column, [1, in], if there is one.
+        reference: the devices of a reference column, [groups, in], if there is one: each group's rows have their own.
+        kept: purpose → numbers [n] of an array that was stored, which are not to be drawn again.
     """
 
     preset: DevicePreset
@@ -46,6 +47,7 @@ class ProgrammedArray:
     first: Tensor | None
     life: Tensor | None
     reference: ProgrammedArray | None = None
+    kept: dict[str, Tensor] | None = None
 
     @torch.no_grad()
     def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
@@ -88,8 +90,11 @@ class ProgrammedArray:
                 total.add_(next(other)[1], alpha=scale[index])
         if isinstance(conductance, OffsetEncoding):
             middle = (conductance.g_min_us + conductance.g_max_us) / 2
-            reference = self.reference.conductances(t_s, read_noise)[0] if self.reference else middle
-            out -= reference * scale[0]
+            reference = self.reference.conductances(t_s, read_noise)[0] * scale[0] if self.reference else None
+            if reference is None:
+                out -= middle * scale[0]
+            else:  # [groups, 1, in] from each group's outputs
+                out.view(len(reference), len(out) // len(reference), out.shape[1]).sub_(reference[:, None])
         return out
 
     @torch.no_grad()
@@ -105,7 +110,8 @@ class ProgrammedArray:
                 total[part] += sigma.mul_(scale[index]).square_()
         reference = None
         if self.reference:
-            reference = torch.cat([sigma for _, sigma in self.reference._product_sigma(0, t_s)]).mul_(scale[0])[None]
+            reference = torch.cat([sigma for _, sigma in self.reference._product_sigma(0, t_s)]).mul_(scale[0])
+            reference = reference.view_as(self.reference.target)
         sigma = total.sqrt_().view_as(self.target)
         return ProductNoise(sigma, reference, self.seed, self.chip, self.layer, t_s)
 
@@ -189,7 +195,18 @@ class ProgrammedArray:
     def _draw(
         self, purpose: str, t_s: float | None = None, into: Tensor | None = None
     ) -> Iterator[tuple[slice, Tensor]]:
+        numbers = (self.kept or {}).get(purpose)
+        if numbers is not None:
+            return ((part, numbers[part]) for part in blocks(numbers))
         return layer_normals(self.target, self.seed, self.chip, self.layer, purpose, t_s, into)
+
+
+REFERENCE = (Bank("ref", 0.0, 1.0),)
+
+
+def reference_target(target: Tensor, groups: int) -> Tensor:
+    """Return the target of a reference column, [groups, in]: offset devices half-way, that hold a weight of zero."""
+    return torch.zeros(groups, target.shape[1], device=target.device)
 
 
 @torch.no_grad()
@@ -200,6 +217,7 @@ def program(
     seed: int,
     chip: int,
     layer: str,
+    groups: int = 1,
     memory: ProgrammedArray | None = None,
 ) -> ProgrammedArray:
     """Program one layer of one chip: draw what its devices keep for life.
@@ -210,6 +228,7 @@ def program(
         seed: of the evaluation.
         chip: number of the chip.
         layer: canonical name of the layer.
+        groups: of a grouped convolution, whose outputs stand group by group: each has rows of its own.
         memory: an array that is not needed any more: its memory is written over if it fits. (New memory costs more
             time than the numbers in it.)
 
@@ -230,9 +249,7 @@ def program(
         )
     reference = None
     if isinstance(preset.conductance, OffsetEncoding) and preset.conductance.reference == "column":
-        # one device per input, half-way: an offset device that holds a weight of zero
-        row = torch.zeros(1, target.shape[1], device=target.device)
-        reference = _program(preset, row, seed, chip, layer, (Bank("ref", 0.0, 1.0),), None, None)
+        reference = _program(preset, reference_target(target, groups), seed, chip, layer, REFERENCE, None, None)
     return _program(preset, target, seed, chip, layer, banks(preset.conductance), reference, memory)
 
 

@@ -53,7 +53,8 @@ class ProductNoise:
     Attributes:
         weights: [out, in], standard deviations relative to the columns' maxima; an output's noise has the variance
             Σ σ² x² over its inputs x.
-        reference: [1, in], the same of a reference column, whose noise all outputs share; None without one.
+        reference: [groups, in], the same of a reference column, whose noise all outputs of a group share; None without
+            one.
         seed: of the evaluation.
         chip: number of the chip.
         layer: canonical name of the layer.

@@ -2,6 +2,7 @@
 
 from driftproof.evaluation.backends import Backend, BackendName
 from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.evaluation.metrics import DEFAULT_METRIC, METRICS, Metric, as_metric
 from driftproof.evaluation.recalibration import Recalibration
 from driftproof.evaluation.run import DEFAULT_BATCH_SIZE, DEFAULT_CHIPS, DEFAULT_TIMES, evaluate
 
@@ -9,9 +10,14 @@ __all__ = [
     # The verb and its defaults
     "DEFAULT_BATCH_SIZE",
     "DEFAULT_CHIPS",
+    "DEFAULT_METRIC",
     "DEFAULT_TIMES",
     "Recalibration",
     "evaluate",
+    # What is measured
+    "METRICS",
+    "Metric",
+    "as_metric",
     # Backends
     "Backend",
     "BackendName",

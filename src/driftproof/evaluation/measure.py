@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from driftproof.chip import Chip
 from driftproof.data import Data
 from driftproof.device_choice import Device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.backends import Backend
+from driftproof.evaluation.metrics import Metric
 from driftproof.evaluation.progress import Progress
 from driftproof.evaluation.recalibration import When, inputs_of
-from driftproof.evaluation.score import METRIC, accuracy
+from driftproof.evaluation.score import Network, score
+from driftproof.inputs import Inputs, call
 from driftproof.mapping import Mapping
 from driftproof.presets import DevicePreset, load_preset
 from driftproof.record import DIGITAL, IDEAL_ANALOG, Cell, Record
 from driftproof.times import format_time
-
-Network = Callable[[Tensor, int], Tensor]
 
 
 def measure_digital(measure: Measure, bar: Progress, network: nn.Module, left: bool) -> None:
     """Measure the network without analog hardware; or, if that is done, prove that it is still the same."""
 
     @torch.inference_mode()
-    def run(inputs: Tensor, _: int) -> Tensor:
-        outputs: Tensor = network(inputs)
-        return outputs
+    def run(inputs: Inputs, _: int) -> Any:
+        return call(network, inputs)
 
     if left:
         measure(run, DIGITAL, 0, 0.0, True, 0.0)
@@ -84,6 +84,7 @@ class Measure:
         record: where cells go.
         run: number of this run in the record.
         configuration: its id.
+        metric: what is measured.
         data: what is reported on.
         batch_size: samples per forward pass.
         device: where to compute.
@@ -96,13 +97,14 @@ class Measure:
         record: Record,
         run: int,
         configuration: str,
+        metric: Metric,
         data: Data,
         batch_size: int,
         device: torch.device,
         when: When | None,
         calibration: Data | None,
     ) -> None:
-        self.record, self.run, self.configuration = record, run, configuration
+        self.record, self.run, self.configuration, self.metric = record, run, configuration, metric
         self.data, self.batch_size, self.device = data, batch_size, device
         self.when, self.calibration = when, calibration
 
@@ -114,12 +116,13 @@ class Measure:
         cells = self.record.cells()
         row = cells[(cells["config_id"] == self.configuration) & (cells["preset"] == DIGITAL)]
         before = float(row["value"].iloc[0])
-        now = accuracy(network, self.data, self.batch_size, self.device, DIGITAL)
-        # another batch size or number of threads changes the last bit, and so at most 1 image in 2,000
-        if abs(now - before) > 100.0 * max(1.0, len(self.data) / 2000) / len(self.data):
+        now = self._score(network, DIGITAL)
+        if abs(now - before) > self.metric.slack(before, len(self.data)):
+            quantity = self.metric.quantity
             raise DriftproofError(
-                f"the record holds a digital accuracy of {before:.2f} %, now it is {now:.2f} %: the network's code or "
-                "its data have changed, though weights and structure have not; choose another --out folder"
+                f"the record holds a digital {quantity.label} of {quantity.number(before)}, now it is "
+                f"{quantity.number(now)}: the network's code, its data or the metric have changed, though weights and "
+                "structure have not; choose another --out folder"
             )
 
     def load(self, backend: Backend, chip: Chip, t_s: float, recalibrate: bool) -> None:
@@ -128,22 +131,25 @@ class Measure:
         if recalibrate and self.calibration is not None:
             backend.recalibrate(self._inputs())
 
-    def _inputs(self) -> Iterator[Tensor]:
+    def _inputs(self) -> Iterator[Inputs]:
         assert self.calibration is not None
         return inputs_of(self.calibration, self.batch_size, self.device)
+
+    def _score(self, network: Network, what: str) -> float:
+        return score(self.metric, network, self.data, self.batch_size, self.device, what)
 
     def __call__(self, network: Network, preset: str, chip: int, t_s: float, valid: bool, before: float) -> None:
         """Measure one cell; ``before`` is how many seconds were spent on it already."""
         start = time.perf_counter()
         what = preset if preset in (DIGITAL, IDEAL_ANALOG) else f"{preset}, chip {chip}, {format_time(t_s)}"
-        value = accuracy(network, self.data, self.batch_size, self.device, what)
+        value = self._score(network, what)
         cell = Cell(
             config_id=self.configuration,
             preset=preset,
             chip=chip,
             t_s=t_s,
             in_validity=valid,
-            metric=METRIC,
+            metric=self.metric.name,
             value=value,
             n_samples=len(self.data),
             seconds=before + time.perf_counter() - start,

@@ -18,6 +18,7 @@ from torch import nn
 from driftproof.record import Run
 
 _PACKAGES = ("driftproof", "torch", "aihwkit", "torchvision", "numpy")
+_IF_USED = ("timm", "transformers")
 
 
 def model_hash(model: nn.Module) -> str:
@@ -33,10 +34,11 @@ def model_hash(model: nn.Module) -> str:
 def describe_run(batch_size: int) -> Run:
     """Return when, with what, from which commit and on what machine this process evaluates."""
     commit, dirty = _commit()
+    packages = [*_PACKAGES, *(name for name in _IF_USED if name in sys.modules)]
     return Run(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        versions={name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        versions={name: _version(name) for name in packages} | {"python": platform.python_version()},
         commit=commit,
         dirty=dirty,
         machine={

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from driftproof.data import Data
 from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
+from driftproof.inputs import Inputs, count, describe, to_device
 
 When = Literal["programming", "time"]
 
@@ -50,10 +51,10 @@ def even_batch(samples: int, batch_size: int) -> int:
     return next(size for size in range(largest, 0, -1) if samples % size == 0 or 2 * (samples % size) >= size)
 
 
-def inputs_of(data: Data, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+def inputs_of(data: Data, batch_size: int, device: torch.device) -> Iterator[Inputs]:
     """Yield the inputs of some data in nearly even batches, without their targets."""
     for inputs, _ in data.batches(even_batch(len(data), batch_size)):
-        yield inputs.to(device)
+        yield to_device(inputs, device)
 
 
 def norms_of(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
@@ -63,7 +64,7 @@ def norms_of(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 
 @torch.no_grad()
-def measure_norms(network: nn.Module, run: Callable[[Tensor, int], Tensor], inputs: Iterable[Tensor]) -> None:
+def measure_norms(network: nn.Module, run: Callable[[Inputs, int], Any], inputs: Iterable[Inputs]) -> None:
     """Replace the statistics of every BatchNorm by those of the given inputs.
 
     One pass: every norm works with the statistics of the batch at hand, and keeps their mean over the batches, weighted
@@ -91,15 +92,15 @@ def measure_norms(network: nn.Module, run: Callable[[Tensor, int], Tensor], inpu
     seen = 0
     try:
         for batch in inputs:
-            seen += len(batch)
+            seen += count(batch)
             for norm in norms:
-                norm.momentum = len(batch) / seen
+                norm.momentum = count(batch) / seen
             run(batch, -seen)
     except DriftproofError:
         raise
     except Exception as error:  # whatever a network's own code raises
         raise DriftproofError(
-            f"recalibration: the network fails on inputs of shape {tuple(batch.shape)} and type {batch.dtype}: "
+            f"recalibration: the network fails on inputs {describe(batch)}: "
             f"{type(error).__name__}: {error}. Give inputs like those that it is evaluated on, more than one"
         ) from error
     finally:

@@ -27,6 +27,18 @@ class TileSize:
         if self.rows < 1 or self.columns < 1:
             raise DriftproofError(f"tile size {self.rows}x{self.columns}: wanted at least 1x1")
 
+    @staticmethod
+    def parse(text: str) -> TileSize:
+        """Return the size that a text such as ``512x256`` gives: rows (inputs) by columns (outputs).
+
+        >>> TileSize.parse("512x256")
+        TileSize(rows=512, columns=256)
+        """
+        rows, times, columns = text.lower().partition("x")
+        if not (times and rows.isdecimal() and columns.isdecimal()):
+            raise DriftproofError(f"tile size {text!r}: wanted ROWSxCOLUMNS, such as 512x512")
+        return TileSize(int(rows), int(columns))
+
 
 @dataclass(frozen=True)
 class MappedWeight:

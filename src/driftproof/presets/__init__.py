@@ -3,6 +3,7 @@
 from driftproof.presets.load import load_preset, parse_changes, preset_folder, preset_names
 from driftproof.presets.mix import DeviceMix, is_mix, load_mix
 from driftproof.presets.preset import DevicePreset, Source, Validity
+from driftproof.presets.variants import Law, without
 
 __all__ = [
     # The preset
@@ -10,6 +11,9 @@ __all__ = [
     "DevicePreset",
     "Source",
     "Validity",
+    # What it is without some of its laws
+    "Law",
+    "without",
     # Finding and reading files
     "is_mix",
     "load_mix",

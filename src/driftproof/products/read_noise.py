@@ -45,10 +45,11 @@ class NoisyProducts:
         self._variance = self.mapped.matrix(self.noise.weights.square(), scale.square())
         self._reference = None
         if self.noise.reference is not None:
-            parts = torch.zeros(len(self.mapped.rows), self.noise.weights.shape[1], device=scale.device)
+            groups, inputs = self.noise.reference.shape
+            parts = torch.zeros(groups, len(self.mapped.rows), inputs, device=scale.device)
             for split, rows in enumerate(self.mapped.rows):
-                parts[split, rows] = self.noise.reference[0, rows].square()
-            self._reference = parts.repeat(self.mapped.layout.groups, 1)  # [groups · row splits, in of a group]
+                parts[:, split, rows] = self.noise.reference[:, rows].square()
+            self._reference = parts.view(-1, inputs)  # [groups · row splits, in of a group]
             self._share = scale  # [row splits, out]: what the reference column's noise counts for in each output
 
     def add(self, outputs: Tensor, product: Product, columns: slice | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from driftproof.record.entries import (
     Cell,
     Configuration,
     Layer,
+    MeasuredRanges,
     PresetEntry,
     Recalibrated,
     Run,
@@ -15,6 +16,7 @@ from driftproof.record.entries import (
     config_id,
 )
 from driftproof.record.export import FORMATS, export
+from driftproof.record.quantity import QUANTITIES, Quantity, quantity_of
 from driftproof.record.store import FILE_NAME, Record
 from driftproof.record.table import CELL_COLUMNS
 
@@ -27,11 +29,16 @@ __all__ = [
     "Cell",
     "Configuration",
     "Layer",
+    "MeasuredRanges",
     "PresetEntry",
     "Recalibrated",
     "Run",
     "Subject",
     "config_id",
+    # What its values are
+    "QUANTITIES",
+    "Quantity",
+    "quantity_of",
     # Rows without devices
     "DIGITAL",
     "IDEAL_ANALOG",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from driftproof.presets.card import Card, known_card
+from driftproof.record.quantity import Quantity, quantity_of
 
 DIGITAL = "digital"
 IDEAL_ANALOG = "ideal-analog"
@@ -48,7 +49,10 @@ class Layer(Entry):
 
 
 class Subject(Entry):
-    """What a record is about: network, data, metric and the conversion; one per record."""
+    """What a record is about: network, data, metric and the conversion; one per record.
+
+    ``own_metric`` says what a metric of the user's own measures; of the others the name is enough.
+    """
 
     model: Text
     model_hash: Text
@@ -59,6 +63,14 @@ class Subject(Entry):
     tile_rows: Annotated[int, Field(ge=1)]
     tile_cols: Annotated[int, Field(ge=1)]
     layers: tuple[Layer, ...]
+    own_metric: Quantity | None = None
+    scale: Literal["column", "layer"] = "column"
+    clip: float | None = None
+
+    @property
+    def quantity(self) -> Quantity:
+        """What its values are; raises DriftproofError for a name that only a later driftproof knows."""
+        return self.own_metric or quantity_of(self.metric)
 
 
 class Recalibrated(Entry):
@@ -76,16 +88,34 @@ class Recalibrated(Entry):
         return f"BatchNorm measured anew {when} on {self.samples:,} inputs of {self.data}"
 
 
+class MeasuredRanges(Entry):
+    """What static input ranges were measured on."""
+
+    data: Text
+    data_hash: Text
+    samples: Annotated[int, Field(ge=1)]
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"input ranges measured on {self.samples:,} inputs of {self.data}"
+
+
 class Configuration(Entry):
-    """How the chips were evaluated; ``device`` says which generator drew their noise."""
+    """How the chips were evaluated; ``device`` says which generator drew their noise.
+
+    ``periphery`` is its name, ``around`` all of its settings and ``around_text`` these in a line; None if it is ideal.
+    """
 
     backend: Literal["folded", "tiles"]
-    periphery: Literal["ideal"]
+    periphery: Text
     compensation: Text
     device: Literal["cpu", "cuda"]
     seed: int
     label: str = ""
     recalibration: Recalibrated | None = None
+    around: dict[str, Any] | None = None
+    around_text: str = ""
+    ranges: MeasuredRanges | None = None
 
 
 class PresetEntry(Entry):
@@ -113,7 +143,7 @@ class Run(Entry):
 
 
 class Cell(Entry):
-    """One measurement: (configuration, preset, chip, t) → value; accuracy is in percent."""
+    """One measurement: (configuration, preset, chip, t) → value of the metric; accuracies are in percent."""
 
     config_id: Text
     preset: Text
@@ -150,8 +180,15 @@ def config_id(subject: Subject, configuration: Configuration) -> str:
         del settings["recalibration"]  # as it was before there was any
     else:
         del settings["recalibration"]["data"]
-    content = {
-        "subject": subject.model_dump(mode="json", exclude={"model", "data"}),
-        "configuration": settings,
-    }
+    del settings["around_text"]
+    if configuration.around is None:
+        del settings["around"], settings["ranges"]  # likewise
+    elif configuration.ranges is not None:
+        del settings["ranges"]["data"]
+    about = subject.model_dump(mode="json", exclude={"model", "data"})
+    if subject.own_metric is None:
+        del about["own_metric"]
+    if (subject.scale, subject.clip) == ("column", None):
+        del about["scale"], about["clip"]
+    content = {"subject": about, "configuration": settings}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]

@@ -52,7 +52,7 @@ def _parquet(record: Record) -> bytes:
 def _json(record: Record) -> bytes:
     subject = record.subject
     content = {
-        "about": "driftproof record; accuracy in percent, times in seconds after programming",
+        "about": "driftproof record; accuracies and F1 in percent, times in seconds after programming",
         "subject": subject.model_dump(mode="json") if subject else None,
         "configurations": {key: item.model_dump(mode="json") for key, item in record.configurations().items()},
         "presets": {name: item.model_dump(mode="json") for name, item in record.presets().items()},

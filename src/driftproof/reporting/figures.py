@@ -22,6 +22,7 @@ from driftproof.record import DIGITAL
 from driftproof.reporting.gather import Evidence
 from driftproof.reporting.statistics import PRELIMINARY_BELOW
 from driftproof.reporting.time_axis import TimeAxis
+from driftproof.reporting.value_axis import in_decades, scale_axis
 from driftproof.times import format_time
 
 # Okabe and Ito's colours for all kinds of colour vision, without the yellow that white paper swallows.
@@ -87,8 +88,8 @@ def _save(figure: Figure, form: Literal["svg", "png"], software: str | None = No
     return file.getvalue()
 
 
-def accuracy_over_time(evidence: Evidence) -> Figure:
-    """Draw mean accuracy over log time with the band of the chips.
+def over_time(evidence: Evidence) -> Figure:
+    """Draw the mean over log time with the band of the chips.
 
     One configuration: one panel, one colour per preset. Several, or more presets than colours: one panel per preset,
     one colour per configuration.
@@ -100,9 +101,10 @@ def accuracy_over_time(evidence: Evidence) -> Figure:
         ends = [_draw_series(axes, evidence, keys[0], preset, i) for i, preset in enumerate(presets)]
         _finish_panel(axes, evidence)
         digital = evidence.digital(keys[0])
-        ends.append((digital, f"digital {digital:.1f} %", INK))
+        ends.append((digital, f"digital {evidence.quantity.said(digital)}", INK))
+        scale_axis(axes.yaxis, evidence)
         _label_ends(axes, [end for end in ends if end])
-        axes.set_ylabel("accuracy in %")
+        axes.set_ylabel(evidence.quantity.label)
         return figure
     columns = min(2, len(presets)) or 1
     rows = max(1, math.ceil(len(presets) / columns))
@@ -118,7 +120,8 @@ def accuracy_over_time(evidence: Evidence) -> Figure:
     for panel in panels.flat[len(presets) :]:
         panel.set_visible(False)
     for panel in panels[:, 0]:
-        panel.set_ylabel("accuracy in %")
+        scale_axis(panel.yaxis, evidence)
+        panel.set_ylabel(evidence.quantity.label)
     if len(keys) > 1:
         _legend(figure, evidence, keys)
     return figure
@@ -138,11 +141,12 @@ def chips(evidence: Evidence) -> Figure:
     shown = [evidence.chips(key, preset, float(row["t_s"])) for preset, key, _, row in rows]
     ends = [end for values in shown for end in (values.min(), values.max())]
     ends += [value for value, _ in _digital_lines(evidence)]
-    span = max(ends) - min(ends)
+    place = np.log if in_decades(evidence) else np.array
+    span = float(np.ptp(place(ends)))
     for y, (preset, key, i, row) in enumerate(rows):
         colour = COLOURS[(i if len(evidence.names) > 1 else evidence.measured_presets.index(preset)) % len(COLOURS)]
         values = np.sort(evidence.chips(key, preset, float(row["t_s"])).to_numpy(dtype=float))
-        offset = swarm(values, width=max(0.011 * span, 1e-9))
+        offset = swarm(place(values), width=max(0.011 * span, 1e-9))
         axes.plot(values, y - 0.06 + offset, "o", ms=4, mfc=colour, mec="white", mew=0.4, alpha=0.75)
         _mean_and_interval(axes, y, row)
         name = textwrap.shorten(preset, 44, placeholder=" …")
@@ -155,7 +159,8 @@ def chips(evidence: Evidence) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#e6e6e6", lw=0.8)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("accuracy in %   (dot: one chip; bar: mean and 95 % interval; dashed: digital)")
+    scale_axis(axes.xaxis, evidence)
+    axes.set_xlabel(f"{evidence.quantity.label}   (dot: one chip; bar: mean and 95 % interval; dashed: digital)")
     return figure
 
 
@@ -240,17 +245,16 @@ def _finish_panel(axes: Axes, evidence: Evidence) -> None:
 
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Write each series' name beside its last point, moved apart so that no two overlap."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
+    axes.set_ylim(axes.get_ylim())  # labels must not move what they stand beside
+    left, _ = axes.get_xlim()
     ends = sorted(ends, reverse=True)
+    places = [float((axes.transScale + axes.transLimits).transform((left, y))[1]) for y, _, _ in ends]
     texts = ["\n".join(textwrap.wrap(text, 26)) for _, text, _ in ends]
     # An axis of this figure's height holds some 22 lines of text.
-    line = (high - low) / 22
-    heights = spread([y for y, _, _ in ends], [line * (text.count("\n") + 1.15) for text in texts], low, high)
-    left, edge = axes.get_xlim()
-    for (y, _, colour), text, height in zip(ends, texts, heights, strict=True):
-        axes.plot([edge, edge + 0.035 * (edge - left)], [y, height], color=colour, lw=0.8, clip_on=False)
-        axes.text(edge + 0.04 * (edge - left), height, text, color=colour, va="center", fontsize=9)
+    heights = spread(places, [(text.count("\n") + 1.15) / 22 for text in texts], 0.0, 1.0)
+    for (_, _, colour), place, text, height in zip(ends, places, texts, heights, strict=True):
+        axes.plot([1, 1.035], [place, height], color=colour, lw=0.8, clip_on=False, transform=axes.transAxes)
+        axes.text(1.04, height, text, color=colour, va="center", fontsize=9, transform=axes.transAxes)
 
 
 def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: float) -> list[float]:

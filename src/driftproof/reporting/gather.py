@@ -10,7 +10,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from driftproof.errors import DriftproofError
-from driftproof.record import CELL_COLUMNS, DIGITAL, IDEAL_ANALOG, Configuration, PresetEntry, Record, Run, Subject
+from driftproof.record import (
+    CELL_COLUMNS,
+    DIGITAL,
+    IDEAL_ANALOG,
+    Configuration,
+    PresetEntry,
+    Quantity,
+    Record,
+    Run,
+    Subject,
+)
 from driftproof.reporting.statistics import summarise_cells
 
 Source = Record | str | os.PathLike[str]
@@ -34,6 +44,7 @@ class Evidence:
     cells: pd.DataFrame
     summary: pd.DataFrame
     names: dict[str, str]
+    quantity: Quantity
 
     @property
     def measured_presets(self) -> list[str]:
@@ -50,7 +61,7 @@ class Evidence:
         return cells[(cells["config_id"] == key) & (cells["preset"] == preset) & (cells["t_s"] == t_s)]["value"]
 
     def digital(self, key: str) -> float:
-        """Return the accuracy without analog hardware, in percent."""
+        """Return the value without analog hardware."""
         return float(self.series(key, DIGITAL)["mean"].iloc[0])
 
 
@@ -58,7 +69,8 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
     """Return the evidence of one or several records, given open, or by folder or file.
 
     Raises:
-        DriftproofError: no record; nothing in one; two that contradict each other in a cell or a preset.
+        DriftproofError: no record; nothing in one; two of different metrics, or that contradict each other in a cell or
+            a preset.
     """
     sources = [records] if isinstance(records, Record | str | os.PathLike) else list(records)
     if not sources:
@@ -85,14 +97,15 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
                     )
             accounts.append(Account(subject, record.configurations(), tuple(record.runs().values())))
             tables.append(table)
-    cells = _merge(tables)
+    cells, quantity = _merge(tables), _quantity(accounts)
     where = "the records" if len(tables) > 1 else "the record"
     return Evidence(
         accounts=tuple(accounts),
         presets=_shown(presets, set(cells["preset"])),
         cells=cells,
-        summary=summarise_cells(cells, where),
+        summary=summarise_cells(cells, where, quantity),
         names=_names(accounts, set(cells["config_id"])),
+        quantity=quantity,
     )
 
 
@@ -101,6 +114,15 @@ def _shown(presets: Mapping[str, PresetEntry], measured: set[str]) -> dict[str, 
     parts = [presets[name].definition.get("devices") for name in measured & set(presets)]
     wanted = measured.union(*(part.values() for part in parts if isinstance(part, Mapping)))
     return {name: presets[name] for name in sorted(presets) if name in wanted}
+
+
+def _quantity(accounts: Sequence[Account]) -> Quantity:
+    """What all records measure: one figure has one axis."""
+    found = list(dict.fromkeys(account.subject.quantity for account in accounts))
+    if len(found) > 1:
+        names = " and ".join(quantity.label for quantity in found[:2])
+        raise DriftproofError(f"these records are of different metrics ({names}); report them apart")
+    return found[0]
 
 
 def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -146,6 +168,8 @@ def _facts(subject: Subject, item: Configuration) -> dict[str, str]:
         "backend": f"backend {item.backend}",
         "periphery": f"periphery {item.periphery}",
         "tile": f"tiles {subject.tile_rows} × {subject.tile_cols}",
+        "scale": f"weights relative to the {subject.scale}"
+        + (f", clipped at {subject.clip} %" if subject.clip else ""),
         "seed": f"seed {item.seed}",
         "device": f"drawn on {item.device}",
         "weights": f"weights {subject.model_hash[:8]}",

@@ -1,4 +1,4 @@
-"""How long the mean accuracy stays at or above a threshold, and times in words."""
+"""How long a mean stays on the good side of a threshold, and times in words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from driftproof.record import Quantity, quantity_of
 from driftproof.times import SECONDS
+
+WORSE_BY = 0.1
+"""Share of the digital value that a metric which is no percentage may lose before its default threshold."""
 
 
 @dataclass(frozen=True)
 class Lifetime:
-    """When a curve falls below the threshold.
+    """When a curve leaves the good side of the threshold: falls below it, where higher is better.
 
     ``below``: at the first measured time ``t_s`` already; ``crossed``: at ``t_s``, between two measured times;
     ``held``: not up to the last measured time ``t_s``, so the lifetime is at least that.
@@ -22,17 +26,33 @@ class Lifetime:
     t_s: float
 
 
-def default_keep(digital: float) -> float:
-    """Return the highest whole percent that is at least one point below digital, and not negative.
+def default_keep(digital: float, quantity: Quantity | None = None) -> float:
+    """Return the threshold that a report uses unless told another.
+
+    Of percentages the nearest whole percent that is at least one point worse than digital, from 0 to 100; of other
+    metrics the nearest number of three digits that is at least 10 % of digital worse.
 
     >>> default_keep(91.73), default_keep(91.0)
     (90.0, 90.0)
+    >>> default_keep(20.93, quantity_of("perplexity"))
+    23.1
     """
-    return max(0.0, float(math.floor(digital - 1)))
+    quantity = quantity or quantity_of("accuracy")
+    low, high = quantity.ends
+    if quantity.percent:
+        return min(max(quantity.sign * float(math.floor(quantity.sign * digital - 1)), low), high)
+    goodness = quantity.sign * digital - WORSE_BY * abs(digital)
+    if goodness == 0:
+        return 0.0
+    step = 10.0 ** (math.floor(math.log10(abs(goodness))) - 2)
+    # The inner rounding: 110 % of 100 is 110.00000000000001, which is no reason to go on to 111.
+    return float(f"{quantity.sign * math.floor(round(goodness / step, 6)) * step:.3g}")
 
 
-def lifetime(times_s: Sequence[float], values: Sequence[float], keep: float) -> Lifetime:
-    """Return when ``values`` (percent) first fall below ``keep``, from values at ascending times within validity.
+def lifetime(times_s: Sequence[float], values: Sequence[float], keep: float, sign: int = 1) -> Lifetime:
+    """Return when ``values`` first fall below ``keep``, from values at ascending times within validity.
+
+    With ``sign`` -1, lower values are better, and it is when they first rise above.
 
     Between two times the value is linear in ln t; between 0 and the first later time, where ln t says nothing, it is
     linear in t. A later rise above the threshold does not count.
@@ -43,7 +63,7 @@ def lifetime(times_s: Sequence[float], values: Sequence[float], keep: float) -> 
     assert len(times_s) == len(values) > 0
     assert list(times_s) == sorted(times_s)
     for i, (t, value) in enumerate(zip(times_s, values, strict=True)):
-        if value >= keep:
+        if sign * value >= sign * keep:
             continue
         if i == 0:
             return Lifetime("below", t)

@@ -6,19 +6,19 @@ from typing import Any
 
 import pandas as pd
 
-from driftproof.record import DIGITAL, IDEAL_ANALOG, Layer, Run
+from driftproof.record import DIGITAL, IDEAL_ANALOG, Layer, Quantity, Run
 from driftproof.reporting.cards import card_content
 from driftproof.reporting.figures import band_is_percentiles
 from driftproof.reporting.gather import Account, Evidence
 from driftproof.reporting.html import data_uri, fill_template
 from driftproof.reporting.lifetime import default_keep
-from driftproof.reporting.statistics import PRELIMINARY_BELOW, fifth_percentile
-from driftproof.reporting.verdict import verdicts
+from driftproof.reporting.statistics import PRELIMINARY_BELOW, bad_percentile
+from driftproof.reporting.verdict import threshold_in_words, verdicts
 from driftproof.times import format_time
 
 
-def page(evidence: Evidence, accuracy_svg: bytes, chips_svg: bytes, keep: float | None) -> str:
-    """Return the HTML of a report; ``keep`` is a threshold in percent, None for the default of each configuration."""
+def page(evidence: Evidence, over_time_svg: bytes, chips_svg: bytes, keep: float | None) -> str:
+    """Return the HTML of a report; ``keep`` is a threshold, None for the default of each configuration."""
     summary = evidence.summary
     measured = summary[summary["chips"] > 0]
     return fill_template(
@@ -26,7 +26,9 @@ def page(evidence: Evidence, accuracy_svg: bytes, chips_svg: bytes, keep: float 
         title=_title(evidence),
         leads=[_lead(evidence, key, keep) for key in evidence.names],
         several=len(evidence.names) > 1,
-        accuracy_svg=data_uri(accuracy_svg),
+        quantity=evidence.quantity,
+        metric=_metric_in_words(evidence.quantity),
+        over_time_svg=data_uri(over_time_svg),
         chips_svg=data_uri(chips_svg),
         band=_band_in_words(evidence),
         any_measured=not measured.empty,
@@ -49,7 +51,7 @@ def _title(evidence: Evidence) -> str:
 def _lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
     """Everything the first paragraph says about one configuration."""
     account = next(account for account in evidence.accounts if key in account.configurations)
-    digital = evidence.digital(key)
+    quantity, digital = evidence.quantity, evidence.digital(key)
     found = verdicts(evidence, key, keep)
     rows = evidence.summary[(evidence.summary["config_id"] == key) & (evidence.summary["chips"] > 0)]
     counts = sorted(set(rows["chips"]))
@@ -59,13 +61,20 @@ def _lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
         "name": evidence.names[key],
         "model": account.subject.model,
         "data": account.subject.data,
-        "digital": f"{digital:.1f}",
-        "ideal": f"{float(ideal['mean'].iloc[0]):.1f}" if len(ideal) else "",
-        "keep": f"{default_keep(digital) if keep is None else keep:g}",
+        "digital": quantity.said(digital),
+        "ideal": quantity.said(float(ideal["mean"].iloc[0])) if len(ideal) else "",
+        "keep": threshold_in_words(quantity, default_keep(digital, quantity) if keep is None else keep),
         "verdicts": found,
         "chips": f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "",
         "uneven": bool(uneven),
     }
+
+
+def _metric_in_words(quantity: Quantity) -> str:
+    """The metric, its unit, and which way is good."""
+    name = quantity.name if quantity.title == quantity.name else f"{quantity.name} ({quantity.title})"
+    unit = ", in percent" if quantity.percent else ""
+    return f"{name}{unit}; {'higher' if quantity.higher_is_better else 'lower'} is better"
 
 
 def _band_in_words(evidence: Evidence) -> str:
@@ -89,30 +98,38 @@ def _groups(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _table_row(evidence: Evidence, key: str, preset: str, row: pd.Series) -> dict[str, Any]:
-    def percent(column: str) -> str:
-        return "" if pd.isna(row[column]) else f"{row[column]:z.2f}"
+    quantity = evidence.quantity
+
+    def number(column: str) -> str:
+        return "" if pd.isna(row[column]) else quantity.number(row[column])
 
     chips = int(row["chips"])
-    p5 = percent("p5")
+    p5 = number("p5")
     if p5:
-        p5 += f" (≥ {fifth_percentile(evidence.chips(key, preset, float(row['t_s'])))[1]:.2f})"
+        bound = bad_percentile(evidence.chips(key, preset, float(row["t_s"])), quantity)[1]
+        p5 += f" ({'≥' if quantity.higher_is_better else '≤'} {quantity.number(bound)})"
     return {
         "time": format_time(float(row["t_s"])) if chips else "",
         "valid": bool(row["in_validity"]),
-        "mean": percent("mean"),
-        "interval": f"{percent('ci95_low')} – {percent('ci95_high')}" if percent("ci95_low") else "",
-        "worst": percent("worst"),
+        "mean": number("mean"),
+        "interval": f"{number('ci95_low')} – {number('ci95_high')}" if number("ci95_low") else "",
+        "worst": number("worst"),
         "p5": p5,
-        "drop": percent("drop") if preset != DIGITAL else "",
+        "drop": quantity.difference(row["drop"], row["mean"]) if preset != DIGITAL else "",
         "chips": str(chips) if chips else "",
         "preliminary": 0 < chips < PRELIMINARY_BELOW,
     }
+
+
+_COUNTS = ("mvms_per_input", "macs_per_input", "dac_per_input", "adc_per_input")
 
 
 def _account(evidence: Evidence, account: Account) -> dict[str, Any]:
     layers = account.subject.layers
     weights = sum(layer.weights for layer in layers)
     analog = sum(layer.weights for layer in layers if layer.analog)
+    macs = sum(layer.macs_per_input or 0 for layer in layers)
+    analog_macs = sum(layer.macs_per_input or 0 for layer in layers if layer.analog)
     used = {key: item for key, item in account.configurations.items() if key in evidence.names}
     return {
         "subject": account.subject,
@@ -121,7 +138,9 @@ def _account(evidence: Evidence, account: Account) -> dict[str, Any]:
         "layers": [(layer, _shape(layer)) for layer in layers],
         "weights": weights,
         "tiles": sum(layer.tiles for layer in layers),
-        "mvms": sum(layer.mvms_per_input or 0 for layer in layers),
+        "counts": [sum(getattr(layer, count) or 0 for layer in layers) for count in _COUNTS],
+        "analog_macs": f"{100 * analog_macs / macs:.1f}" if macs else "",
+        "clipped": sum(layer.clipped for layer in layers),
         "analog_share": f"{100 * analog / weights:.1f}" if weights else "0",
         "analog_layers": sum(layer.analog for layer in layers),
     }

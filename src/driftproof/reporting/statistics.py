@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.special import bdtr, stdtrit
 
 from driftproof.errors import DriftproofError
-from driftproof.record import DIGITAL, IDEAL_ANALOG, Record
+from driftproof.record import DIGITAL, IDEAL_ANALOG, Quantity, Record, quantity_of
 
 SUMMARY_COLUMNS = (
     "config_id",
@@ -130,21 +130,21 @@ def fifth_percentile(values: Values) -> tuple[float, float]:
 def summarise(record: Record) -> pd.DataFrame:
     """Return one row per configuration, preset and time, with the columns of ``SUMMARY_COLUMNS``.
 
-    ``drop`` is digital minus mean. The rows ``digital`` and ``ideal-analog`` have 0 chips and no spread.
+    ``worst`` is the lowest value of a metric of which higher is better, else the highest; ``p5`` is at that end too:
+    5 % of chips are worse. ``drop`` is by how much the mean is worse than digital. The rows ``digital`` and
+    ``ideal-analog`` have 0 chips and no spread.
 
     Raises:
-        DriftproofError: no cells yet; another metric than accuracy; no digital row.
+        DriftproofError: no cells yet; no digital row; a metric that only a later driftproof knows.
     """
-    return summarise_cells(record.cells(), record.where)
+    subject = record.subject
+    return summarise_cells(record.cells(), record.where, subject.quantity if subject else quantity_of("accuracy"))
 
 
-def summarise_cells(cells: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return :func:`summarise` of a table of cells; ``where`` names their origin in messages."""
+def summarise_cells(cells: pd.DataFrame, where: str, quantity: Quantity) -> pd.DataFrame:
+    """Return :func:`summarise` of a table of cells of one quantity; ``where`` names their origin in messages."""
     if cells.empty:
         raise DriftproofError(f"no cells yet in {where}; run `driftproof evaluate ... --out` to fill it")
-    unknown = sorted(set(cells["metric"]) - {"accuracy"})
-    if unknown:
-        raise DriftproofError(f"{where}: metric {unknown[0]!r}; the report knows accuracy, export the cells instead")
     digital = cells[cells["preset"] == DIGITAL].set_index("config_id")["value"].to_dict()
     rows = []
     for _, group in cells.groupby(["config_id", "preset", "t_s"], sort=False):
@@ -154,11 +154,21 @@ def summarise_cells(cells: pd.DataFrame, where: str) -> pd.DataFrame:
                 f"{where}: configuration {key} has no row {DIGITAL!r} to compare with; "
                 "run the same `driftproof evaluate` again, it adds what is missing"
             )
-        rows.append(_summary_row(str(preset), float(t_s), group, float(digital[key])))
+        rows.append(_summary_row(str(preset), float(t_s), group, float(digital[key]), quantity))
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
 
 
-def _summary_row(preset: str, t_s: float, group: pd.DataFrame, digital: float) -> dict[str, object]:
+def bad_percentile(values: Values, quantity: Quantity) -> tuple[float, float]:
+    """Return :func:`fifth_percentile` counted from the bad end: the 95th, with a bound above, if lower is better.
+
+    >>> bad_percentile(range(1, 60), quantity_of("mse"))
+    (56.1, 59.0)
+    """
+    percentile, bound = fifth_percentile(np.asarray(values, dtype=np.float64) * quantity.sign)
+    return quantity.sign * percentile, quantity.sign * bound
+
+
+def _summary_row(preset: str, t_s: float, group: pd.DataFrame, digital: float, quantity: Quantity) -> dict[str, object]:
     values = group["value"].to_numpy(dtype=np.float64)
     same = ("config_id", "label", "model", "backend", "periphery", "compensation", "metric")
     spread: dict[str, float] = dict.fromkeys(("std", "ci95_low", "ci95_high", "worst", "p5"), math.nan)
@@ -168,11 +178,11 @@ def _summary_row(preset: str, t_s: float, group: pd.DataFrame, digital: float) -
         low, high = mean_interval(values)
         spread = {
             "std": float(values.std(ddof=1)) if chips > 1 else math.nan,
-            # Accuracy has ends; so has its mean. (min and max with NaN first would lose it.)
-            "ci95_low": low if math.isnan(low) else max(low, 0.0),
-            "ci95_high": high if math.isnan(high) else min(high, 100.0),
-            "worst": float(values.min()),
-            "p5": fifth_percentile(values)[0],
+            # Values that have ends have a mean between them. (min and max with NaN first would lose it.)
+            "ci95_low": low if math.isnan(low) else max(low, quantity.ends[0]),
+            "ci95_high": high if math.isnan(high) else min(high, quantity.ends[1]),
+            "worst": float((quantity.sign * values).min()) * quantity.sign,
+            "p5": bad_percentile(values, quantity)[0],
         }
     return {
         **{name: group[name].iloc[0] for name in same},
@@ -183,5 +193,5 @@ def _summary_row(preset: str, t_s: float, group: pd.DataFrame, digital: float) -
         "mean": float(values.mean()),
         "chips": chips,
         "n_samples": int(group["n_samples"].min()),
-        "drop": digital - float(values.mean()),
+        "drop": quantity.sign * (digital - float(values.mean())) + 0.0,  # no -0.0
     }

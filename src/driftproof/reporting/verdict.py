@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from driftproof.record import Quantity
 from driftproof.reporting.gather import Evidence
 from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
 from driftproof.reporting.statistics import PRELIMINARY_BELOW
@@ -24,7 +25,7 @@ class Verdict:
 
 def verdicts(evidence: Evidence, key: str, keep: float | None) -> list[Verdict]:
     """Return one verdict per preset that a configuration was measured on; times out of validity do not count."""
-    threshold = default_keep(evidence.digital(key)) if keep is None else keep
+    threshold = default_keep(evidence.digital(key), evidence.quantity) if keep is None else keep
     return [
         _verdict(evidence, key, preset, threshold)
         for preset in evidence.measured_presets
@@ -43,45 +44,70 @@ def is_constant(definition: dict[str, object]) -> bool:
     return not definition.get("drift") and not definition.get("read") and not in_time
 
 
+def threshold_in_words(quantity: Quantity, keep: float) -> str:
+    """Return a threshold as what a network keeps.
+
+    >>> from driftproof.record import quantity_of
+    >>> [threshold_in_words(quantity_of(name), 23) for name in ("accuracy", "perplexity")]
+    ['23 % accuracy', 'perplexity at or below 23']
+    """
+    if quantity.percent and quantity.higher_is_better:
+        return f"{keep:g} % {quantity.title}"
+    side = "at or above" if quantity.higher_is_better else "at or below"
+    return f"{quantity.title} {side} {keep:g}{' %' if quantity.percent else ''}"
+
+
 def _verdict(evidence: Evidence, key: str, preset: str, keep: float) -> Verdict:
+    quantity = evidence.quantity
     rows = evidence.series(key, preset)
     valid = rows[rows["in_validity"]]
     if valid.empty:
         text = "was measured only outside its range of validity, so nothing is claimed about its lifetime"
         return Verdict(preset, text, bool((rows["chips"] < PRELIMINARY_BELOW).any()), None)
     times = valid["t_s"].tolist()
-    mean = lifetime(times, valid["mean"].tolist(), keep)
+    mean = lifetime(times, valid["mean"].tolist(), keep, quantity.sign)
     entry = evidence.presets.get(preset)
     constant = entry is not None and is_constant(entry.definition)
     first, last = valid.iloc[0], valid.iloc[-1]
-    keeps = f"keeps {keep:g} % accuracy"
+    keeps = f"keeps {threshold_in_words(quantity, keep)}"
+    level = _level(last, quantity)
     if mean.kind == "below":
-        text = f"is below {keep:g} % from the first measured time, {format_time(mean.t_s)} ({_level(first)})"
+        side, unit = "below" if quantity.higher_is_better else "above", " %" if quantity.percent else ""
+        when = f"from the first measured time, {format_time(mean.t_s)} ({_level(first, quantity)})"
+        text = f"is {side} {_of(quantity)}{keep:g}{unit} {when}"
     elif mean.kind == "crossed":
-        span = _span(valid, keep)
+        span = _span(valid, keep, quantity)
         text = f"{keeps} for about {in_words(mean.t_s)}{span}"
     elif constant:
-        text = f"{keeps} ({_level(last)}); its noise does not change with time"
+        text = f"{keeps} ({level}); its noise does not change with time"
     elif len(valid) == 1:
-        text = f"{keeps} at {format_time(mean.t_s)}, the only valid time measured ({_level(last)})"
+        text = f"{keeps} at {format_time(mean.t_s)}, the only valid time measured ({level})"
     else:
-        text = f"{keeps} for at least {in_words(mean.t_s)}, the last valid time measured ({_level(last)})"
+        text = f"{keeps} for at least {in_words(mean.t_s)}, the last valid time measured ({level})"
     return Verdict(preset, text, bool((valid["chips"] < PRELIMINARY_BELOW).any()), mean)
 
 
-def _level(row: pd.Series) -> str:
+def _of(quantity: Quantity) -> str:
+    """The name before a bare number, which a percentage of the only accuracy does not need."""
+    return "" if quantity.percent else f"{quantity.title} "
+
+
+def _level(row: pd.Series, quantity: Quantity) -> str:
     """The mean and its interval at one time."""
+    mean = quantity.said(row["mean"])
     if pd.isna(row["ci95_low"]):
-        return f"{row['mean']:.1f} %"
-    return f"{row['mean']:.1f} %, 95 % interval {row['ci95_low']:.1f} to {row['ci95_high']:.1f} %"
+        return mean
+    low, high = (quantity.said(row[end]) for end in ("ci95_low", "ci95_high"))
+    return f"{mean}, 95 % interval {low.removesuffix(' %')} to {high}"
 
 
-def _span(valid: pd.DataFrame, keep: float) -> str:
-    """When the two ends of the interval fall below the threshold, in brackets; empty if that adds nothing."""
+def _span(valid: pd.DataFrame, keep: float, quantity: Quantity) -> str:
+    """When the two ends of the interval cross the threshold, in brackets; empty if that adds nothing."""
     if valid[["ci95_low", "ci95_high"]].isna().any(axis=None):
         return ""
     times = valid["t_s"].tolist()
-    low, high = (lifetime(times, valid[end].tolist(), keep) for end in ("ci95_low", "ci95_high"))
+    ends = ("ci95_low", "ci95_high")[:: quantity.sign]  # the bad end first
+    low, high = (lifetime(times, valid[end].tolist(), keep, quantity.sign) for end in ends)
     if low == high:
         return ""
     shortest = f"under {in_words(low.t_s)}" if low.kind == "below" and low.t_s > 0 else in_words(low.t_s)

@@ -61,6 +61,7 @@ def trained_digits_cnn(seed: int = 0) -> DigitsCNN:
 def _trained(seed: int) -> DigitsCNN:
     data = digits("train")
     images, labels = data.inputs, data.targets
+    assert isinstance(images, Tensor)
     # Whatever the caller has switched on (no_grad, inference mode, another default device) ends at this line.
     with (
         torch.random.fork_rng(devices=[]),

@@ -110,7 +110,7 @@ def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
         raise DriftproofError(f"weights {path}: a {type(inner).__name__} came; {wanted}")
     other = [f"{name} ({type(value).__name__})" for name, value in inner.items() if not isinstance(value, Tensor)]
     if other or not inner:
-        has = f"has entries that are not tensors: {_some(other)}" if other else "has no entries"
+        has = f"has entries that are not tensors: {some(other)}" if other else "has no entries"
         raise DriftproofError(f"weights {path}: {has}; {wanted}: torch.save(model.state_dict(), 'weights.pt')")
     named: dict[str, Tensor] = {}
     for name, value in inner.items():
@@ -181,13 +181,13 @@ def _bare(name: str) -> str:
 
 
 def _listed(what: str, names: list[str]) -> str:
-    return f"{len(names)} {what}: {_some(names)}" if names else ""
+    return f"{len(names)} {what}: {some(names)}" if names else ""
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
     """Return the first names, and how many more there are.
 
-    >>> _some(str(i) for i in range(10))
+    >>> some(str(i) for i in range(10))
     '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
     """
     names = list(names)

@@ -1,0 +1,94 @@
+"""``driftproof sensitivity`` as a user types it: tables, files, going on, and how it says no."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from driftproof.cli.app import main
+from driftproof.deployment import CAUSES
+
+QUICK = ["--time", "1d", "--chips", "2", "--limit", "121"]
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command in this process: exit code, and what it printed on both streams."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        command = ["driftproof", "sensitivity", "digits-cnn", "--data", "digits", *QUICK, *map(str, words)]
+        monkeypatch.setattr(sys, "argv", command)
+        monkeypatch.setenv("COLUMNS", "80")
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_layers_and_causes_are_written_and_printed(cli, tmp_path: Path) -> None:
+    code, out, _ = cli("--preset", "gaussian:0.3", "--out", tmp_path)
+    assert code == 0
+    assert "Layer by layer: gaussian:0.3 at 1 d, 2 chips, 121 samples" in out
+    assert "mapping and periphery" in out
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *(f"{name}.{form}" for name in ("layers", "causes") for form in ("csv", "svg", "png")),
+        "deployment_cells.csv",
+    }
+    assert list(pd.read_csv(tmp_path / "layers.csv")["layer"]) == ["conv1", "conv2", "fc1", "fc2"]
+    assert list(pd.read_csv(tmp_path / "causes.csv")["cause"]) == [*CAUSES, "all"]
+    assert max(map(len, out.splitlines()[:-1])) <= 80  # the last line is a path
+
+
+def test_a_target_adds_the_curve_on_the_other_half(cli, tmp_path: Path) -> None:
+    words = ("--preset", "ideal,fc1=gaussian:0.9", "--target", 98, "--report-chips", 3, "--out", tmp_path)
+    code, out, _ = cli(*words)
+    assert code == 0
+    curve = pd.read_csv(tmp_path / "curve.csv")
+    assert curve.loc[curve["chosen"], "digital"].item() == "fc1"
+    # of an odd number the first half, which is reported on, is the larger one
+    assert "From analog to digital: ideal,fc1=gaussian:0.9 at 1 d, 3 chips, 61 samples" in " ".join(out.split())
+    assert "2 other chips and 60 other samples" in " ".join(out.split())
+    assert "1 digital layer of 4 (fc1)" in " ".join(out.split())
+    assert (tmp_path / "curve.png").exists()
+    cells = (tmp_path / "deployment_cells.csv").read_text()
+    code, again, _ = cli(*words)
+    assert code == 0
+    assert again == out
+    assert (tmp_path / "deployment_cells.csv").read_text() == cells
+
+
+def test_other_data_can_be_reported_on(cli, tmp_path: Path) -> None:
+    words = ("--preset", "ideal", "--target", 90, "--report-data", "digits-train", "--report-chips", 1)
+    code, out, err = cli(*words, "--out", tmp_path)
+    assert code == 0
+    assert "keeps 90.0 %" in " ".join(out.split())
+    assert "warning" not in err
+
+
+def test_what_belongs_to_the_search_wants_a_target(cli, tmp_path: Path) -> None:
+    code, _, err = cli("--preset", "ideal", "--margin", 1, "--out", tmp_path / "new")
+    assert code == 2
+    assert "give it a --target" in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_target_out_of_reach_is_refused(cli, tmp_path: Path) -> None:
+    code, _, err = cli("--preset", "ideal", "--target", 100.5, "--out", tmp_path)
+    assert code == 2
+    assert "cannot be reached" in err
+
+
+def test_a_number_of_the_preset_can_be_changed(cli, tmp_path: Path) -> None:
+    code, out, _ = cli("--preset", "gaussian:0.1", "--set", "programming.sigma=0.9", "--out", tmp_path)
+    assert code == 0
+    assert "programming.sigma=0.9" in out
+    causes = pd.read_csv(tmp_path / "causes.csv").set_index("cause")["drop"]
+    assert causes["programming"] > 5

@@ -1,0 +1,230 @@
+"""What does not fit is refused by name, what is damaged is noticed, and nothing is replaced silently."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import driftproof as dp
+from conversion.saved_networks import IMAGES, PCM, TOKENS, Language, images, trained
+from driftproof.conversion import saving
+from driftproof.errors import DriftproofError
+from driftproof.mapping import map_model
+
+
+class Renamed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = images()
+
+
+def untied() -> Language:
+    made = Language()
+    made.head.weight = nn.Parameter(made.head.weight.detach().clone())
+    return made
+
+
+def tied_more() -> Language:
+    made = Language()
+    made.norm.bias = made.norm.weight
+    return made
+
+
+def two_layers() -> Language:
+    made = Language()
+    made.again = nn.Linear(8, 8)
+    return made
+
+
+MISFITS = [
+    (images, Renamed, ["9 missing in the network: 0.bias; 0.weight; 1.bias", "9 not in the file: body.0.weight"]),
+    (images, lambda: images(classes=9), ["4.weight: [10, 144] float32 in the file, [9, 144] float32 in the network"]),
+    (images, lambda: images().double(), ["0.bias: [4] float32 in the file, [4] float64 in the network"]),
+    (images, lambda: nn.Sequential(*images(), nn.LayerNorm(10)), ["2 not in the file: 5.weight; 5.bias"]),
+    (images, lambda: images(act=nn.GELU), ["2: class ReLU in the file, GELU in the network"]),
+    (images, lambda: images(eps=1e-3), ["1: eps 1e-05 in the file, 0.001 in the network"]),
+    (images, lambda: images(stride=2), ["stride [1, 1] in the file, [2, 2] in the network", "4.weight: [10, 144]"]),
+    (images, lambda: images().to("meta"), ["in the file, without numbers float32 in the network"]),
+    (Language, untied, ["head.weight and table.weight are one weight in the file, but not in the network"]),
+    (Language, tied_more, ["norm.weight and norm.bias", "one tensor in the network, but not in the file"]),
+    (Language, two_layers, ["again.weight", "are one weight in the file, but not in the network"]),
+]
+
+
+@pytest.mark.parametrize(("build", "other", "expected"), MISFITS, ids=[e[0][:30] for _, _, e in MISFITS])
+def test_another_network_is_refused_by_name(build, other, expected, tmp_path: Path) -> None:
+    x = IMAGES if build is images else TOKENS
+    folder = dp.save(dp.convert(trained(build()), PCM, example=x), tmp_path / "a")
+    with pytest.raises(DriftproofError, match="Build the network as it was when it was saved") as caught:
+        dp.load(folder, other())
+    for text in expected:
+        assert text in str(caught.value)
+    dp.load(folder, build())
+
+
+def test_what_makes_no_difference_is_taken(tmp_path: Path) -> None:
+    folder = dp.save(dp.convert(trained(images()), PCM), tmp_path / "a")
+    dp.load(folder, nn.DataParallel(images(momentum=0.5)))
+    inplace = images()
+    inplace[2].inplace = True
+    dp.load(folder, inplace)
+
+
+def edited(folder: Path, **changes: object) -> None:
+    path = folder / "converted.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_other_versions_and_damage(tmp_path: Path) -> None:
+    analog = dp.convert(trained(images()), PCM)
+    folder = dp.save(analog, tmp_path / "a")
+    form = (folder / "converted.json").read_text()
+
+    def refused(*texts: str) -> None:
+        with pytest.raises(DriftproofError) as caught:
+            dp.load(folder, images())
+        assert all(text in str(caught.value) for text in texts), caught.value
+
+    edited(folder, format=2, driftproof="9.9")
+    refused("format 2, written by driftproof 9.9", "reads format 1: update driftproof")
+    edited(folder, format=0, driftproof="0.0.1")
+    refused("load it with driftproof 0.0.1")
+    edited(folder, **json.loads(form) | {"compensation": 3})
+    refused("damaged: compensation")
+    (folder / "converted.json").write_text("{")
+    refused("damaged, or was not written by driftproof.save")
+    changed = json.loads(form)
+    changed["device"]["preset"]["drift"]["t0_s"] = 30.0
+    (folder / "converted.json").write_text(json.dumps(changed))
+    refused("numbers of pcm-nandakumar-2019 were changed")
+    (folder / "converted.json").write_text(form)
+    dp.load(folder, images())
+    weights = folder / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    refused("weights.safetensors is damaged")
+    weights.unlink()
+    refused("no ", "wanted a folder that driftproof.save wrote")
+
+
+@pytest.mark.parametrize("change", ["missing", "shape", "dtype", "unknown"])
+def test_devices_of_another_shape(change: str, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = dp.save(dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=0), tmp_path / "a")
+    weights = folder / "weights.safetensors"
+    tensors = load_file(weights)
+    if change == "missing":
+        del tensors["chip/4/life"]
+    elif change == "unknown":
+        tensors["chip/4/more"] = torch.zeros(3)
+    else:
+        old = tensors["chip/4/life"]
+        tensors["chip/4/life"] = old[:, :-1].clone() if change == "shape" else old.double()
+    save_file(tensors, weights)
+    edited(folder, weights_sha256=saving.sha256_of(weights))
+    with pytest.raises(DriftproofError, match="layer 4: the stored devices do not fit pcm-nandakumar-2019") as caught:
+        dp.load(folder)
+    assert "first [2, 1440], life [2, 1440]" in str(caught.value)
+
+
+def test_targets_of_another_shape(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = dp.save(dp.convert(images(), PCM), tmp_path / "a")
+    weights = folder / "weights.safetensors"
+    tensors = load_file(weights)
+    tensors["target/4"] = tensors["target/4"][:, :7].clone()
+    save_file(tensors, weights)
+    edited(folder, weights_sha256=saving.sha256_of(weights))
+    with pytest.raises(DriftproofError, match=r"'target/4' is torch.float32 \[10, 7\]; wanted .* \[10, 144\]"):
+        dp.load(folder, images())
+
+
+def test_nothing_is_replaced_silently(tmp_path: Path) -> None:
+    chip = dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=0)
+    other = dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=1)
+    (tmp_path / "empty").mkdir()
+    folder = dp.save(chip, tmp_path / "empty")
+    with pytest.raises(DriftproofError, match=r"not empty .*overwrite it \(overwrite=True"):
+        dp.save(other, folder)
+    assert dp.load(folder).number == 0
+    assert dp.load(dp.save(other, folder, overwrite=True)).number == 1
+    (folder / "notes.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(DriftproofError, match=r"not empty .*choose another one"):
+            dp.save(chip, folder, overwrite=overwrite)
+    assert (folder / "notes.txt").read_text() == "mine"
+    with pytest.raises(DriftproofError, match="is a file"):
+        dp.save(chip, folder / "notes.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_a_crash_leaves_what_was_there(tmp_path: Path, monkeypatch) -> None:
+    chip = dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=0)
+    folder = dp.save(chip, tmp_path / "a")
+
+    def crash(*_: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(saving, "_write", crash)
+        for place in (folder, tmp_path / "new"):
+            with pytest.raises(OSError, match="disk full"):
+                dp.save(chip, place, overwrite=True)
+    rename = Path.rename
+
+    def crash_at_last(path: Path, to: Path) -> Path:
+        if to == folder and path.name != "was":
+            crash()
+        return rename(path, to)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "rename", crash_at_last)
+        with pytest.raises(OSError, match="disk full"):
+            dp.save(chip, folder, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert dp.load(folder).number == 0
+
+
+def test_what_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(DriftproofError, match="got a Sequential; convert it first"):
+        dp.save(images(), tmp_path / "a")
+    analog = dp.convert(images(), "ideal")
+    analog.tiled["4"].tiles[0][0].tile.weight.data[0, 0] += 0.1
+    with pytest.raises(DriftproofError, match="layer 4: its tiles hold other weights"):
+        dp.save(analog, tmp_path / "a")
+
+    class Stateful(nn.Linear):
+        def get_extra_state(self) -> object:
+            return {"any": "thing"}
+
+        def set_extra_state(self, state: object) -> None: ...
+
+    with pytest.raises(DriftproofError, match=r"1 \(Stateful\) has state that is no tensor"):
+        dp.save(dp.convert(nn.Sequential(nn.Linear(8, 8), Stateful(8, 8)), PCM, where="0"), tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_load_wants(tmp_path: Path) -> None:
+    analog = dp.save(dp.convert(images(), "ideal"), tmp_path / "a")
+    chip = dp.save(dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=0), tmp_path / "b")
+    with pytest.raises(DriftproofError, match="give a freshly built one"):
+        dp.load(analog)
+    with pytest.raises(DriftproofError, match="load it without a model"):
+        dp.load(chip, images())
+    with pytest.raises(DriftproofError, match=r"wanted a folder that driftproof\.save wrote"):
+        dp.load(tmp_path / "nowhere")
+
+
+def test_a_chip_from_another_kind_of_device_says_so(tmp_path: Path) -> None:
+    folder = dp.save(dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=0), tmp_path / "a")
+    content = json.loads((folder / "converted.json").read_text())
+    edited(folder, chip=content["chip"] | {"drawn_on": "cuda"})
+    with pytest.warns(dp.DriftproofWarning, match="programmed on cuda and is loaded on cpu"):
+        dp.load(folder)

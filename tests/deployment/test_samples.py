@@ -1,0 +1,42 @@
+"""Samples cut apart, and counted where they are the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from driftproof.data import DatasetData, TensorData, digits
+from driftproof.deployment import halves, part, shared_samples
+from driftproof.errors import DriftproofError
+
+
+def test_halves_are_all_samples_and_share_none() -> None:
+    data = digits()
+    first, second = halves(data)
+    assert (len(first), len(second)) == (299, 298)
+    assert torch.equal(torch.cat([first.targets, second.targets]), data.targets)
+    assert shared_samples(first, second) == 0
+    assert shared_samples(first, data) == len(first)
+    assert first.fingerprint() != second.fingerprint()
+
+
+def test_a_dataset_is_cut_without_reading_it() -> None:
+    data = DatasetData("set", TensorDataset(torch.arange(10.0)[:, None], torch.arange(10)))
+    cut = part(data, slice(7, 10))
+    assert [targets.tolist() for _, targets in cut.batches(5)] == [[7, 8, 9]]
+    assert cut.name == "set, samples 7 to 9"
+
+
+def test_shared_samples_are_found_out_of_order_and_in_named_inputs() -> None:
+    ids = torch.arange(12).view(6, 2)
+    a = TensorData("a", {"ids": ids[:4], "mask": torch.ones(4, 2)}, torch.zeros(4))
+    b = TensorData("b", {"ids": ids.flip(0), "mask": torch.ones(6, 2)}, torch.zeros(6))
+    assert shared_samples(a, b) == 4
+    other = TensorData("b", {"ids": ids.flip(0), "mask": torch.zeros(6, 2)}, torch.zeros(6))
+    assert shared_samples(a, other) == 0
+
+
+def test_one_sample_cannot_be_halved() -> None:
+    with pytest.raises(DriftproofError, match="1 sample cannot be halved"):
+        halves((torch.zeros(1, 2), torch.zeros(1)))
