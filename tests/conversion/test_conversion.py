@@ -13,6 +13,7 @@ import driftproof as dp
 from driftproof.chip import Chip
 from driftproof.errors import DriftproofError
 from driftproof.mapping import TileSize
+from driftproof.periphery import DynamicRange, WireDrop, load_periphery
 
 LAYERS = [
     (nn.Linear(27, 11), (4, 27)),
@@ -186,3 +187,13 @@ def test_parts_inside_wrappers_are_converted() -> None:
     assert [layer.name for layer in analog.layers] == ["0", "2"]
     with torch.no_grad():
         assert relative(analog.model(x), model(x)) < 1e-5
+
+
+def test_a_chip_with_wire_drop_is_programmed_and_drifts() -> None:
+    periphery = load_periphery("standard").with_changes(input_range=DynamicRange(), wire_drop=WireDrop())
+    x = torch.randn(5, 20)
+    analog = dp.convert(nn.Linear(20, 6), "pcm-nandakumar-2019", example=x, periphery=periphery)
+    with torch.no_grad():
+        outputs = dp.program(analog).drift("1d").model(x)
+        assert bool(torch.isfinite(outputs).all())
+        assert relative(outputs, analog.model(x)) < 0.5

@@ -123,7 +123,8 @@ def convert(
         scale: each tile's ``column`` relative to its own maximum, or the whole ``layer`` to its largest weight.
         clip: percentile of |w| that takes the maximum's place.
         strict: fail if a weight that multiplies stays digital unasked.
-        periphery: what is around the arrays: ``ideal``, ``standard``, a file, or a :class:`driftproof.periphery.Periphery`.
+        periphery: what is around the arrays: ``ideal``, ``standard``, a file, or a
+            :class:`driftproof.periphery.Periphery`.
         calibration: inputs (or batches of them) that static input ranges are measured on; ``example`` unless said.
 
     Raises:

@@ -87,8 +87,8 @@ def evaluate(
         backend: ``folded`` (fast) or ``tiles`` (aihwkit).
         compensation: of the drift: ``none``, ``tile``, ``column`` or ``exact``, with parameters after a colon, or one
             of the classes in :mod:`driftproof.compensation`.
-        periphery: what is around the arrays: ``ideal``, ``standard``, a file, or a :class:`driftproof.periphery.Periphery`. The
-            row ``ideal-analog`` has it too.
+        periphery: what is around the arrays: ``ideal``, ``standard``, a file, or a
+            :class:`driftproof.periphery.Periphery`. The row ``ideal-analog`` has it too.
         calibration: data whose inputs static input ranges are measured on; the first of ``data`` unless said, with a
             warning.
         recalibrate: when BatchNorm statistics are measured anew on each chip, and on which inputs; never unless said.
