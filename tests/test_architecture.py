@@ -34,6 +34,7 @@ ORDER = (
     "conversion",
     "data",
     "zoo",
+    "training",
     "evaluation",
     "deployment",
     "reporting",

@@ -1,5 +1,6 @@
 """Device presets: TOML files → frozen, validated :class:`DevicePreset`. No torch, no aihwkit."""
 
+from driftproof.presets.at_time import AtTime, at_time
 from driftproof.presets.load import load_preset, parse_changes, preset_folder, preset_names
 from driftproof.presets.mix import DeviceMix, is_mix, load_mix
 from driftproof.presets.preset import DevicePreset, Source, Validity
@@ -11,6 +12,9 @@ __all__ = [
     "DevicePreset",
     "Source",
     "Validity",
+    # The same at a time of its life
+    "AtTime",
+    "at_time",
     # What it is without some of its laws
     "Law",
     "without",

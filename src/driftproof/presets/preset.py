@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -27,6 +27,9 @@ from driftproof.presets.laws import (
     Stuck,
     Table,
 )
+
+if TYPE_CHECKING:
+    from driftproof.presets.at_time import AtTime
 
 Text = Annotated[str, Field(min_length=1)]
 Range = tuple[NotNegative, NotNegative]
@@ -176,6 +179,18 @@ class DevicePreset(Table):
         """Whether a time after programming, in s, lies in the range of validity."""
         low, high = self.validity.t_s
         return low <= t_s <= high
+
+    def at(self, t: str | float, until: str | float | None = None, compensation: str = "tile") -> AtTime:
+        """Return the device at a time after programming, or over a range of times: the noise that training draws.
+
+        Args:
+            t: such as ``1d``, or seconds.
+            until: the other end of a range; times are then drawn log-uniformly.
+            compensation: of the drift.
+        """
+        from driftproof.presets.at_time import at_time
+
+        return at_time(self, t, until, compensation)
 
 
 def _sigmas_us(law: PolynomialProgramming | PolynomialInTime | SaturatingInTime, r: float, g_us: float) -> list[float]:

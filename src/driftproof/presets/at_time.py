@@ -1,0 +1,75 @@
+"""A device at a time of its life: the noise that training draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from driftproof.errors import DriftproofError
+from driftproof.times import format_time, parse_time
+
+if TYPE_CHECKING:
+    from driftproof.presets.mix import DeviceMix
+    from driftproof.presets.preset import DevicePreset
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtTime:
+    """A device as it is at a time after programming: programmed, drifted, read, compensated.
+
+    Attributes:
+        device: a preset, or a mix of them.
+        t_s: seconds after programming; the earliest if there is a range.
+        until_s: the latest; times are then drawn log-uniformly. None for the one time.
+        compensation: of the drift, as an evaluation takes it; it belongs to the noise.
+    """
+
+    device: DevicePreset | DeviceMix
+    t_s: float
+    until_s: float | None = None
+    compensation: str = "tile"
+
+    def __post_init__(self) -> None:
+        """Refuse an empty range, and times that cannot be drawn log-uniformly."""
+        if self.until_s is not None and not 0 < self.t_s < self.until_s:
+            raise DriftproofError(
+                f"times {self.t_s:g} s to {self.until_s:g} s: wanted a range that begins above 0 s and ascends, to be "
+                "drawn from log-uniformly"
+            )
+
+    def __str__(self) -> str:
+        until = "" if self.until_s is None else f"..{format_time(self.until_s)}".replace(" ", "")
+        compensation = "" if self.compensation == "tile" else f" ({self.compensation})"
+        return f"{self.device.name}@{format_time(self.t_s)}".replace(" ", "") + until + compensation
+
+    @property
+    def in_validity(self) -> bool:
+        """Whether the device is valid at all these times."""
+        return self.device.in_validity(self.t_s) and (self.until_s is None or self.device.in_validity(self.until_s))
+
+
+def at_time(
+    device: DevicePreset | DeviceMix, t: str | float, until: str | float | None = None, compensation: str = "tile"
+) -> AtTime:
+    """Return a device at a time, or over a range of times.
+
+    Args:
+        device: a preset or a mix.
+        t: time after programming, such as ``1d``, or seconds; also a range as text, ``1h..1y``.
+        until: the other end of a range.
+        compensation: of the drift.
+
+    >>> from driftproof.presets import load_preset
+    >>> str(at_time(load_preset("pcm-nandakumar-2019"), "1h..30d"))
+    'pcm-nandakumar-2019@1h..30d'
+    """
+    if isinstance(t, str) and ".." in t:
+        if until is not None:
+            raise DriftproofError(f"time {t!r} is a range already; until={until!r} would be a second end")
+        t, until = t.split("..", 1)
+    return AtTime(
+        device=device,
+        t_s=parse_time(t),
+        until_s=None if until is None else parse_time(until),
+        compensation=compensation,
+    )

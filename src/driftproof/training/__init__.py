@@ -1,0 +1,58 @@
+"""Training that makes networks hold: perturbations drawn by the sampler that evaluations draw from."""
+
+from driftproof.training.clipping import ClipWeights
+from driftproof.training.methods import (
+    ASAM,
+    GSAM,
+    RWP,
+    SAM,
+    SAMRWP,
+    AdaptiveRWP,
+    Diagnostics,
+    LookSAM,
+    Method,
+    MixedRWP,
+    MultiStepSAM,
+    NoiseInjection,
+    Plain,
+    TwoPointRWP,
+)
+from driftproof.training.noise import DeviceNoise, FilterNormNoise, Key, Noise, as_noise
+from driftproof.training.schedules import Adaptive, Constant, Ramp, Sampled, Schedule, as_schedule, ramp
+from driftproof.training.weights import AnalogWeights, OnTiles
+
+__all__ = [
+    # Methods
+    "ASAM",
+    "AdaptiveRWP",
+    "Diagnostics",
+    "GSAM",
+    "LookSAM",
+    "Method",
+    "MixedRWP",
+    "MultiStepSAM",
+    "NoiseInjection",
+    "Plain",
+    "RWP",
+    "SAM",
+    "SAMRWP",
+    "TwoPointRWP",
+    # What is put on the weights
+    "DeviceNoise",
+    "FilterNormNoise",
+    "Key",
+    "Noise",
+    "as_noise",
+    # How strong it is
+    "Adaptive",
+    "Constant",
+    "Ramp",
+    "Sampled",
+    "Schedule",
+    "as_schedule",
+    "ramp",
+    # Which weights
+    "AnalogWeights",
+    "ClipWeights",
+    "OnTiles",
+]

@@ -1,0 +1,224 @@
+"""What is put on weights: a device's own errors, drawn by the one sampler; and Gaussian noise of a filter's norm."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from driftproof.chip import Chip
+from driftproof.device_choice import load_device
+from driftproof.devices import generator
+from driftproof.devices.normals import layer_normals
+from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.measured import MeasuredDevice
+from driftproof.presets import AtTime, DeviceMix, DevicePreset, at_time
+from driftproof.training.weights import AnalogWeights
+
+type NoiseLike = Noise | AtTime | DevicePreset | DeviceMix | str
+"""A device at a time (``preset.at("1d")``), a device that has no time, either as text, or a :class:`Noise`."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which draw of a training run this is; no two are equal, and none is a chip of an evaluation.
+
+    Attributes:
+        seed: of the training.
+        number: of the draw, counted over updates, micro-batches and processes.
+    """
+
+    seed: int
+    number: int
+
+    @property
+    def chip_seed(self) -> int:
+        """The seed in the sampler's keys: those of evaluations are not negative."""
+        return -1 - self.seed
+
+
+class Noise(ABC):
+    """A law of errors of weights."""
+
+    @abstractmethod
+    def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
+        """Return one draw: array name → perturbed weights in the parameter's shape, at strength 1."""
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+
+@final
+class DeviceNoise(Noise):
+    """The errors of a device's chips at a time: every draw is a new chip, programmed, drifted, read, compensated.
+
+    Read noise that is new in every product (SONOS) is drawn once for the draw, as an error of the weight.
+
+    Args:
+        at: the device and the time, or range of times.
+
+    >>> import driftproof as dp
+    >>> from torch import nn
+    >>> noise = DeviceNoise(dp.load_preset("pcm-nandakumar-2019").at("1d"))
+    >>> weights = AnalogWeights.of(nn.Linear(3, 2), torch.ones(1, 3))
+    >>> noise.draw(weights, Key(seed=0, number=0))[""].shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, at: AtTime) -> None:
+        self.at = at
+        self._spent: Chip | None = None
+        if not at.in_validity:
+            warnings.warn(
+                f"noise {at}: outside the times for which the device was measured; its last value is held",
+                DriftproofWarning,
+                stacklevel=3,
+            )
+
+    def __str__(self) -> str:
+        return str(self.at)
+
+    def time_s(self, key: Key) -> float:
+        """Return the time of one draw, in s."""
+        if self.at.until_s is None:
+            return self.at.t_s
+        source = generator(key.chip_seed, key.number, "", "time", torch.device("cpu"))
+        share = float(torch.rand((), generator=source, dtype=torch.float64))
+        return math.exp(math.log(self.at.t_s) + share * math.log(self.at.until_s / self.at.t_s))
+
+    @torch.no_grad()
+    def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
+        """Program a chip from the weights as they are now, and read it."""
+        mapping, t_s = weights.mapped(), self.time_s(key)
+        chip = Chip(
+            mapping,
+            self.at.device,
+            seed=key.chip_seed,
+            chip=key.number,
+            compensation=self.at.compensation,
+            memory=self._spent,
+        )
+        self._spent = chip
+        drawn = {}
+        for name, mapped in mapping.weights.items():
+            reading = chip.read(name, t_s)
+            net = reading.net
+            if reading.noise is not None:
+                net = _frozen(net, reading.noise.weights, key, name, t_s)
+            drawn[name] = chip.weights[name].weight(net, reading.scale * reading.alpha).view(mapped.shape)
+        return drawn
+
+
+def _frozen(net: Tensor, sigma: Tensor, key: Key, layer: str, t_s: float) -> Tensor:
+    """Return an array with read noise of single products drawn once for all of them."""
+    flat = net.clone().view(-1)
+    for part, numbers in layer_normals(net, key.chip_seed, key.number, layer, "read", t_s):
+        flat[part] += sigma.view(-1)[part] * numbers
+    return flat.view_as(net)
+
+
+@final
+@dataclass(frozen=True)
+class FilterNormNoise(Noise):
+    """Gaussian noise relative to the norm of each column (filter): ε = γ ‖W_f‖₂ ξ, as LPF-SGD scales its filter.
+
+    Bisla, Wang & Choromanska, AISTATS 2022. A column of n weights of one size gets γ √n of a weight.
+
+    Attributes:
+        gamma: usual values are 0.002 to 0.01.
+    """
+
+    gamma: float
+
+    def __post_init__(self) -> None:
+        """Refuse what is no spread."""
+        if not (math.isfinite(self.gamma) and self.gamma > 0):
+            raise DriftproofError(f"noise relative to a filter's norm: wanted a gamma above 0, got {self.gamma!r}")
+
+    def __str__(self) -> str:
+        return f"norm:{self.gamma:g}"
+
+    @torch.no_grad()
+    def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
+        """Draw normal numbers of every analog weight."""
+        drawn = {}
+        for name, parameter in weights.parameters.items():
+            layout = weights.mapping.weights[name].layout
+            matrix = layout.matrix(parameter.detach()).float()
+            spread = torch.linalg.vector_norm(matrix, dim=1, keepdim=True).mul_(self.gamma)
+            noise = torch.empty_like(matrix)
+            for _ in layer_normals(noise, key.chip_seed, key.number, name, "program", into=noise.view(-1)):
+                pass
+            drawn[name] = layout.weight(matrix + noise * spread, tuple(parameter.shape))
+        return drawn
+
+
+def as_noise(choice: NoiseLike) -> Noise:
+    """Return a noise from what a user gives.
+
+    Args:
+        choice: ``preset.at("1d")``; a device whose error is the same at all times; as text ``NAME``, ``NAME@1d`` or
+            ``NAME@1h..1y``, and ``norm:GAMMA`` (:class:`FilterNormNoise`).
+
+    Raises:
+        DriftproofError: a device that changes in time without a time; measured chips; an unknown name.
+
+    >>> str(as_noise("gaussian:0.1")), str(as_noise("pcm-nandakumar-2019@1d")), str(as_noise("norm:0.005"))
+    ('gaussian:0.1', 'pcm-nandakumar-2019@1d', 'norm:0.005')
+    """
+    if isinstance(choice, Noise):
+        return choice
+    if isinstance(choice, AtTime):
+        return DeviceNoise(choice)
+    if isinstance(choice, str):
+        if choice.startswith("norm:"):
+            return FilterNormNoise(_number(choice))
+        name, at, time = choice.rpartition("@")
+        device = load_device(name if at else choice)
+        if isinstance(device, MeasuredDevice):
+            raise DriftproofError(
+                f"noise {choice}: a few measured chips would be learnt by heart; fit a preset to them "
+                "(driftproof presets fit) and train with that"
+            )
+        return DeviceNoise(at_time(device, time)) if at else _timeless(device)
+    if isinstance(choice, DevicePreset | DeviceMix):
+        return _timeless(choice)
+    raise DriftproofError(f"noise came as {type(choice).__name__}; wanted preset.at(TIME), or a text such as NAME@1d")
+
+
+@final
+class _Timeless(Noise):
+    """A device whose errors are the same at all times."""
+
+    def __init__(self, device: DevicePreset | DeviceMix) -> None:
+        start = device.default.validity.t_s[0] if isinstance(device, DeviceMix) else device.validity.t_s[0]
+        self._noise = DeviceNoise(at_time(device, start, compensation="none"))
+
+    def __str__(self) -> str:
+        return self._noise.at.device.name
+
+    def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
+        return self._noise.draw(weights, key)
+
+
+def _timeless(device: DevicePreset | DeviceMix) -> Noise:
+    parts = [device.default, *(part for _, part in device.layers)] if isinstance(device, DeviceMix) else [device]
+    for part in parts:
+        if part.drift is not None or part.read is not None or getattr(part.programming, "t_s", None) is not None:
+            raise DriftproofError(
+                f"noise {device.name}: its errors change in time; say when: {device.name}@1d as text, or "
+                f'preset.at("1d"), or a range, {device.name}@1h..1y'
+            )
+    return _Timeless(device)
+
+
+def _number(choice: str) -> float:
+    try:
+        return float(choice.partition(":")[2])
+    except ValueError:
+        raise DriftproofError(f"noise {choice!r}: wanted a number after the colon, such as norm:0.005") from None

@@ -1,0 +1,23 @@
+"""torch's global random state, put back after what is not part of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Put the random state of the CPU and of every GPU in use back afterwards.
+
+    >>> before = torch.get_rng_state()
+    >>> with random_state_kept():
+    ...     _ = torch.rand(3)
+    >>> torch.equal(before, torch.get_rng_state())
+    True
+    """
+    used = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if used else []):
+        yield

@@ -1,0 +1,190 @@
+"""The weights that noise is put on: exactly those that mapping puts on tiles, held perturbed and given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping as Dictionary
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from driftproof.calls.network import unwrap
+from driftproof.errors import DriftproofError
+from driftproof.inputs import Inputs
+from driftproof.mapping import MappedWeight, Mapping, Scale, TileSize, map_model, map_weight
+from driftproof.mapping.network import array_name
+from driftproof.mapping.where import Where
+from driftproof.training.random_state import random_state_kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnTiles:
+    """Which weights will be on tiles and how: what an evaluation of the trained network will be given.
+
+    Attributes:
+        where: which layers; all that can be unless said.
+        tile: largest crossbar, 512 × 512 unless said.
+        scale: weights relative to their tile's ``column`` or to the whole ``layer``.
+        clip: percentile of |w| that takes the largest weight's place.
+        strict: fail if a weight that multiplies stays digital unasked.
+    """
+
+    where: Where | None = None
+    tile: TileSize | None = None
+    scale: Scale = "column"
+    clip: float | None = None
+    strict: bool = False
+
+
+@dataclass
+class AnalogWeights:
+    """The parameters of one network that lie on tiles.
+
+    Made by :meth:`of`. Weights that the network's code makes anew of a parameter at every call (weight norm, spectral
+    norm, standardised or quantised weights) are refused by name: a perturbation of the parameter would be another
+    noise than that of the array.
+
+    Attributes:
+        network: the network, out of its wrappers.
+        mapping: its weights as they were mapped first; numbers change, places do not.
+        parameters: array name → the parameter that it holds, in the network's order.
+
+    >>> net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    >>> weights = AnalogWeights.of(net, torch.ones(4, 3))
+    >>> list(weights.parameters)
+    ['0']
+    >>> before = net[0].weight.clone()
+    >>> with weights.holding({"0": torch.zeros(2, 3)}):
+    ...     bool(net[0].weight.any())
+    False
+    >>> torch.equal(before, net[0].weight)
+    True
+    """
+
+    network: nn.Module
+    mapping: Mapping
+    parameters: dict[str, nn.Parameter]
+    held: bool = False
+    _saved: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @staticmethod
+    def of(model: nn.Module, example: Inputs, on_tiles: OnTiles | None = None) -> AnalogWeights:
+        """Find a network's analog weights by watching it on a few inputs; the network is as before afterwards.
+
+        Raises:
+            DriftproofError: a network on tiles already; nothing that can go on tiles; a weight that is made anew at
+                every call.
+        """
+        network, asked = unwrap(model), on_tiles or OnTiles()
+        check_digital(network)
+        modes = {module: module.training for module in network.modules()}
+        network.eval()
+        try:
+            with random_state_kept():
+                mapping = map_model(
+                    network,
+                    asked.tile,
+                    example,
+                    where=asked.where,
+                    scale=asked.scale,
+                    clip=asked.clip,
+                    strict=asked.strict,
+                )
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        places = {
+            array_name(path, name): parameter
+            for path, module in network.named_modules()
+            for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False)
+        }
+        made = [name for name, mapped in mapping.weights.items() if mapped.made or name not in places]
+        if made:
+            raise DriftproofError(
+                f"the weights of {', '.join(name or '(root)' for name in made)} are made anew at every call (weight "
+                "norm, spectral norm, pruning, quantisation, ...), so noise of their parameters is not noise of their "
+                "arrays; make them plain first, such as with torch.nn.utils.parametrize.remove_parametrizations, or "
+                "leave them digital with where="
+            )
+        return AnalogWeights(network, mapping, {name: places[name] for name in mapping.weights})
+
+    @torch.no_grad()
+    def mapped(self) -> Mapping:
+        """Return the mapping of the weights as they are now: their tiles' columns have other maxima after a step."""
+        old = self.mapping
+        return replace(old, weights={name: self._mapped(name, mapped, old) for name, mapped in old.weights.items()})
+
+    def _mapped(self, name: str, before: MappedWeight, mapping: Mapping) -> MappedWeight:
+        now = map_weight(
+            name, self.parameters[name], mapping.tile, layout=before.layout, scale=mapping.scale, clip=mapping.clip
+        )
+        return replace(before, target=now.target, scale=now.scale, clipped=now.clipped)
+
+    @contextmanager
+    def holding(self, values: Dictionary[str, Tensor]) -> Iterator[None]:
+        """Hold other numbers inside, and the weights as they were afterwards, bit for bit, whatever happens inside.
+
+        Args:
+            values: array name → weights in the parameter's shape; the others stay.
+        """
+        if self.held:
+            raise RuntimeError("the weights are perturbed already")
+        with torch.no_grad():
+            for name in values:
+                saved, parameter = self._saved.get(name), self.parameters[name]
+                if saved is None or saved.shape != parameter.shape or saved.device != parameter.device:
+                    self._saved[name] = parameter.detach().clone()
+                else:
+                    saved.copy_(parameter)
+        self.held = True
+        try:
+            with torch.no_grad():
+                for name, value in values.items():
+                    self.parameters[name].copy_(value)
+            yield
+        finally:
+            with torch.no_grad():
+                for name in values:
+                    self.parameters[name].copy_(self._saved[name])
+            self.held = False
+
+    @torch.no_grad()
+    def realised(self, values: Dictionary[str, Tensor]) -> dict[str, float]:
+        """Return the noise that some values are: layer → root mean square of the error / its column's maximum."""
+        found = {}
+        for name, value in values.items():
+            before, mapped = self.parameters[name], self.mapping.weights[name]
+            error = mapped.layout.matrix((value - before).float())
+            matrix = mapped.layout.matrix(before.detach()).float()
+            largest = matrix.abs().amax(dim=1, keepdim=True)
+            if self.mapping.scale == "layer":
+                largest = largest.max().expand_as(largest)
+            relative = torch.where(largest > 0, error / largest, 0.0)
+            found[name] = float(relative.square().mean().sqrt())
+        return found
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Return the gradients that the analog weights have now; frozen and unused ones have none."""
+        return {name: p.grad for name, p in self.parameters.items() if p.grad is not None}
+
+
+def check_digital(network: nn.Module) -> None:
+    """Raise DriftproofError for a network on tiles: noise on its digital weights would be ignored there."""
+    for path, module in network.named_modules():
+        home = type(module).__module__
+        if home.startswith(("aihwkit.", "driftproof.conversion")):
+            raise DriftproofError(
+                f"{path or 'the network'} is a {type(module).__name__}, on analog tiles: train the digital network "
+                "(the noise is drawn from the same device), then convert it"
+            )
+
+
+def norm(tensors: Dictionary[str, Tensor]) -> Tensor:
+    """Return the Euclidean norm of several tensors together, a float32 scalar."""
+    if not tensors:
+        return torch.zeros(())
+    sizes = torch.stack([torch.linalg.vector_norm(tensor.float()) for tensor in tensors.values()])
+    size: Tensor = torch.linalg.vector_norm(sizes)
+    return size
