@@ -4,6 +4,7 @@ from driftproof.data.adapters import as_data
 from driftproof.data.batched import Batch, Data, DatasetData, TensorData, hold
 from driftproof.data.embedded import digits
 from driftproof.data.image_files import cifar10, mnist
+from driftproof.data.parts import halves, part, shared_samples
 from driftproof.data.specs import load_data
 
 __all__ = [
@@ -16,6 +17,10 @@ __all__ = [
     # From what you have
     "as_data",
     "load_data",
+    # Cut apart
+    "halves",
+    "part",
+    "shared_samples",
     # Sets known by name
     "cifar10",
     "digits",

@@ -1,12 +1,12 @@
 """Which layers should be analog: what each costs, what the drop is made of, and the fewest that must be digital."""
 
+from driftproof.data import halves, part, shared_samples
 from driftproof.deployment.causes import CAUSES, Cause, Causes, causes, devices_by_cause
 from driftproof.deployment.cells import Cell, Cells
 from driftproof.deployment.conditions import Conditions, Setting
 from driftproof.deployment.mixed_deployment import MixedDeployment, Point
 from driftproof.deployment.mixed_network import MixedNetwork
 from driftproof.deployment.per_chip import PerChip
-from driftproof.deployment.samples import halves, part, shared_samples
 from driftproof.deployment.search import choose_digital_layers
 from driftproof.deployment.sensitivity import DEFAULT_CHIPS, LayerSensitivity, Sensitivity, sensitivity
 

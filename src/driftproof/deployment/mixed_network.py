@@ -23,14 +23,14 @@ from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.evaluation import FoldedNetwork, as_metric
 from driftproof.evaluation.checks import check_device, check_numbers, check_seed
 from driftproof.evaluation.measure import check_perturbed
-from driftproof.evaluation.progress import Progress
-from driftproof.evaluation.provenance import model_hash
 from driftproof.evaluation.score import score
 from driftproof.evaluation.surroundings import surroundings
 from driftproof.inputs import Inputs, call, to_device
 from driftproof.mapping import LayerEntry, map_model, unwrap
 from driftproof.measured import MeasuredDevice
 from driftproof.presets import DevicePreset
+from driftproof.progress import Progress
+from driftproof.provenance import model_hash
 from driftproof.record import DIGITAL
 from driftproof.times import format_time, parse_time
 

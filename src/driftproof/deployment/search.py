@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
-from driftproof.data import Data, as_data, hold
+from driftproof.data import Data, as_data, hold, shared_samples
 from driftproof.deployment.cells import Cells
 from driftproof.deployment.conditions import Conditions
 from driftproof.deployment.greedy import Layers, greedy
 from driftproof.deployment.mixed_deployment import ROUNDING, MixedDeployment, Point
 from driftproof.deployment.mixed_network import MixedNetwork
 from driftproof.deployment.per_chip import PerChip
-from driftproof.deployment.samples import shared_samples
 from driftproof.deployment.sensitivity import DEFAULT_CHIPS
 from driftproof.device_choice import Device, load_device
 from driftproof.errors import DriftproofError, DriftproofWarning

@@ -16,12 +16,12 @@ from driftproof.device_choice import Device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.backends import Backend
 from driftproof.evaluation.metrics import Metric
-from driftproof.evaluation.progress import Progress
 from driftproof.evaluation.recalibration import When, inputs_of
 from driftproof.evaluation.score import Network, score
 from driftproof.inputs import Inputs, call
 from driftproof.mapping import Mapping
 from driftproof.presets import DevicePreset, load_preset
+from driftproof.progress import Progress
 from driftproof.record import DIGITAL, IDEAL_ANALOG, Cell, Record
 from driftproof.times import format_time
 

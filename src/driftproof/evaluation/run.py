@@ -20,8 +20,6 @@ from driftproof.evaluation.backends import BackendName, check_backend, compiled_
 from driftproof.evaluation.checks import check_device, check_devices, check_numbers, check_seed, check_validity
 from driftproof.evaluation.measure import Measure, measure_chips, measure_digital, measure_ideal
 from driftproof.evaluation.metrics import DEFAULT_METRIC, Function, Metric, as_metric
-from driftproof.evaluation.progress import Progress
-from driftproof.evaluation.provenance import describe_run, model_hash
 from driftproof.evaluation.recalibration import Recalibration, even_batch, inputs_of, norms_of
 from driftproof.evaluation.surroundings import surroundings
 from driftproof.inputs import call, to_device
@@ -29,6 +27,8 @@ from driftproof.mapping import Mapping, Scale, TileSize, Where, map_model, plain
 from driftproof.measured import MeasuredDevice
 from driftproof.periphery import Periphery
 from driftproof.presets import DeviceMix, DevicePreset
+from driftproof.progress import Progress
+from driftproof.provenance import describe_run, model_hash
 from driftproof.record import (
     DIGITAL,
     IDEAL_ANALOG,

@@ -1,6 +1,8 @@
 """Training that makes networks hold: perturbations drawn by the sampler that evaluations draw from."""
 
 from driftproof.training.clipping import ClipWeights
+from driftproof.training.distillation import Distillation
+from driftproof.training.loop import Training, Validate, train
 from driftproof.training.methods import (
     ASAM,
     GSAM,
@@ -19,9 +21,16 @@ from driftproof.training.methods import (
 )
 from driftproof.training.noise import DeviceNoise, FilterNormNoise, Key, Noise, as_noise
 from driftproof.training.schedules import Adaptive, Constant, Ramp, Sampled, Schedule, as_schedule, ramp
+from driftproof.training.settings import Settings
 from driftproof.training.weights import AnalogWeights, OnTiles
 
 __all__ = [
+    # The loop
+    "Distillation",
+    "Settings",
+    "Training",
+    "Validate",
+    "train",
     # Methods
     "ASAM",
     "AdaptiveRWP",

@@ -9,8 +9,11 @@ import torch
 
 
 @contextmanager
-def random_state_kept() -> Iterator[None]:
+def random_state_kept(seed: int | None = None) -> Iterator[None]:
     """Put the random state of the CPU and of every GPU in use back afterwards.
+
+    Args:
+        seed: what the state is inside, for dropout and the like; that of outside unless given.
 
     >>> before = torch.get_rng_state()
     >>> with random_state_kept():
@@ -20,4 +23,6 @@ def random_state_kept() -> Iterator[None]:
     """
     used = bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if used else []):
+        if seed is not None:
+            torch.manual_seed(seed)
         yield

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from driftproof.data import Data, DatasetData, TensorData, as_data, hold
+from driftproof.data.adapters import as_data
+from driftproof.data.batched import Data, DatasetData, TensorData, hold
 from driftproof.errors import DriftproofError
 from driftproof.inputs import count, select, tensors
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from driftproof.data import DatasetData, TensorData, digits
-from driftproof.deployment import halves, part, shared_samples
+from driftproof.data import DatasetData, TensorData, digits, halves, part, shared_samples
 from driftproof.errors import DriftproofError
 
 

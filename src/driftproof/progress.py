@@ -11,14 +11,16 @@ from rich.progress import Progress as RichProgress
 
 
 class Progress:
-    """Counts finished cells; shows nothing where nobody looks (no terminal), unless asked to.
+    """Counts what is finished; shows nothing where nobody looks (no terminal), unless asked to.
 
     Args:
-        total: cells to do.
+        total: how much there is to do.
         shown: True, False, or None: when stderr is a terminal.
+        what: shown before the first step.
+        done: how much is done already.
     """
 
-    def __init__(self, total: int, shown: bool | None = None) -> None:
+    def __init__(self, total: int, shown: bool | None = None, what: str = "evaluating", done: int = 0) -> None:
         self._bar = RichProgress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -29,7 +31,7 @@ class Progress:
             console=Console(stderr=True, emoji=False),
             disable=not (sys.stderr.isatty() if shown is None else shown),
         )
-        self._task = self._bar.add_task("evaluating", total=total)
+        self._task = self._bar.add_task(what, total=total, completed=done)
 
     def __enter__(self) -> Progress:
         """Show the bar."""
@@ -37,7 +39,7 @@ class Progress:
         return self
 
     def step(self, done: str) -> None:
-        """Count one cell; ``done`` says which."""
+        """Count one; ``done`` says which."""
         self._bar.update(self._task, advance=1, description=done)
 
     def __exit__(

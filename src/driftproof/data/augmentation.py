@@ -1,0 +1,71 @@
+"""Images changed at random while training: the usual crops and flips of CIFAR, drawn from a generator of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from driftproof.errors import DriftproofError, did_you_mean
+from driftproof.inputs import Inputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropFlip:
+    """Every image moved by up to ``padding`` pixels each way, black coming in at the edge, and half of them mirrored.
+
+    He et al. 2016 train on CIFAR so, with padding 4. Black is the smallest value of each channel in the batch, which is
+    what zero becomes when images are normalised.
+
+    Attributes:
+        padding: largest shift in pixels.
+        flip: whether half of the images are mirrored.
+
+    >>> images = torch.arange(32.0).view(2, 1, 4, 4)
+    >>> CropFlip(padding=1)(images, torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 1, 4, 4])
+    """
+
+    padding: int = 4
+    flip: bool = True
+
+    def __call__(self, inputs: Inputs, generator: torch.Generator) -> Inputs:
+        """Return the images [N, C, H, W] of a batch, each changed by its own draw."""
+        if not isinstance(inputs, Tensor) or inputs.dim() != 4:
+            raise DriftproofError("crop-flip wants images, one tensor [N, channels, height, width]")
+        count, channels, height, width = inputs.shape
+        pad = self.padding
+        black = inputs.amin(dim=(0, 2, 3)).view(1, channels, 1, 1)
+        wide = F.pad(inputs - black, (pad, pad, pad, pad)) + black
+        down = torch.randint(2 * pad + 1, (count, 1), generator=generator)
+        right = torch.randint(2 * pad + 1, (count, 1), generator=generator)
+        rows, columns = torch.arange(height) + down, torch.arange(width) + right
+        if self.flip:
+            mirrored = torch.rand((count, 1), generator=generator) < 0.5
+            columns = torch.where(mirrored, columns.flip(1), columns)
+        images = torch.arange(count)[:, None, None]
+        rows, columns = rows.to(inputs.device), columns.to(inputs.device)
+        cut = wide[images.to(inputs.device), :, rows[:, :, None], columns[:, None, :]]  # [N, H, W, C]
+        return cut.permute(0, 3, 1, 2)  # channels last in memory
+
+    def __str__(self) -> str:
+        return f"crop-flip:{self.padding}" if self.flip else f"crop:{self.padding}"
+
+
+def as_augmentation(choice: str | CropFlip | None) -> CropFlip | None:
+    """Return an augmentation by its text: ``none``, ``crop-flip`` (4 pixels), ``crop``, with a colon and pixels.
+
+    >>> as_augmentation("crop:2")
+    CropFlip(padding=2, flip=False)
+    """
+    if choice is None or choice == "none" or isinstance(choice, CropFlip):
+        return None if choice == "none" or choice is None else choice  # type: ignore[return-value]
+    kind, colon, pixels = choice.partition(":")
+    if kind not in ("crop-flip", "crop") or (colon and not pixels.isdecimal()):
+        raise DriftproofError(
+            f"augmentation {choice!r}{did_you_mean(kind, ['crop-flip', 'crop', 'none'])}: wanted none, crop-flip or "
+            "crop, with pixels after a colon if you like, such as crop-flip:4"
+        )
+    return CropFlip(padding=int(pixels) if colon else 4, flip=kind == "crop-flip")
