@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from driftproof.conversion import AnalogModel, ProgrammedChip, convert, load, program, save, to_aihwkit
     from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError, DriftproofWarning
-    from driftproof.evaluation import Recalibration, evaluate
+    from driftproof.evaluation import ChipValidation, Recalibration, evaluate
     from driftproof.mapping import TileSize, map_model
     from driftproof.presets import DevicePreset, load_preset, preset_names
     from driftproof.record import Record
@@ -61,6 +61,7 @@ _HOME = {
     "train": "driftproof.training",
     "AnalogModel": "driftproof.conversion",
     "Chip": "driftproof.chip",
+    "ChipValidation": "driftproof.evaluation",
     "DevicePreset": "driftproof.presets",
     "DriftproofError": "driftproof.errors",
     "DriftproofWarning": "driftproof.errors",
@@ -108,6 +109,7 @@ __all__ = [
     # Training that makes networks hold
     "ASAM",
     "AdaptiveRWP",
+    "ChipValidation",
     "ClipWeights",
     "Distillation",
     "GSAM",

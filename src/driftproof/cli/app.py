@@ -17,6 +17,7 @@ from driftproof.cli.evaluate import evaluate_command
 from driftproof.cli.presets import presets_app
 from driftproof.cli.report import export_command, report_command
 from driftproof.cli.sensitivity import sensitivity_command
+from driftproof.cli.train import train_command
 from driftproof.errors import DriftproofError, DriftproofWarning
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.add_typer(presets_app, name="presets")
 app.command("convert")(convert_command)
 app.command("evaluate")(evaluate_command)
 app.command("sensitivity")(sensitivity_command)
+app.command("train")(train_command)
 app.command("report")(report_command)
 app.command("export")(export_command)
 

@@ -5,6 +5,7 @@ from driftproof.evaluation.folded import FoldedNetwork
 from driftproof.evaluation.metrics import DEFAULT_METRIC, METRICS, Metric, as_metric
 from driftproof.evaluation.recalibration import Recalibration
 from driftproof.evaluation.run import DEFAULT_BATCH_SIZE, DEFAULT_CHIPS, DEFAULT_TIMES, evaluate
+from driftproof.evaluation.validation import ChipValidation
 
 __all__ = [
     # The verb and its defaults
@@ -14,6 +15,8 @@ __all__ = [
     "DEFAULT_TIMES",
     "Recalibration",
     "evaluate",
+    # A training's question
+    "ChipValidation",
     # What is measured
     "METRICS",
     "Metric",

@@ -1,8 +1,10 @@
 """Training that makes networks hold: perturbations drawn by the sampler that evaluations draw from."""
 
+from driftproof.training.bound import AtTestNoise, Bound, bernoulli_kl, gaussian_kl, kl_inverse, pac_bayes_bound
 from driftproof.training.clipping import ClipWeights
 from driftproof.training.distillation import Distillation
 from driftproof.training.loop import Training, Validate, train
+from driftproof.training.measured_bound import measure_bound
 from driftproof.training.methods import (
     ASAM,
     GSAM,
@@ -22,6 +24,7 @@ from driftproof.training.methods import (
 from driftproof.training.noise import DeviceNoise, FilterNormNoise, Key, Noise, as_noise
 from driftproof.training.schedules import Adaptive, Constant, Ramp, Sampled, Schedule, as_schedule, ramp
 from driftproof.training.settings import Settings
+from driftproof.training.surface import Surface, loss_surface
 from driftproof.training.weights import AnalogWeights, OnTiles
 
 __all__ = [
@@ -64,4 +67,15 @@ __all__ = [
     "AnalogWeights",
     "ClipWeights",
     "OnTiles",
+    # What is around the trained weights
+    "Surface",
+    "loss_surface",
+    # A bound on new samples
+    "AtTestNoise",
+    "Bound",
+    "bernoulli_kl",
+    "gaussian_kl",
+    "kl_inverse",
+    "measure_bound",
+    "pac_bayes_bound",
 ]

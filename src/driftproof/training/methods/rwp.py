@@ -16,6 +16,8 @@ from driftproof.training.passes import Closure, Passes
 from driftproof.training.schedules import Schedule
 from driftproof.training.weights import norm
 
+REALISED_EVERY = 20  # updates between measurements of the noise that was put on
+
 
 class RWP(Method):
     """Random-weight perturbation: one pass, at w + s ε.
@@ -70,7 +72,7 @@ class RWP(Method):
     def perturbed(self, passes: Passes) -> dict[str, Tensor]:
         """Draw perturbed weights, and see that they are."""
         drawn = passes.draw(self.noise, passes.level)
-        if passes.diagnose or not self._checked:
+        if passes.diagnose or passes.step % REALISED_EVERY == 0 or not self._checked:
             self._checked = True
             realised = passes.weights.realised(drawn)
             mean = sum(realised.values()) / len(realised)
@@ -91,6 +93,15 @@ class RWP(Method):
             passes.found["clean_loss"] = clean
             passes.found["gradient_sharpness"] = gradient_sharpness(passes, here, there, drawn)
         return passes.loss(closure, perturbed=False) if passes.policy == "clean" else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the method has become, and whether its noise has been seen."""
+        return super().state_dict() | {"checked": self._checked}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where a method of the same settings was."""
+        super().load_state_dict(state)
+        self._checked = state["checked"]
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text."""

@@ -1,0 +1,114 @@
+"""Which training makes ResNet-20 hold on which device? Fine-tuned from the CIFAR-10 checkpoint. See README.md.
+
+    python experiments/devices/run_resnet20.py --data ROOT --weights resnet20-12fca82f.th
+
+Trainings go to out/ (each goes on where it stopped), accuracies on chips to resnet20_chips.csv as they are measured.
+The checkpoint was chosen on test data: epochs are chosen on test images 5,000 to 9,999, accuracies are of the first
+5,000, which nothing was chosen on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import driftproof as dp
+from driftproof.data import TensorData, cifar10, part
+from driftproof.evaluation import FoldedNetwork
+from driftproof.mapping import map_model
+from driftproof.training import Method, train
+from driftproof.zoo import load_model
+
+HERE = Path(__file__).parent
+EPOCHS = 8
+CHIPS = 25
+TARGETS = {  # what is reported → device, time, whose chips the epoch is chosen on
+    "PCM, 1 year": ("pcm-nandakumar-2019", "1y"),
+    "ReRAM, 1 day": ("reram-wan-2022", "1d"),
+    "Gaussian 10 %": ("gaussian:0.1", "1s"),
+}
+OTHERS = {
+    "PCM, 1 hour": ("pcm-nandakumar-2019", "1h"),
+    "HERMES, 1 day": ("pcm-hermes-2", "1d"),
+    "CMO, 1 day": ("reram-cmo-2pct", "1d"),
+}
+CLIP = dp.ClipWeights(sigmas=2.0)
+TAUGHT = dp.Distillation(weight=0.7, temperature=4.0)
+RAMP = dp.ramp("quadratic", start=0.5, to=1.5, until=0.4)
+GAUSSIAN_RAMP = dp.ramp("quadratic", start=0.5, to=1.2, until=0.4)
+# name → method, distillation, the target whose chips choose the epoch
+RECIPES: dict[str, tuple[Callable[[], Method], dp.Distillation | None, str]] = {
+    "pcm": (lambda: dp.RWP(noise="pcm-nandakumar-2019@1y", strength=RAMP, clip=CLIP), TAUGHT, "PCM, 1 year"),
+    "gaussian": (lambda: dp.RWP(noise="gaussian:0.1", strength=GAUSSIAN_RAMP, clip=CLIP), TAUGHT, "Gaussian 10 %"),
+    "reram": (lambda: dp.RWP(noise="reram-wan-2022@1d", strength=RAMP, clip=CLIP), TAUGHT, "ReRAM, 1 day"),
+    "clipping": (lambda: dp.Plain(clip=CLIP), TAUGHT, "PCM, 1 year"),
+    "pcm-alone": (lambda: dp.RWP(noise="pcm-nandakumar-2019@1y", strength=1.0), None, "PCM, 1 year"),
+    "plain": (lambda: dp.Plain(), None, "PCM, 1 year"),
+    "sam": (lambda: dp.SAM(rho=dp.ramp("quadratic", to=0.2), clip=CLIP), TAUGHT, "PCM, 1 year"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--only", nargs="*", choices=RECIPES, default=list(RECIPES))
+    arguments = parser.parse_args()
+    start = load_model("resnet20", arguments.weights).model
+    training, test = cifar10(arguments.data, "train"), cifar10(arguments.data)
+    choose_on, report_on = part(test, slice(5000, 7000)), part(test, slice(0, 5000))
+    networks: dict[str, nn.Module] = {"as it is": start}
+    measure(networks, report_on)
+    for name in arguments.only:
+        method, distil, target = RECIPES[name]
+        device, time = TARGETS[target]
+        networks[name] = train(
+            start,
+            training,
+            method=method(),
+            epochs=EPOCHS,
+            validate=dp.ChipValidation(data=choose_on, preset=device, times=[time], chips=5),
+            lr=0.03,
+            distil=distil,
+            precision="bfloat16",
+            augment="crop-flip",
+            out=HERE / "out" / "resnet20" / name,
+            on_row=lambda row, name=name: print(name, row, flush=True) if row["validation"] else None,  # type: ignore[misc]
+        ).model
+        measure({name: networks[name]}, report_on)
+
+
+def measure(networks: dict[str, nn.Module], data: TensorData) -> None:
+    """Append what is not measured yet: accuracy on each target's chips, 5,000 images; 2,000 on other devices."""
+    path = HERE / "resnet20_chips.csv"
+    done = set()
+    if path.exists():
+        with path.open(encoding="utf-8") as file:
+            done = {(row["network"], row["target"], row["chip"]) for row in csv.DictReader(file)}
+    else:
+        path.write_text("network,target,preset,time,chip,images,accuracy\n", encoding="utf-8")
+    for name, model in networks.items():
+        mapping = map_model(model, example=data.inputs[:8])
+        network = FoldedNetwork(model, mapping, data.inputs[:8])
+        for target, (device, time) in {"digital": ("ideal", "1s"), **TARGETS, **OTHERS}.items():
+            some = data.head(2000) if target in OTHERS else data
+            for number in range(1 if target == "digital" else CHIPS):
+                if (name, target, str(number)) in done:
+                    continue
+                chip = dp.Chip(mapping, dp.load_preset(device), seed=0, chip=number)
+                network.load(chip, dp.load_preset(device).at(time).t_s)
+                right = sum(int((network(x).argmax(1) == y).sum()) for x, y in some.batches(250))
+                with path.open("a", encoding="utf-8") as file:
+                    row = (name, target, device, time, number, len(some), f"{100 * right / len(some):.2f}")
+                    csv.writer(file, lineterminator="\n").writerow(row)
+        print(name, "measured", flush=True)
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()

@@ -1,0 +1,106 @@
+"""Should a network be trained with more noise than the test will have? See README.md.
+
+    python experiments/over_regularisation/run.py --data ROOT
+
+Every finished training goes to out/, so that a stopped run goes on. Tables and figure are written beside this file.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+sys.path.append(str(Path(__file__).parents[1]))
+import small_scale as small
+
+from driftproof.deployment.figures import BLUE, GREEN, GREY, INK, RED
+from driftproof.reporting.figures import render
+
+HERE = Path(__file__).parent
+TRAIN = (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+TEST = (0, 0.05, 0.1, 0.15, 0.2, 0.3)
+METHODS = {("plain" if sigma == 0 else f"rwp gaussian:{sigma:g}"): sigma for sigma in TRAIN}
+CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST if sigma]
+COLOURS = (INK, GREY, "#56B4E9", BLUE, GREEN, RED)
+
+
+def sigma_of(device: str) -> float:
+    return 0.0 if device == "digital" else float(device.partition(":")[2])
+
+
+def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and interval over seeds of the test accuracy: rows σ_train, columns σ_test."""
+    rows = []
+    for (data, train), group in seeds.groupby(["data", "train"]):
+        cells = {f"{test:g}": small.said(g["test"]) for test, g in group.groupby("sigma_test")}
+        rows.append({"data": data, "train \\ test": f"{train:g}"} | cells)
+    return pd.DataFrame(rows)
+
+
+def best(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return the best σ_train for each σ_test, chosen on validation images, and what it gives on test images."""
+    rows = []
+    for (data, test), group in seeds[seeds["sigma_test"] > 0].groupby(["data", "sigma_test"]):
+        chosen_on = group.pivot(index="seed", columns="train", values="validation")
+        reported = group.pivot(index="seed", columns="train", values="test")
+        chosen, each = chosen_on.mean().idxmax(), chosen_on.idxmax(axis=1)
+        gain, ratio = small.student(reported[chosen] - reported[test]), small.student(each / test)
+        rows.append(
+            {"data": data, "sigma_test": test, "best_sigma_train": chosen, "ratio": round(chosen / test, 2)}
+            | {"ratio_by_seed": ratio[0], "ratio_arm": ratio[1], "seeds": len(each)}
+            | {"matched": reported[test].mean(), "best": reported[chosen].mean()}
+            | {"gain": gain[0], "gain_arm": gain[1], "gain_over_plain": (reported[chosen] - reported[0]).mean()}
+        )
+    return pd.DataFrame(rows)
+
+
+def draw(seeds: pd.DataFrame) -> Figure:
+    """Draw test accuracy against σ_train, a line a σ_test; a ring where σ_train = σ_test, a star at the best."""
+    figure = Figure(figsize=(9.6, 4.9), layout="constrained")
+    found = best(seeds)
+    for axes, (data, group) in zip(figure.subplots(1, 2), seeds.groupby("data"), strict=True):
+        for colour, (test, line) in zip(COLOURS, group.groupby("sigma_test"), strict=True):
+            points = line.groupby("train")["test"].agg(list).map(small.student)
+            means, arms = [p[0] for p in points], [p[1] for p in points]
+            axes.errorbar(points.index, means, yerr=arms, color=colour, lw=1.6, elinewidth=1, marker="o", ms=3.5)
+            axes.annotate(
+                f"{test:g}", (TRAIN[-1], means[-1]), (7, 0), textcoords="offset points", color=colour, va="center"
+            )
+            if not test:
+                continue
+            chosen = found[(found["data"] == data) & (found["sigma_test"] == test)].iloc[0]
+            axes.plot([test], [chosen["matched"]], "o", ms=10, mfc="none", mec=colour, mew=1.4)
+            axes.plot([chosen["best_sigma_train"]], [chosen["best"]], "*", ms=14, color=colour, mec="white")
+        axes.set_title(f"{data}", loc="left", fontweight="bold")
+        axes.set_xlabel("σ of the training")
+        axes.set_ylim(bottom=max(40, axes.get_ylim()[0]))
+        axes.grid(axis="y", color="#e6e6e6", lw=0.8)
+    figure.axes[0].set_ylabel("test accuracy in %")
+    figure.suptitle(
+        "Lines: σ of the test (right ends). Ring: trained with the test's σ; star: the best σ, chosen on validation "
+        f"images.\nMean and 95 % interval over {seeds['seed'].nunique()} training seeds, the same 10 chips",
+        fontsize=8.5, color=GREY, x=0.01, ha="left",
+    )  # fmt: skip
+    return figure
+
+
+def main() -> None:
+    root, start = small.data_root(__doc__), time.perf_counter()
+    for task in small.TASKS.values():
+        small.study(HERE / "out", task(root), list(METHODS), CONDITIONS)
+    seeds = small.by_seed(HERE / "out" / "cells.csv")
+    seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
+    seeds = seeds.assign(train=seeds["method"].map(METHODS), sigma_test=seeds["device"].map(sigma_of))
+    for name, table in (("matrix", matrices(seeds)), ("best", best(seeds).round(3))):
+        table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
+        print(table.to_string(index=False))
+    (HERE / "matrix.png").write_bytes(render(draw, seeds)[1])
+    print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""The loop: a stopped run goes on as if it had not stopped, the best epoch is kept, and wrong use is loud."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+import driftproof as dp
+from driftproof.data import TensorData
+from driftproof.errors import DriftproofError
+from driftproof.training import Adaptive, Distillation, Settings, train
+from driftproof.training.log import COLUMNS
+from driftproof.training.methods import Method
+from driftproof.training.methods.by_name import METHODS, make_method
+
+
+class Small(nn.Module):
+    """A convolution, a BatchNorm, dropout and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.2)
+        self.fc = nn.Linear(4 * 16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [N, 3] of images [N, 1, 4, 4]."""
+        return self.fc(self.drop(torch.relu(self.norm(self.conv(x)))).flatten(1))  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def network() -> Small:
+    torch.manual_seed(0)
+    return Small()
+
+
+@pytest.fixture
+def data() -> TensorData:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(48, 1, 4, 4, generator=generator)
+    return TensorData("noise", images, images.flatten(1)[:, :3].argmax(1))
+
+
+def method_of(name: str, **options: Any) -> Method:
+    noise, rho = METHODS[name][1], METHODS[name][2]
+    return make_method(
+        name,
+        noise="pcm-nandakumar-2019@1d" if noise else None,
+        strength="quadratic:to=2" if noise else None,
+        rho=0.1 if rho else None,
+        **options,
+    )
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_run_that_goes_on_equals_one_that_never_stopped(
+    name: str, precision: str, network: Small, data: TensorData, tmp_path: Path
+) -> None:
+    given = {key: value.clone() for key, value in network.state_dict().items()}
+    settings = Settings(epochs=3, batch_size=16, lr=0.05, augment="crop-flip:1", precision=precision)  # type: ignore[arg-type]
+    values = iter([1.0, 5.0, 3.0] * 2)
+
+    def validate(_: nn.Module) -> float:
+        torch.rand(3)  # whatever it draws is not the training's
+        return next(values)
+
+    whole = train(network, data, method=method_of(name), settings=settings, validate=validate, out=tmp_path / "whole")
+    assert whole.best_epoch == 2
+
+    class Stop(Exception):
+        pass
+
+    def stopping(model: nn.Module) -> float:
+        if calls:
+            raise Stop  # in the second epoch, after its updates
+        calls.append(1)
+        return 1.0
+
+    calls: list[int] = []
+    with pytest.raises(Stop):
+        train(network, data, method=method_of(name), settings=settings, validate=stopping, out=tmp_path / "parts")
+    rest = iter([5.0, 3.0])
+    parts = train(
+        network,
+        data,
+        method=method_of(name),
+        settings=settings,
+        validate=lambda _: next(rest),
+        out=tmp_path / "parts",
+    )
+    assert same(whole.model, parts.model)
+    assert parts.best_epoch == 2
+    for row, again in zip(whole.rows, parts.rows, strict=True):
+        assert {k: v for k, v in row.items() if k != "seconds"} == {k: v for k, v in again.items() if k != "seconds"}
+    for file in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes()
+    assert all(torch.equal(value, given[key]) for key, value in network.state_dict().items()), "the given one changed"
+
+
+def test_an_adaptive_strength_goes_on(network: Small, data: TensorData, tmp_path: Path) -> None:
+    settings = Settings(epochs=2, batch_size=16)
+
+    def run(out: Path, stop: bool = False) -> Any:
+        def validate(_: nn.Module) -> float:
+            if stop:
+                raise KeyboardInterrupt
+            return 1.0
+
+        method = dp.RWP(noise="gaussian:0.1", strength=Adaptive(to=1.0, collapse=0.9, memory=2))
+        return train(network, data, method=method, settings=settings, validate=validate, out=out)
+
+    whole = run(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", stop=True)
+    assert same(whole.model, run(tmp_path / "b").model)
+
+
+def test_a_finished_run_is_returned_again(network: Small, data: TensorData, tmp_path: Path) -> None:
+    first = train(network, data, epochs=1, batch_size=16, out=tmp_path)
+    written = (tmp_path / "state.pt").stat().st_mtime_ns
+    again = train(network, data, epochs=1, batch_size=16, out=tmp_path)
+    assert same(first.model, again.model)
+    assert (tmp_path / "state.pt").stat().st_mtime_ns == written
+
+
+def test_the_folder_keeps_one_training(network: Small, data: TensorData, tmp_path: Path) -> None:
+    train(network, data, epochs=1, batch_size=16, out=tmp_path)
+    with pytest.raises(DriftproofError, match=r"learning rate was .0\.01., now .0\.02.*Choose another folder"):
+        train(network, data, epochs=1, batch_size=16, lr=0.02, out=tmp_path)
+    with pytest.raises(DriftproofError, match="fingerprint"):
+        train(network, data.head(32), epochs=1, batch_size=16, out=tmp_path)
+    (tmp_path / "state.pt").write_bytes(b"not a state")
+    with pytest.raises(DriftproofError, match=r"state\.pt: not a state of a training"):
+        train(network, data, epochs=1, batch_size=16, out=tmp_path)
+
+
+def test_the_log_is_live_and_whole(network: Small, data: TensorData, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def watch(row: dict[str, Any]) -> None:
+        with (tmp_path / "log.csv").open(encoding="utf-8") as file:
+            written = list(csv.DictReader(file))
+        assert tuple(written[0]) == COLUMNS
+        assert int(written[-1]["updates"]) == row["updates"]
+        seen.append(row["updates"])
+
+    method = dp.RWP(noise="gaussian:0.1", strength=2.0, diagnose_every=1)
+    train(network, data, method=method, epochs=2, batch_size=16, log_every=1, out=tmp_path, on_row=watch)
+    assert seen == [1, 2, 3, 4, 5, 6]
+    with (tmp_path / "log.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    # sigma 0.1, strength 2: the error of 4 x 9 + 3 x 64 weights has this spread within 5 of its standard deviations
+    assert all(0.14 < float(row["noise"]) < 0.26 for row in rows)
+    assert all(float(row["gradient_sharpness"]) > 0 for row in rows)
+    settings = json.loads((tmp_path / "settings.json").read_text(encoding="utf-8"))
+    assert settings["noise"] == "gaussian:0.1"
+    assert settings["made"]["versions"]["torch"]
+
+
+def test_micro_batches_are_one_update(data: TensorData) -> None:
+    """Without norms, dropout or noise, two micro-batches give what one batch gives."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 3))
+    one = train(network, data, epochs=2, batch_size=16).model
+    two = train(network, data, epochs=2, batch_size=16, micro_batches=2).model
+    for a, b in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def test_random_transforms_are_drawn_anew_at_every_epoch(network: Small) -> None:
+    drawn: list[float] = []
+
+    class Noisy(Dataset[Any]):
+        def __len__(self) -> int:
+            return 32
+
+        def __getitem__(self, index: int) -> tuple[Tensor, int]:
+            image = torch.randn(1, 4, 4)
+            drawn.append(float(image.sum()))
+            return image, index % 3
+
+    train(network, Noisy(), epochs=2, batch_size=16, validate=None)
+    assert len(set(drawn[-64:])) == 64
+
+
+def test_the_callers_random_state_is_not_moved(network: Small, data: TensorData) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = train(network, data, epochs=1, batch_size=16)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(6)
+    assert same(first.model, train(network, data, epochs=1, batch_size=16).model)
+
+
+def test_norms_are_measured_anew_with_clean_weights(network: Small, data: TensorData) -> None:
+    method = dp.RWP(noise="gaussian:0.5", norms="recalibrate")
+    trained = train(network, data, method=method, epochs=1, batch_size=16, lr=1e-9).model
+    assert isinstance(trained, Small)
+    with torch.no_grad():
+        activations = trained.conv(data.inputs)
+    torch.testing.assert_close(trained.norm.running_mean, activations.mean((0, 2, 3)), atol=1e-5, rtol=1e-4)
+
+
+def test_distillation_learns_from_the_starting_network(network: Small, data: TensorData) -> None:
+    """With all of the loss distilled and no noise, the network that it starts from is already the optimum."""
+    network.drop.p = 0.0
+    network.eval()
+    method = dp.Plain(norms="frozen")
+    taught = train(
+        network, data, method=method, epochs=2, batch_size=16, lr=0.1, weight_decay=0.0, distil=Distillation(weight=1.0)
+    )
+    for before, after in zip(network.parameters(), taught.model.parameters(), strict=True):
+        torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-3)
+    assert abs(float(taught.rows[0]["loss"] or 0)) < 1e-5
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
+    network: Small, data: TensorData, tmp_path: Path
+) -> None:
+    losses = iter([1.0] * 4 + [float("nan")])
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(outputs, targets) * next(losses)
+
+    with pytest.raises(
+        DriftproofError, match=r"epoch 2, update 2: the loss .* is nan.*last good checkpoint is .*epoch 1"
+    ):
+        train(network, data, epochs=2, batch_size=16, loss=loss, out=tmp_path)
+    kept = Small()
+    from driftproof.zoo import load_weights
+
+    load_weights(kept, tmp_path / "last.safetensors")
+    assert all(bool(torch.isfinite(value).all()) for value in kept.state_dict().values())
+
+
+def test_a_schedule_longer_than_the_run_is_refused(network: Small, data: TensorData) -> None:
+    method = dp.RWP(noise="gaussian:0.1", strength=dp.ramp("linear", to=1.0, steps=7))
+    with pytest.raises(DriftproofError, match="spans 7 updates, the run has 6"):
+        train(network, data, method=method, epochs=2, batch_size=16)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": 0}, "epochs 0"),
+        ({"epochs": 1, "lr": -1.0}, "lr > 0"),
+        ({"epochs": 1, "optimizer": "sdg"}, "did you mean sgd"),
+        ({"epochs": 1, "precision": "half"}, "float16"),
+        ({"epochs": 1, "batch_size": 49}, "48 samples"),
+        ({"epochs": 1, "batch_size": 15, "micro_batches": 2}, "multiple of 2"),
+        ({"epochs": 1, "loss": "crossentropy"}, "did you mean cross-entropy"),
+        ({"epochs": 1, "augment": "flip"}, "crop-flip"),
+        ({"epochs": 1, "device": "tpu"}, "cpu or cuda"),
+    ],
+)
+def test_wrong_settings_say_what_was_wanted(
+    wrong: dict[str, Any], message: str, network: Small, data: TensorData
+) -> None:
+    with pytest.raises(DriftproofError, match=message):
+        train(network, data, **wrong)
+
+
+def test_a_frozen_network_and_a_used_method_are_refused(network: Small, data: TensorData) -> None:
+    method = dp.RWP(noise="gaussian:0.1")
+    train(network, data, method=method, epochs=1, batch_size=16)
+    with pytest.raises(DriftproofError, match="has made 3 updates already"):
+        train(network, data, method=method, epochs=1, batch_size=16)
+    with pytest.raises(DriftproofError, match="frozen"):
+        train(network.requires_grad_(False), data, epochs=1, batch_size=16)
+
+
+def test_a_method_by_name_takes_what_it_takes() -> None:
+    with pytest.raises(DriftproofError, match="did you mean looksam"):
+        make_method("looksma")
+    with pytest.raises(DriftproofError, match="say which"):
+        make_method("rwp")
+    with pytest.raises(DriftproofError, match="takes no noise"):
+        make_method("sam", noise="gaussian:0.1")
+    with pytest.raises(DriftproofError, match="takes no rho"):
+        make_method("rwp", noise="gaussian:0.1", rho=0.1)
