@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import pickle
 import signal
@@ -14,29 +15,10 @@ import pandas as pd
 import pytest
 import torch
 
-from driftproof.cli.app import main
 from driftproof.presets import preset_names
 from driftproof.zoo import resnet20, save_weights
 
 QUICK = ["--times", "1s,1d", "--chips", "2", "--limit", "50"]
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run the command in this process: exit code, and what it printed on both streams."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["driftproof", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def evaluate(cli, out: Path, *words: object):
@@ -195,8 +177,19 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:
 def test_demo_tells_the_whole_story(cli, tmp_path: Path) -> None:
     code, out, _ = cli("demo", "--out", tmp_path / "demo", "--chips", 2)
     assert code == 0
-    for word in ("Its layers", "pcm-nandakumar-2019", "reram-wan-2022", "gaussian:0.1", "10 y *", "index.html"):
+    for word in (
+        "Its layers",
+        "pcm-nandakumar-2019",
+        "reram-wan-2022",
+        "gaussian:0.2",
+        "noise-trained",
+        "10 y *",
+        "index.html",
+    ):
         assert word in out
+    with (tmp_path / "demo" / "summary.csv").open(encoding="utf-8") as file:
+        means = {(row["label"], row["preset"]): float(row["mean"]) for row in csv.DictReader(file)}
+    assert means["noise-trained", "gaussian:0.2"] > means["plain", "gaussian:0.2"] + 3  # 7.6 points over 25 chips
     assert (tmp_path / "demo" / "digits-cnn.safetensors").exists()
 
 

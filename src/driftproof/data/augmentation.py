@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.inputs import Inputs
@@ -38,7 +37,8 @@ class CropFlip:
         count, channels, height, width = inputs.shape
         pad = self.padding
         black = inputs.amin(dim=(0, 2, 3)).view(1, channels, 1, 1)
-        wide = F.pad(inputs - black, (pad, pad, pad, pad)) + black
+        wide = black.expand(count, -1, height + 2 * pad, width + 2 * pad).clone()
+        wide[:, :, pad : pad + height, pad : pad + width] = inputs
         down = torch.randint(2 * pad + 1, (count, 1), generator=generator)
         right = torch.randint(2 * pad + 1, (count, 1), generator=generator)
         rows, columns = torch.arange(height) + down, torch.arange(width) + right

@@ -113,14 +113,13 @@ def choose_strength(
         return float("-inf") if found is None else sign * found
 
     best = start
+    value(start)
     for step in (1, -1):
         place = best + step
         while 0 <= place < len(strengths) and value(place) > value(best):
             best, place = place, place + step
         if best != start:
             break
-    if trials.get(strengths[best]) is None:
-        value(best)
     if trials[strengths[best]].validation is None:
         raise DriftproofError(f"no strength worked; the first failed with: {next(iter(trials.values())).failure}")
     return StrengthChoice(strength=strengths[best], tried=tuple(trials.values()))

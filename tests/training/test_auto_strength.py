@@ -1,0 +1,53 @@
+"""The strength that is chosen: the best on the validation, found by going up while it gets better, else down."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from driftproof.data import TensorData
+from driftproof.errors import DriftproofError
+from driftproof.training import RWP, Settings
+from driftproof.training.auto_strength import choose_strength
+
+DATA = TensorData("zeros", torch.zeros(8, 3), torch.zeros(8, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("best_at", "tried"),
+    [(3.0, [1.0, 1.5, 2.0, 3.0, 4.0]), (1.0, [1.0, 1.5, 0.5]), (0.5, [1.0, 1.5, 0.5])],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_best_is_found_and_no_more_is_tried(best_at: float, tried: list[float], sign: int) -> None:
+    made: list[float] = []
+
+    def make(strength: float) -> RWP:
+        made.append(strength)
+        return RWP(noise="gaussian:0.1", strength=strength)
+
+    choice = choose_strength(
+        nn.Linear(3, 2),
+        DATA,
+        make,
+        lambda _: -sign * abs(made[-1] - best_at),
+        settings=Settings(epochs=1, batch_size=4),
+        higher_is_better=sign > 0,
+    )
+    assert choice.strength == best_at
+    assert made == tried
+    assert [trial.strength for trial in choice.tried] == tried
+    assert f"strength {best_at:g} (validation at" in str(choice)
+
+
+def test_a_strength_that_fails_is_told_and_not_chosen() -> None:
+    def make(strength: float) -> RWP:
+        return RWP(noise="gaussian:0.1", strength=strength)
+
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return outputs.sum() * float("nan")
+
+    with pytest.raises(DriftproofError, match=r"no strength worked.*is nan"):
+        choose_strength(
+            nn.Linear(3, 2), DATA, make, lambda _: 1.0, settings=Settings(epochs=1, batch_size=4, loss=loss)
+        )
