@@ -26,6 +26,7 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python experiments/speed/run.py
+	$(BIN)/python experiments/training_speed/run.py
 
 $(READY): pyproject.toml constraints.txt .python-version
 	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; v == "$(VERSION)" or sys.exit("Python " + v + " found, $(VERSION) wanted: make PYTHON=/path/to/python$(VERSION)")'

@@ -59,30 +59,34 @@ def best(seeds: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(seeds: pd.DataFrame) -> Figure:
-    """Draw test accuracy against σ_train, a line a σ_test; a ring where σ_train = σ_test, a star at the best."""
-    figure = Figure(figsize=(9.6, 4.9), layout="constrained")
-    found = best(seeds)
-    for axes, (data, group) in zip(figure.subplots(1, 2), seeds.groupby("data"), strict=True):
+    """Draw the test error against σ_train, a line a σ_test; a ring where σ_train = σ_test, a star at the best."""
+    groups = list(seeds.groupby("data"))
+    figure = Figure(figsize=(4 * len(groups) + 1, 5.4), layout="constrained")
+    panels, found = figure.subplots(1, len(groups), sharey=True), best(seeds)
+    for axes, (data, group) in zip(panels, groups, strict=True):
         for colour, (test, line) in zip(COLOURS, group.groupby("sigma_test"), strict=True):
-            points = line.groupby("train")["test"].agg(list).map(small.student)
+            points = line.assign(error=100 - line["test"]).groupby("train")["error"].agg(list).map(small.student)
             means, arms = [p[0] for p in points], [p[1] for p in points]
             axes.errorbar(points.index, means, yerr=arms, color=colour, lw=1.6, elinewidth=1, marker="o", ms=3.5)
             axes.annotate(
-                f"{test:g}", (TRAIN[-1], means[-1]), (7, 0), textcoords="offset points", color=colour, va="center"
+                f"{test:g}", (0, means[0]), (-7, 0), textcoords="offset points", color=colour, va="center", ha="right"
             )
             if not test:
                 continue
             chosen = found[(found["data"] == data) & (found["sigma_test"] == test)].iloc[0]
-            axes.plot([test], [chosen["matched"]], "o", ms=10, mfc="none", mec=colour, mew=1.4)
-            axes.plot([chosen["best_sigma_train"]], [chosen["best"]], "*", ms=14, color=colour, mec="white")
-        axes.set_title(f"{data}", loc="left", fontweight="bold")
+            axes.plot([test], [100 - chosen["matched"]], "o", ms=11, mfc="none", mec=colour, mew=1.4)
+            axes.plot([chosen["best_sigma_train"]], [100 - chosen["best"]], "*", ms=12, color=colour, zorder=4)
+        axes.set_yscale("log")
+        axes.set_yticks([2, 3, 5, 10, 20, 40], ["2", "3", "5", "10", "20", "40"])
+        axes.set_yticks([], minor=True)
+        axes.set_xlim(-0.06, 0.52)
+        axes.set_title(f"{data}, {group['seed'].nunique()} seeds", loc="left", fontweight="bold", fontsize=10)
         axes.set_xlabel("σ of the training")
-        axes.set_ylim(bottom=max(40, axes.get_ylim()[0]))
         axes.grid(axis="y", color="#e6e6e6", lw=0.8)
-    figure.axes[0].set_ylabel("test accuracy in %")
+    panels[0].set_ylabel("test error in %")
     figure.suptitle(
-        "Lines: σ of the test (right ends). Ring: trained with the test's σ; star: the best σ, chosen on validation "
-        f"images.\nMean and 95 % interval over {seeds['seed'].nunique()} training seeds, the same 10 chips",
+        "Lines: σ of the test (left ends). Ring: trained with the test's σ; star: the best σ, chosen on validation "
+        "images.\nMean and 95 % interval over training seeds, the same 10 chips",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure
@@ -90,8 +94,8 @@ def draw(seeds: pd.DataFrame) -> Figure:
 
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
-    for task in small.TASKS.values():
-        small.study(HERE / "out", task(root), list(METHODS), CONDITIONS)
+    for make in small.TASKS.values():
+        small.study(HERE / "out", make(root), list(METHODS), CONDITIONS)
     seeds = small.by_seed(HERE / "out" / "cells.csv")
     seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     seeds = seeds.assign(train=seeds["method"].map(METHODS), sigma_test=seeds["device"].map(sigma_of))

@@ -88,8 +88,6 @@ def train_command(
     seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
 ) -> None:
     """Train (or fine-tune) a network so that it holds on a device; best.safetensors is the best epoch on its chips."""
-    import torch
-
     from driftproof.data import as_data, hold, load_data, part
     from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError
@@ -99,6 +97,7 @@ def train_command(
     from driftproof.training import ClipWeights, Distillation, OnTiles, Settings, train
     from driftproof.training.auto_strength import choose_strength
     from driftproof.training.methods.by_name import METHODS, make_method
+    from driftproof.training.random_state import random_state_kept
     from driftproof.training.schedules import as_schedule, ramp
     from driftproof.zoo import load_model
 
@@ -144,7 +143,7 @@ def train_command(
             if level is not None and not str(level).replace(".", "", 1).isdecimal():
                 raise DriftproofError(f"--schedule {schedule} and --strength {level} are two schedules; give one")
             if METHODS[method][1]:
-                level = ramp(schedule, to=float(level or 1.0))  # type: ignore[arg-type]
+                level = ramp(schedule, to=float(level or 1.0))  # type: ignore[arg-type, assignment]
             else:
                 ascent = ramp(schedule, to=0.05 if rho is None else rho)  # type: ignore[arg-type]
         options: dict[str, Any] = {} if norms is None else {"norms": norms}
@@ -155,7 +154,7 @@ def train_command(
         return make_method(
             method,
             noise=noise if method not in METHODS or METHODS[method][1] else None,
-            strength=as_schedule(level) if level is not None else None,  # type: ignore[arg-type]
+            strength=as_schedule(level) if level is not None else None,
             rho=ascent,
             on_tiles=OnTiles(where=where),
             seed=seed,
@@ -181,8 +180,8 @@ def train_command(
 
     plain, better = lines(), validate is None or validate.higher_is_better
     if not loaded.trained:
-        torch.manual_seed(seed)
-        loaded = load_model(model, weights)
+        with random_state_kept(seed):
+            loaded = load_model(model, weights)
         plain.print(f"{model}: no weights given, training from random ones")
     if auto:
         assert validate is not None

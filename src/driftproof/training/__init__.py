@@ -1,6 +1,6 @@
 """Training that makes networks hold: perturbations drawn by the sampler that evaluations draw from."""
 
-from driftproof.training.bound import AtTestNoise, Bound, bernoulli_kl, gaussian_kl, kl_inverse, pac_bayes_bound
+from driftproof.training.bound import AtTestNoise, Bound, binary_kl, gaussian_kl, kl_inverse, pac_bayes_bound
 from driftproof.training.clipping import ClipWeights
 from driftproof.training.distillation import Distillation
 from driftproof.training.loop import Training, Validate, train
@@ -73,7 +73,7 @@ __all__ = [
     # A bound on new samples
     "AtTestNoise",
     "Bound",
-    "bernoulli_kl",
+    "binary_kl",
     "gaussian_kl",
     "kl_inverse",
     "measure_bound",

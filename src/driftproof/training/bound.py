@@ -198,7 +198,7 @@ def pac_bayes_bound(
 
     >>> bound = pac_bayes_bound(errors=[0.02] * 1000, kl={}, samples=5000, classes=10, noise="gaussian:0.1")
     >>> round(bound.error_above, 2), round(bound.kl_form, 2), bound.vacuous
-    (3.66, 4.46, False)
+    (3.6, 4.36, False)
     """
     check_delta(delta)
     for what, number, least in (("samples", samples, 1), ("classes", classes, 2), ("draws", len(errors), 1)):
@@ -235,8 +235,8 @@ def pac_bayes_bound(
         ),
         assumed=(
             "The samples were drawn independently, and new ones come from where they came from.",
-            "The start and the prior's spread were fixed before these samples were seen. A start that was trained or "
-            "chosen on them makes the bound false."
+            "The start, the kind of noise and a given prior_sigma were fixed before these samples were seen. A start "
+            "that was trained or chosen on them makes the bound false."
             if kl
             else "Neither the network nor the noise was trained or chosen on these samples.",
             "All that training changed is in the network's parameters and buffers.",
@@ -267,7 +267,7 @@ def gaussian_kl(mean: Tensor, spread: Tensor, start: Tensor, start_spread: Tenso
     return max(0.0, 0.5 * float((ratio - 1 - ratio.log() + moved).sum()))
 
 
-def bernoulli_kl(q: float, p: float) -> float:
+def binary_kl(q: float, p: float) -> float:
     """Return kl(q ‖ p) in nats, of two shares."""
     first = 0.0 if q == 0 else q * math.log(q / p) if p > 0 else math.inf
     second = 0.0 if q == 1 else (1 - q) * (math.log1p(-q) - math.log1p(-p)) if p < 1 else math.inf
@@ -280,12 +280,12 @@ def kl_inverse(q: float, nats: float) -> float:
     >>> round(kl_inverse(0.0, 0.1), 6) == round(1 - math.exp(-0.1), 6)
     True
     """
-    return _last(q, lambda p: bernoulli_kl(q, p) <= nats)
+    return _last(q, lambda p: binary_kl(q, p) <= nats)
 
 
 def _largest_before(p: float, nats: float) -> float:
     """Return the largest q with kl(q ‖ p) ≤ nats, rounded up."""
-    return _last(p, lambda q: bernoulli_kl(q, p) <= nats)
+    return _last(p, lambda q: binary_kl(q, p) <= nats)
 
 
 def _last(low: float, holds: Callable[[float], bool]) -> float:

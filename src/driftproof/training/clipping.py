@@ -11,6 +11,8 @@ import torch
 from driftproof.errors import DriftproofError
 from driftproof.training.weights import AnalogWeights
 
+ROUNDING = 1e-6  # of the largest weight: a spread below it is none
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipWeights:
@@ -58,8 +60,9 @@ class ClipWeights:
             matrix = layout.matrix(parameter)
             rows = matrix if self.per == "column" else matrix.reshape(1, -1)
             limit = self.sigmas * rows.float().std(dim=1, keepdim=True, correction=0)
-            # columns of equal weights have no spread: they are not clipped
-            limit = torch.where(limit > 0, limit, torch.inf).to(matrix.dtype).expand(-1, rows.shape[1]).view_as(matrix)
+            # columns of equal weights have no spread but rounding: they are not clipped
+            spread = limit > ROUNDING * rows.float().abs().amax(dim=1, keepdim=True)
+            limit = torch.where(spread, limit, torch.inf).to(matrix.dtype).expand(-1, rows.shape[1]).view_as(matrix)
             beyond = int((matrix.abs() > limit).sum())
             if beyond:
                 parameter.copy_(layout.weight(matrix.clamp(-limit, limit), tuple(parameter.shape)))

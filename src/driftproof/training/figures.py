@@ -43,13 +43,14 @@ def draw_surface(surface: Surface) -> Figure:
 def _draw_map(axes: Axes, axis: Grid, grid: Grid, levels: Sequence[float], high_is_good: bool) -> None:
     shown = np.ma.masked_invalid(grid)
     shades = _WORSE(np.linspace(0, 1, len(levels) + 1))
-    if high_is_good:
-        shades = shades[::-1]
+    if shown.count():
+        ends = float(shown.min()) - 1, float(shown.max()) + 1
+        axes.contourf(
+            axis, axis, shown, levels=[ends[0], *levels, ends[1]], colors=shades[::-1] if high_is_good else shades
+        )
     if levels:
-        axes.contourf(axis, axis, shown, levels=levels, colors=shades, extend="both")
         lines = axes.contour(axis, axis, shown, levels=levels, colors=INK, linewidths=0.6, alpha=0.7)
-        labels = axes.clabel(lines, fontsize=8, fmt=lambda level: f"{level:g}", inline_spacing=3)
-        for label in labels:
+        for label in axes.clabel(lines, fontsize=8, fmt=lambda level: f"{level:g}", inline_spacing=3):
             label.set(color=INK, path_effects=_HALO, clip_on=False)
     axes.set_facecolor("#dddddd")  # where the network overflows
     axes.set_aspect("equal")

@@ -19,12 +19,13 @@ from driftproof.presets import DevicePreset
 from driftproof.presets.laws import GaussianProgramming, WeightCurveProgramming
 from driftproof.training.answers import BATCH_SIZE, answers, are_classes
 from driftproof.training.bound import Bound, check_delta, gaussian_kl, pac_bayes_bound
-from driftproof.training.noise import DeviceNoise, FilterNormNoise, Key, Noise, NoiseLike, _Timeless, as_noise
+from driftproof.training.fresh_key import fresh_key
+from driftproof.training.noise import DeviceNoise, FilterNormNoise, Noise, NoiseLike, _Timeless, as_noise
 from driftproof.training.weights import AnalogWeights, OnTiles
 
 DEFAULT_DRAWS = 100
-STEPS_PER_OCTAVE = 4
-"""How fine the grid of the prior's spreads is: neighbours are a factor 2^(1/4) apart."""
+STEPS_PER_OCTAVE = 64
+"""How fine the grid of the prior's spreads is: half a step off costs 3e-5 nats a weight, the choice some 12 a layer."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ def measure_bound(
 ) -> Bound:
     """Bound the error of a network with noisy weights on new samples. For real networks it is usually vacuous.
 
-    - Q is the noise around the weights: the draws are the sampler's, new ones that no training with this seed has had.
-    - P is normal around ``start``. Its spread in a layer is the noise's own spread around the start's weights times
-      2^(j/4); every whole j has a share 1/((k + 1)(k + 2)) of P, k = 0, 1, 2, … for j = 0, 1, −1, 2, …, and the best
-      one counts, with ln((k + 1)(k + 2)) nats for the choice. So j may be chosen on the samples, layer by layer.
+    - Q is the noise around the weights: the draws are the sampler's, new ones that no training has had.
+    - P is normal around ``start``. In a layer its spreads are as the noise's around the start's weights, the largest
+      one 2^(j/64) times the layer's largest weight; every whole j has a share 1/((k + 1)(k + 2)) of P, k = 0, 1, 2, …
+      for j = 0, 1, −1, 2, …, and the best one counts, with ln((k + 1)(k + 2)) nats for the choice. So how strong noise
+      and prior are may be chosen on the samples, the prior layer by layer; the kind of noise may not.
     - Digital numbers (biases, norms and their running statistics, layers that stay digital) have no noise. P gives half
       to each tensor as the start has it and half to all bit patterns alike: one that training changed costs ln 2 for
       each of its bits, 32 a number. Freeze them, or the bound is soon vacuous by them alone.
@@ -124,8 +126,7 @@ def _errors(
     """Return the share of wrong answers of every draw, and how many classes there are."""
     errors, classes = [], 0
     for number in range(draws):
-        # Training counts its draws from 0: weights may be fitted to those.
-        drawn = noise.draw(weights, Key(seed, -1 - number))
+        drawn = noise.draw(weights, fresh_key(seed, number))
         wrong = 0
         with weights.holding(drawn):
             for returned, targets in answers(weights.network, data, batch_size):
@@ -166,7 +167,7 @@ def normals(weights: AnalogWeights, noise: Noise) -> dict[str, Normal] | None:
         if not isinstance(law, GaussianProgramming | WeightCurveProgramming) or preset.levels is not None:
             return None
         mean = programmed_weight(law, w, torch.zeros_like(w))
-        spread = programmed_weight(law, w, torch.ones_like(w)) - mean
+        spread = (programmed_weight(law, w, torch.ones_like(w)) - mean).abs()
         found[name] = Normal(mapped.weight(mean), mapped.weight(spread))
     return found
 
@@ -202,7 +203,7 @@ def _kl_by_layer(
         if prior_sigma is not None:
             kl[name] = gaussian_kl(normal.mean, normal.spread, before.mean, prior_sigma)
         elif bool((before.spread > 0).all()):
-            kl[name] = mixture_kl(normal, before)
+            kl[name] = mixture_kl(normal, prior_shape(before))
         else:
             raise DriftproofError(
                 f"layer {name or '(root)'}: {noise} is no noise at some weights of the start, such as columns of "
@@ -212,8 +213,16 @@ def _kl_by_layer(
     return kl | {"digital numbers": _kl_of_digital(_state(weights.network), _state(start.network), analog)}
 
 
+def prior_shape(start: Normal) -> Normal:
+    """Return the start with spreads of the same proportions, the largest as large as the largest weight.
+
+    How strong the noise is, is no longer in it.
+    """
+    return Normal(start.mean, start.spread * (start.mean.abs().max() / start.spread.max()))
+
+
 def mixture_kl(now: Normal, start: Normal) -> float:
-    """Return an upper limit of KL(now ‖ Σ_j π_j N(start's mean, (2^(j/4) start's spread)²)) in nats: its best part's.
+    """Return an upper limit of KL(now ‖ Σ_j π_j N(start's mean, (2^(j/64) start's spread)²)) in nats: its best part's.
 
     KL(Q ‖ Σ π_j P_j) ≤ KL(Q ‖ P_j) + ln(1/π_j) for every j, since the mixture is at least π_j P_j everywhere.
     """

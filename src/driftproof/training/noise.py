@@ -36,6 +36,11 @@ class Key:
     seed: int
     number: int
 
+    def __post_init__(self) -> None:
+        """Refuse a seed whose draws would be those of an evaluation's chips."""
+        if self.seed < 0 or self.number < 0:
+            raise DriftproofError(f"draw {self.number} of seed {self.seed}: wanted neither negative")
+
     @property
     def chip_seed(self) -> int:
         """The seed in the sampler's keys: those of evaluations are not negative."""
@@ -181,14 +186,20 @@ def as_noise(choice: NoiseLike) -> Noise:
         name, at, time = choice.rpartition("@")
         device = load_device(name if at else choice)
         if isinstance(device, MeasuredDevice):
-            raise DriftproofError(
-                f"noise {choice}: a few measured chips would be learnt by heart; fit a preset to them "
-                "(driftproof presets fit) and train with that"
-            )
+            raise _learnt_by_heart(choice)
         return DeviceNoise(at_time(device, time)) if at else _timeless(device)
+    if isinstance(choice, MeasuredDevice):
+        raise _learnt_by_heart(choice.name)
     if isinstance(choice, DevicePreset | DeviceMix):
         return _timeless(choice)
     raise DriftproofError(f"noise came as {type(choice).__name__}; wanted preset.at(TIME), or a text such as NAME@1d")
+
+
+def _learnt_by_heart(name: str) -> DriftproofError:
+    return DriftproofError(
+        f"noise {name}: a few measured chips would be learnt by heart; fit a preset to them (driftproof presets fit) "
+        "and train with that"
+    )
 
 
 @final

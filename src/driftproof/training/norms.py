@@ -7,18 +7,21 @@ from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from driftproof.errors import DriftproofError, did_you_mean
 
 NormPolicy = Literal["perturbed", "clean", "recalibrate", "frozen"]
-"""Which passes move the running statistics.
+"""Which pass moves the running statistics: one per micro-batch, whatever the method.
 
-- ``perturbed``: those with perturbed weights, so that the statistics are those of the noisy network.
-- ``clean``: those without. A method of one pass then runs one more forward pass, without gradient.
+- ``perturbed``: the one with perturbed weights, so that the statistics are those of the noisy network; of several the
+  one whose weights are furthest (the top of an ascent) or the first (of two mirrored points).
+- ``clean``: the one without. A method of one pass then runs one more forward pass, without gradient.
 - ``recalibrate``: none; they are measured anew after each epoch, with clean weights (``driftproof.train`` does it, in a
   loop of your own ``torch.optim.swa_utils.update_bn``).
 - ``frozen``: none, and norms work with the running statistics in training, too.
+
+An update that perturbs nothing (a ramp at its start, LookSAM between its ascents) moves them at the weights it has.
 """
 
 
@@ -38,13 +41,22 @@ def norms_of(network: nn.Module) -> list[nn.Module]:
 @contextmanager
 def statistics_kept(norms: list[nn.Module]) -> Iterator[None]:
     """Put the running statistics back afterwards, bit for bit."""
-    kept = [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers(recurse=False)]
+    kept = _copies(norms)
     try:
         yield
     finally:
-        with torch.no_grad():
-            for buffer, before in kept:
-                buffer.copy_(before)
+        _put_back(kept)
+
+
+@contextmanager
+def statistics_kept_on_failure(norms: list[nn.Module]) -> Iterator[None]:
+    """Put the running statistics back, bit for bit, if what happens inside fails."""
+    kept = _copies(norms)
+    try:
+        yield
+    except BaseException:
+        _put_back(kept)
+        raise
 
 
 @contextmanager
@@ -58,3 +70,13 @@ def in_eval_mode(norms: list[nn.Module]) -> Iterator[None]:
     finally:
         for norm, mode in zip(norms, modes, strict=True):
             norm.training = mode
+
+
+def _copies(norms: list[nn.Module]) -> list[tuple[Tensor, Tensor]]:
+    return [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers(recurse=False)]
+
+
+@torch.no_grad()
+def _put_back(kept: list[tuple[Tensor, Tensor]]) -> None:
+    for buffer, before in kept:
+        buffer.copy_(before)

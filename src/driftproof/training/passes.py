@@ -13,7 +13,7 @@ from driftproof.errors import DriftproofError
 from driftproof.training.noise import Key, Noise
 from driftproof.training.norms import NormPolicy, in_eval_mode, statistics_kept
 from driftproof.training.random_state import random_state_kept
-from driftproof.training.weights import AnalogWeights
+from driftproof.training.weights import AnalogWeights, wide
 
 type Closure = Callable[[], Tensor]
 """A forward pass of the network on one batch, always the same, that returns its loss; the method calls backward."""
@@ -27,14 +27,15 @@ class Passes:
         model: what the closure calls, in its wrappers.
         weights: its analog weights.
         norms: those of its norms that keep statistics.
-        policy: which passes move the statistics.
+        policy: which pass moves the statistics.
         scaler: of the loss, in half precision.
         share: of this micro-batch in the update.
         last: whether it is the last one: gradients are then exchanged between processes.
-        level: strength of the perturbation at this update.
+        levels: strength of each perturbation at this update, in the order of the method's schedules.
         key: of this micro-batch's draws.
         step: number of the update.
         diagnose: whether diagnostics that cost passes are wanted.
+        kept: what :meth:`keep` has summed over the micro-batches of this update.
         found: what was measured on the way, name → scalar.
     """
 
@@ -45,13 +46,27 @@ class Passes:
     scaler: torch.amp.GradScaler | None
     share: float
     last: bool
-    level: float
+    levels: tuple[float, ...]
     key: Key
     step: int
     diagnose: bool
+    kept: dict[str, Tensor]
     found: dict[str, Tensor] = field(default_factory=dict)
 
-    def backward(self, closure: Closure, *, perturbed: bool, share: float = 1.0, last: bool = True) -> Tensor:
+    @property
+    def level(self) -> float:
+        """Strength of the method's first perturbation."""
+        return self.levels[0]
+
+    def backward(
+        self,
+        closure: Closure,
+        *,
+        perturbed: bool,
+        share: float = 1.0,
+        last: bool = True,
+        moves_norms: bool | None = None,
+    ) -> Tensor:
         """Add the gradient at the weights as they are now to ``.grad``, and return the loss.
 
         Args:
@@ -59,21 +74,34 @@ class Passes:
             perturbed: whether the weights are perturbed.
             share: of this gradient in that of the micro-batch.
             last: whether no other backward of this micro-batch follows.
+            moves_norms: whether this is the pass that moves the norms' statistics; as the policy says unless given.
         """
-        with self._synchronised(self.last and last), self._statistics(perturbed):
+        with self._synchronised(self.last and last), self._statistics(perturbed, moves_norms):
             loss = checked(closure(), "perturbed" if perturbed else "clean")
             scaled = loss * (self.share * share) if self.share * share != 1 else loss
             torch.autograd.backward(self._scaled(scaled))
         return loss.detach()
 
-    def gradients(self, closure: Closure, *, perturbed: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
+    def plain(self, closure: Closure) -> Tensor:
+        """Make the only pass of this micro-batch, at clean weights, as training without a method would."""
+        return self.backward(closure, perturbed=False, moves_norms=True)
+
+    def overflow(self, closure: Closure) -> Tensor:
+        """Leave a gradient that is not finite, in all processes, so that the scaler leaves this update out.
+
+        The gradient of another pass overflowed already; with other dropout, or a smaller share, that of this one may
+        not, and the update would be one without a perturbation.
+        """
+        return self.backward(closure, perturbed=True, share=float("inf"))
+
+    def gradients(
+        self, closure: Closure, *, perturbed: bool = False, moves_norms: bool | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and the gradient of the analog weights alone; ``.grad`` and other processes see nothing."""
         wanted = {name: p for name, p in self.weights.parameters.items() if p.requires_grad}
-        if not wanted:
-            raise DriftproofError("all analog weights are frozen: there is no gradient to ascend along; use RWP")
-        with self._synchronised(False), self._statistics(perturbed):
+        with self._synchronised(False), self._statistics(perturbed, moves_norms):
             loss = checked(closure(), "perturbed" if perturbed else "clean")
-            found = torch.autograd.grad(self._scaled(loss), list(wanted.values()), allow_unused=True)
+            found = torch.autograd.grad(self._scaled(loss), list(wanted.values()), allow_unused=True) if wanted else ()
         gradients = {name: g for name, g in zip(wanted, found, strict=True) if g is not None}
         if self.scaler is not None:
             scale = self.scaler.get_scale()
@@ -83,12 +111,18 @@ class Passes:
     def measure(self, closure: Closure) -> tuple[Tensor, dict[str, Tensor]]:
         """Return loss and gradient at the weights as they are now; nothing moves: no statistics, no random state."""
         with random_state_kept(), statistics_kept(self.norms):
-            return self.gradients(closure, perturbed=self.level > 0)
+            return self.gradients(closure)
 
     def loss(self, closure: Closure, *, perturbed: bool) -> Tensor:
         """Return the loss at the weights as they are now, without a gradient."""
         with self._synchronised(False), self._statistics(perturbed), torch.no_grad():
             return checked(closure(), "perturbed" if perturbed else "clean").detach()
+
+    def keep(self, gradients: Mapping[str, Tensor]) -> None:
+        """Add this micro-batch's share of some gradients to those that the end of the update will have."""
+        for name, gradient in gradients.items():
+            part = wide(gradient) * self.share
+            self.kept[name] = self.kept[name] + part if name in self.kept else part
 
     def draw(self, noise: Noise, strength: float = 1.0) -> dict[str, Tensor]:
         """Return perturbed weights, the noise drawn around the weights as they are now."""
@@ -98,40 +132,47 @@ class Passes:
             drawn = {name: torch.lerp(now[name].detach().to(w.dtype), w, strength) for name, w in drawn.items()}
         return drawn
 
-    def _scaled(self, loss: Tensor) -> Tensor:
-        return loss if self.scaler is None else self.scaler.scale(loss)
-
     @contextmanager
     def holding(self, values: Mapping[str, Tensor]) -> Iterator[None]:
         """Hold perturbed weights inside."""
         with self.weights.holding(values):
             yield
 
+    def _scaled(self, loss: Tensor) -> Tensor:
+        return loss if self.scaler is None else self.scaler.scale(loss)
+
     def _synchronised(self, wanted: bool) -> AbstractContextManager[object]:
         no_sync = getattr(self.model, "no_sync", None)
         return nullcontext() if wanted or no_sync is None else no_sync()
 
     @contextmanager
-    def _statistics(self, perturbed: bool) -> Iterator[None]:
+    def _statistics(self, perturbed: bool, moves_norms: bool | None = None) -> Iterator[None]:
         """Let this pass move the norms' statistics, or not, as the policy says."""
+        if moves_norms is None:
+            moves_norms = (self.policy == "perturbed") == perturbed
         if self.policy == "frozen":
             with in_eval_mode(self.norms):
                 yield
-        elif self.policy == "recalibrate" or ((self.policy == "perturbed") != perturbed and self.level > 0):
+        elif self.policy == "recalibrate" or not moves_norms:
             with statistics_kept(self.norms):
                 yield
         else:
             yield
 
 
-def checked(loss: Tensor, where: str) -> Tensor:
-    """Return a loss, or raise DriftproofError if it is no finite scalar."""
+def checked(loss: object, where: str) -> Tensor:
+    """Return a loss as a scalar, or raise DriftproofError if it is no finite one with a gradient."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        shape = list(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        raise DriftproofError(f"the closure returned {shape}; wanted the loss as a tensor of one number")
+        came = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+        raise DriftproofError(f"the closure returned {came}; wanted the loss as a tensor of one number")
     if not bool(torch.isfinite(loss)):
         raise DriftproofError(
-            f"the loss at {where} weights is {float(loss)}: nothing was updated. Lower the learning rate or the "
-            "strength of the perturbation, or ramp it"
+            f"the loss at {where} weights is {float(loss.detach())}: nothing was updated. Lower the learning rate or "
+            "the strength of the perturbation, or ramp it"
         )
-    return loss
+    if torch.is_grad_enabled() and not loss.requires_grad:
+        raise DriftproofError(
+            "the closure's loss has no gradient: wanted one that is computed from the network's outputs, without "
+            "torch.no_grad, detach or item"
+        )
+    return loss.reshape(())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, final, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, SupportsFloat, final, get_args
 
 import torch
 
@@ -42,8 +42,8 @@ class Schedule(ABC):
     @abstractmethod
     def __str__(self) -> str: ...
 
-    def observe(self, update_norm: float) -> None:  # noqa: B027  # most schedules do not look
-        """Take note of the norm of an update's gradient."""
+    def observe(self, update_norm: float, steps: int | None) -> None:  # noqa: B027  # most schedules do not look
+        """Take note of the norm of an update's gradient; once after each update that was made."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the schedule has become; nothing for one that is a function of the step."""
@@ -65,7 +65,7 @@ class Constant(Schedule):
         _check(strength=self.value)
 
     def __str__(self) -> str:
-        return f"{self.value:g}"
+        return _text(self.value)
 
     @property
     def largest(self) -> float:
@@ -113,15 +113,10 @@ class Ramp(Schedule):
                 f"ramp: delay {self.delay:g} and until {self.until:g} are shares of the run; wanted "
                 "0 <= delay < until <= 1"
             )
-        if self.steps is not None and self.steps < 1:
-            raise DriftproofError(f"ramp over {self.steps} updates: wanted at least 1")
+        _check_steps(self.steps)
 
     def __str__(self) -> str:
-        parts = [self.shape, f"to={self.to:g}"]
-        parts += [f"start={self.start:g}"] if self.start else []
-        parts += [f"delay={self.delay:g}"] if self.delay else []
-        parts += [f"until={self.until:g}"] if self.until < 1 else []
-        return f"{parts[0]}:{','.join(parts[1:])}"
+        return _written(self.shape, self)
 
     @property
     def largest(self) -> float:
@@ -136,7 +131,7 @@ class Ramp(Schedule):
                 f"ramp {self}: it has to know how many updates the run has; give it steps=, or call "
                 "method.begin(total_steps)"
             )
-        done = step / max(1, total - 1)  # 1 at the last update
+        done = step / (total - 1) if total > 1 else 1.0  # 1 at the last update
         x = min(1.0, max(0.0, (done - self.delay) / (self.until - self.delay)))
         return self.start + (self.to - self.start) * _CURVES[self.shape](x)
 
@@ -156,7 +151,7 @@ class Sampled(Schedule):
             raise DriftproofError(f"sampled strength: wanted low < high, got {self.low:g} and {self.high:g}")
 
     def __str__(self) -> str:
-        return f"sampled:{self.low:g},{self.high:g}"
+        return f"sampled:{_text(self.low)},{_text(self.high)}"
 
     @property
     def largest(self) -> float:
@@ -190,13 +185,14 @@ class Adaptive(Schedule):
     collapse: float = 0.3
     memory: int = 50
     steps: int | None = None
-    reached: float = 0.0
-    fast: float | None = None
-    highest: float = 0.0
+    reached: float = field(default=0.0, init=False)
+    fast: float | None = field(default=None, init=False)
+    highest: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
         _check(to=self.to)
+        _check_steps(self.steps)
         if not 0 < self.over <= 1 or not 0 < self.collapse < 1 or self.memory < 1:
             raise DriftproofError(
                 f"adaptive strength: wanted over in (0, 1], collapse in (0, 1) and memory >= 1, got {self.over:g}, "
@@ -204,7 +200,7 @@ class Adaptive(Schedule):
             )
 
     def __str__(self) -> str:
-        return f"adaptive:to={self.to:g},over={self.over:g},collapse={self.collapse:g}"
+        return _written("adaptive", self)
 
     @property
     def largest(self) -> float:
@@ -217,19 +213,25 @@ class Adaptive(Schedule):
         return self.fast is not None and self.fast < self.collapse * self.highest
 
     def level(self, step: int, steps: int | None, seed: int) -> float:
-        """Return the strength of one update; every call moves on by one."""
-        total = self.steps or steps
-        if total is None:
-            raise DriftproofError("adaptive strength: give it steps=, or call method.begin(total_steps)")
-        level = self.reached
-        if not self.waiting:
-            self.reached = min(self.to, self.reached + self.to / max(1.0, self.over * total))
-        return level
+        """Return the strength that it has reached."""
+        self._total(steps)
+        return self.reached
 
-    def observe(self, update_norm: float) -> None:
-        """Follow the gradient's norm."""
+    def observe(self, update_norm: float, steps: int | None) -> None:
+        """Follow the gradient's norm, and grow by one update's share if it has not collapsed."""
         self.fast = update_norm if self.fast is None else self.fast + (update_norm - self.fast) / self.memory
         self.highest = max(self.highest, self.fast)
+        if not self.waiting:
+            self.reached = min(self.to, self.reached + self.to / max(1.0, self.over * self._total(steps)))
+
+    def _total(self, steps: int | None) -> int:
+        total = self.steps or steps
+        if total is None:
+            raise DriftproofError(
+                f"strength {self}: it has to know how many updates the run has; give it steps=, or call "
+                "method.begin(total_steps)"
+            )
+        return total
 
     def state_dict(self) -> dict[str, Any]:
         """Return where it is."""
@@ -262,32 +264,75 @@ def as_schedule(choice: float | Schedule | str) -> Schedule:
 
     Texts: ``2``; ``quadratic:to=2,start=0.5,delay=0.1``; ``sampled:0,2``; ``adaptive:to=2``.
 
+    Raises:
+        DriftproofError: neither of them; an unknown shape or key.
+
     >>> as_schedule("quadratic:to=2")
     Ramp(shape='quadratic', to=2.0, start=0.0, delay=0.0, until=1.0, steps=None)
     """
     if isinstance(choice, Schedule):
         return choice
+    wanted = (
+        f"strength {choice!r}: wanted a number, linear|quadratic|cosine:to=2 (also start=, delay=, until=), "
+        "sampled:LOW,HIGH or adaptive:to=2"
+    )
     if not isinstance(choice, str):
+        if isinstance(choice, bool) or not isinstance(choice, SupportsFloat):
+            raise DriftproofError(wanted)
         return Constant(float(choice))
-    name, _, rest = choice.partition(":")
+    name, colon, rest = choice.partition(":")
+    kinds = (*get_args(Shape), "adaptive", "sampled")
+    if colon and name not in kinds:
+        raise DriftproofError(f"strength {choice!r}{did_you_mean(name, kinds)}: there are {', '.join(kinds)}")
     try:
         if name == "sampled":
             low, high = rest.split(",")
             return Sampled(float(low), float(high))
-        if name in (*get_args(Shape), "adaptive"):
-            pairs = {key: float(value) for key, value in (part.split("=") for part in rest.split(","))}
-            return Adaptive(**pairs) if name == "adaptive" else Ramp(shape=name, **pairs)  # type: ignore[arg-type]
-        return Constant(float(choice))
+        if name not in kinds:
+            return Constant(float(choice))
+        made: dict[str, float] = {}
+        known = [key for key in _keys(Adaptive if name == "adaptive" else Ramp) if key != "shape"]
+        if not rest:
+            raise DriftproofError(wanted)
+        for part in rest.split(","):
+            key, _, value = part.partition("=")
+            if key not in known or key in made:
+                raise DriftproofError(
+                    f"strength {choice!r}: {part!r}{did_you_mean(key, known)}; wanted {'=, '.join(known)}=, each once"
+                )
+            made[key] = int(value) if key in ("steps", "memory") else float(value)
+        return Adaptive(**made) if name == "adaptive" else Ramp(shape=name, **made)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         if isinstance(error, DriftproofError):
             raise
-        raise DriftproofError(
-            f"strength {choice!r}: wanted a number, linear|quadratic|cosine:to=2 (also start=, delay=, until=), "
-            "sampled:LOW,HIGH or adaptive:to=2"
-        ) from None
+        raise DriftproofError(wanted) from None
+
+
+def _keys(kind: type[Ramp | Adaptive]) -> list[str]:
+    return [part.name for part in fields(kind) if part.init]
+
+
+def _written(name: str, schedule: Ramp | Adaptive) -> str:
+    """Return a schedule as :func:`as_schedule` reads it: what it is raised to, and what differs from the defaults."""
+    pairs = [
+        f"{part.name}={_text(getattr(schedule, part.name))}"
+        for part in fields(schedule)
+        if part.init and part.name != "shape" and getattr(schedule, part.name) != part.default
+    ]
+    return f"{name}:{','.join(pairs)}"
+
+
+def _text(value: float) -> str:
+    """Return a number, short if that is all of it."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def _check(**values: float) -> None:
     for name, value in values.items():
         if not (math.isfinite(value) and value >= 0):
             raise DriftproofError(f"{name} {value!r}: wanted a strength, finite and not negative")
+
+
+def _check_steps(steps: int | None) -> None:
+    if steps is not None and steps < 1:
+        raise DriftproofError(f"a strength over {steps} updates: wanted at least 1")

@@ -14,12 +14,15 @@ from driftproof.data import Data, as_data, hold
 from driftproof.errors import DriftproofError
 from driftproof.inputs import main_output
 from driftproof.training.answers import BATCH_SIZE, answers, are_classes
+from driftproof.training.fresh_key import fresh_key
 from driftproof.training.losses import Loss, as_loss
-from driftproof.training.noise import Key, NoiseLike, as_noise
+from driftproof.training.noise import NoiseLike, as_noise
 from driftproof.training.weights import AnalogWeights, OnTiles, norm
 
 Grid = npt.NDArray[np.float64]
 
+_ROUNDING = 1e-6
+"""Error relative to the weights that arithmetic in float32 makes of none."""
 _PARALLEL = 1e-3
 """Sine of the angle between two errors below which they span no plane."""
 
@@ -78,8 +81,8 @@ def loss_surface(
 ) -> Surface:
     """Measure a network's loss around its weights, along the errors of two chips of a device.
 
-    In eval mode, with the running statistics as they are. The two chips are new ones: no training with this seed has
-    had them. The network is as before afterwards, bit for bit.
+    In eval mode, with the running statistics as they are. The two chips are new ones: no training has had them.
+    The network is as before afterwards, bit for bit.
 
     Args:
         model: a trained network.
@@ -109,8 +112,10 @@ def loss_surface(
     example, _ = next(iter(samples.batches(1)))
     weights = AnalogWeights.of(model, example, on_tiles)
     w = {name: parameter.detach().clone() for name, parameter in weights.parameters.items()}
-    # training counts its draws from 0
-    first, second = ({name: v - w[name] for name, v in law.draw(weights, Key(seed, -n)).items()} for n in (1, 2))
+    first, second = ({name: v - w[name] for name, v in law.draw(weights, fresh_key(seed, n)).items()} for n in range(2))
+    error = float(norm(first)) / float(norm(w))
+    if not error > _ROUNDING:
+        raise DriftproofError(f"noise {law}: a chip has no error, so there is no direction to go")
     across, cosine, ratio = _across(first, second, str(law))
     axis = np.linspace(-span, span, points)
     axis[points // 2] = 0.0
@@ -128,7 +133,7 @@ def loss_surface(
         loss=losses,
         accuracy=None if np.isnan(right).any() else 100 * right,
         chips=((1.0, 0.0), (ratio * cosine, ratio * math.sqrt(1 - cosine**2))),
-        error=float(norm(first)) / float(norm(w)),
+        error=error,
         cosine=cosine,
     )
 
@@ -136,8 +141,6 @@ def loss_surface(
 def _across(first: dict[str, Tensor], second: dict[str, Tensor], noise: str) -> tuple[dict[str, Tensor], float, float]:
     """Return d₂, the cosine between the two errors, and the second's length in lengths of the first."""
     lengths = float(norm(first)), float(norm(second))
-    if not min(lengths) > 0:
-        raise DriftproofError(f"noise {noise}: a chip without any error gives no direction")
     product = sum(float((first[name].double() * second[name].double()).sum()) for name in first)
     cosine = product / (lengths[0] * lengths[1])
     rest = {name: second[name] / lengths[1] - first[name] * (cosine / lengths[0]) for name in first}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Dictionary
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -67,6 +67,7 @@ class AnalogWeights:
     mapping: Mapping
     parameters: dict[str, nn.Parameter]
     held: bool = False
+    _places: dict[str, list[tuple[nn.Module, str]]] = field(default_factory=dict, repr=False)
     _saved: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @staticmethod
@@ -108,7 +109,17 @@ class AnalogWeights:
                 "arrays; make them plain first, such as with torch.nn.utils.parametrize.remove_parametrizations, or "
                 "leave them digital with where="
             )
-        return AnalogWeights(network, mapping, {name: places[name] for name in mapping.weights})
+        parameters = {name: places[name] for name in mapping.weights}
+        return AnalogWeights(network, mapping, parameters, _places=_places_of(network, parameters))
+
+    def check_current(self) -> None:
+        """Raise DriftproofError if the network has other parameters by now: noise on the old ones would be lost."""
+        for name, places in self._places.items():
+            if any(module._parameters.get(place) is not self.parameters[name] for module, place in places):
+                raise DriftproofError(
+                    f"layer {name or '(root)'} has another parameter than when the method was prepared (as after "
+                    "load_state_dict(assign=True) or pruning): call method.prepare(model, example) again"
+                )
 
     @torch.no_grad()
     def mapped(self) -> Mapping:
@@ -126,6 +137,8 @@ class AnalogWeights:
     def holding(self, values: Dictionary[str, Tensor]) -> Iterator[None]:
         """Hold other numbers inside, and the weights as they were afterwards, bit for bit, whatever happens inside.
 
+        Look-up tables that share a weight with an array work with the clean one, as on a chip they have a digital copy.
+
         Args:
             values: array name → weights in the parameter's shape; the others stay.
         """
@@ -134,7 +147,7 @@ class AnalogWeights:
         with torch.no_grad():
             for name in values:
                 saved, parameter = self._saved.get(name), self.parameters[name]
-                if saved is None or saved.shape != parameter.shape or saved.device != parameter.device:
+                if saved is None or not _alike(saved, parameter):
                     self._saved[name] = parameter.detach().clone()
                 else:
                     saved.copy_(parameter)
@@ -143,25 +156,45 @@ class AnalogWeights:
             with torch.no_grad():
                 for name, value in values.items():
                     self.parameters[name].copy_(value)
+            self._give_tables_clean_weights(values)
+            # autocast keeps half-precision copies of weights until its outermost end: they would hide the new numbers
+            torch.clear_autocast_cache()
             yield
         finally:
             with torch.no_grad():
                 for name in values:
                     self.parameters[name].copy_(self._saved[name])
+            for name in values:
+                for module, place in self._tables(name):
+                    module._parameters[place] = self.parameters[name]
+            torch.clear_autocast_cache()
             self.held = False
+
+    def _tables(self, name: str) -> list[tuple[nn.Module, str]]:
+        return [place for place in self._places.get(name, []) if isinstance(place[0], nn.Embedding | nn.EmbeddingBag)]
+
+    def _give_tables_clean_weights(self, names: Iterable[str]) -> None:
+        for name in names:
+            parameter, clean = self.parameters[name], self._saved[name]
+            for module, place in self._tables(name):
+                with torch.enable_grad():  # the clean numbers, and their gradient to the shared parameter
+                    table = clean + (parameter - parameter.detach()) if parameter.requires_grad else clean
+                module._parameters[place] = table  # type: ignore[assignment]  # a result, for as long as this holds
 
     @torch.no_grad()
     def realised(self, values: Dictionary[str, Tensor]) -> dict[str, float]:
-        """Return the noise that some values are: layer → root mean square of the error / its column's maximum."""
+        """Return the noise that some values will be: layer → root mean square of error / maximum of its tile's column.
+
+        As the parameter's type holds them: noise that bfloat16 rounds away is none.
+        """
         found = {}
         for name, value in values.items():
-            before, mapped = self.parameters[name], self.mapping.weights[name]
-            error = mapped.layout.matrix((value - before).float())
-            matrix = mapped.layout.matrix(before.detach()).float()
-            largest = matrix.abs().amax(dim=1, keepdim=True)
-            if self.mapping.scale == "layer":
-                largest = largest.max().expand_as(largest)
-            relative = torch.where(largest > 0, error / largest, 0.0)
+            before = self.parameters[name]
+            mapped = self._mapped(name, self.mapping.weights[name], self.mapping)
+            relative = mapped.layout.matrix((value.to(before.dtype) - before).float()).contiguous()
+            for split, rows in enumerate(mapped.rows):
+                largest = mapped.scale[split, :, None]
+                relative[:, rows] = torch.where(largest > 0, relative[:, rows] / largest, 0.0)
             found[name] = float(relative.square().mean().sqrt())
         return found
 
@@ -182,9 +215,29 @@ def check_digital(network: nn.Module) -> None:
 
 
 def norm(tensors: Dictionary[str, Tensor]) -> Tensor:
-    """Return the Euclidean norm of several tensors together, a float32 scalar."""
+    """Return the Euclidean norm of several tensors together, a scalar."""
     if not tensors:
         return torch.zeros(())
-    sizes = torch.stack([torch.linalg.vector_norm(tensor.float()) for tensor in tensors.values()])
-    size: Tensor = torch.linalg.vector_norm(sizes)
+    sizes = [torch.linalg.vector_norm(wide(tensor)) for tensor in tensors.values()]
+    size: Tensor = torch.linalg.vector_norm(torch.stack([part.to(sizes[0].device) for part in sizes]))
     return size
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """Return numbers in at least single precision: sums of squares overflow and vanish in half."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.device == b.device
+
+
+def _places_of(network: nn.Module, parameters: Dictionary[str, nn.Parameter]) -> dict[str, list[tuple[nn.Module, str]]]:
+    """Return every place of some parameters in a network, tied ones have several: name → (module, name in it)."""
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    found: dict[str, list[tuple[nn.Module, str]]] = {name: [] for name in parameters}
+    for module in network.modules():
+        for place, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            if id(parameter) in names:
+                found[names[id(parameter)]].append((module, place))
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,13 +10,16 @@ from torch import Tensor
 from driftproof.errors import DriftproofError
 from driftproof.training.methods.rwp import RWP
 from driftproof.training.noise import NoiseLike
-from driftproof.training.passes import Closure, Passes
+from driftproof.training.passes import Passes
+from driftproof.training.update import Update
+from driftproof.training.weights import wide
 
 
 class AdaptiveRWP(RWP):
     """The noise of each filter divided by √(1 + η v), v = Σ β^age ‖g_f‖² of its past gradients (Li et al. 2024).
 
-    The device's own noise is then matched in kind, not in size: filters that the loss depends on most get less.
+    The device's own noise is then matched in kind, not in size: filters that the loss depends on most get less. The
+    gradients are those of whole updates, before clipping, so that v is the same in all processes.
 
     Args:
         noise: as of :class:`RWP`.
@@ -35,27 +37,13 @@ class AdaptiveRWP(RWP):
         self.eta, self.beta = eta, beta
         self._squares: dict[str, Tensor] = {}
 
-    def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
-        """One pass at perturbed weights; then take note of its gradient."""
-        before = {name: p.grad.clone() if p.grad is not None else None for name, p in _parameters(passes)}
-        loss = super().gradient(passes, closures)
-        for name, parameter in _parameters(passes):
-            if parameter.grad is None:
-                continue
-            old = before[name]
-            own = (parameter.grad if old is None else parameter.grad - old) / passes.share
-            if passes.scaler is not None:
-                own = own / passes.scaler.get_scale()
-            squares = passes.weights.mapping.weights[name].layout.matrix(own.float()).square().sum(dim=1)
-            if bool(torch.isfinite(squares).all()):
-                kept = self._squares.get(name)
-                # micro-batches of one update share its decay
-                self._squares[name] = (
-                    squares * passes.share
-                    if kept is None
-                    else kept.mul_(self.beta**passes.share).add_(squares, alpha=passes.share)
-                )
-        return loss
+    def finish(self, update: Update) -> bool:
+        """Take note of the gradient."""
+        for name, gradient in update.gradients.items():
+            matrix = update.weights.mapping.weights[name].layout.matrix(wide(gradient))
+            squares, kept = matrix.square().sum(dim=1), self._squares.get(name)
+            self._squares[name] = squares if kept is None else self.beta * kept.to(squares.device) + squares
+        return False
 
     def perturbed(self, passes: Passes) -> dict[str, Tensor]:
         """Draw perturbed weights, and bring them nearer where gradients have been large."""
@@ -64,7 +52,7 @@ class AdaptiveRWP(RWP):
             if name in self._squares:
                 layout, now = passes.weights.mapping.weights[name].layout, passes.weights.parameters[name].detach()
                 factor = torch.rsqrt(1 + self.eta * self._squares[name])[:, None]
-                error = layout.matrix(value - now) * factor
+                error = layout.matrix(value - now) * factor.to(value.device)
                 drawn[name] = now + layout.weight(error, tuple(now.shape))
         return drawn
 
@@ -73,11 +61,8 @@ class AdaptiveRWP(RWP):
         return super().describe() | {"eta": f"{self.eta:g}", "beta": f"{self.beta:g}"}
 
     def _own_state(self) -> dict[str, Any]:
-        return {"squares": dict(self._squares)}
+        return super()._own_state() | {"squares": dict(self._squares)}
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
+        super()._load_own_state(state)
         self._squares = {name: value.clone() for name, value in state["squares"].items()}
-
-
-def _parameters(passes: Passes) -> list[tuple[str, torch.nn.Parameter]]:
-    return list(passes.weights.parameters.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from driftproof.errors import DriftproofError
@@ -12,13 +13,15 @@ from driftproof.training.methods.gsam import dot
 from driftproof.training.methods.sam import SAM
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.schedules import Schedule
-from driftproof.training.weights import norm
+from driftproof.training.update import Update
+from driftproof.training.weights import norm, wide
 
 
 class LookSAM(SAM):
     """SAM at every k-th update; in between g + α ‖g‖/‖g_v‖ g_v (Liu et al. 2022).
 
-    g_v is the part of the last SAM gradient that is orthogonal to the clean one: it changes slowly.
+    g_v is the part of the last SAM gradient that is orthogonal to the clean one: it changes slowly. Both are of the
+    whole update's gradient of the analog weights, the same in all processes.
 
     Args:
         every: k.
@@ -28,6 +31,7 @@ class LookSAM(SAM):
     """
 
     name = "looksam"
+    keeps_clean_gradient = True
 
     def __init__(
         self, *, every: int = 5, alpha: float = 0.7, rho: float | Schedule | str = 0.05, **options: Any
@@ -40,45 +44,37 @@ class LookSAM(SAM):
 
     def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
         """SAM's two passes, or one."""
-        closure = closures[0]
-        if not passes.level:
-            return passes.backward(closure, perturbed=False)
-        before = {name: g.clone() for name, g in passes.weights.gradients().items()}
-        scale = passes.share
-        if passes.scaler is not None:
-            scale = scale * passes.scaler.get_scale()
+        return super().gradient(passes, closures) if self._ascends(passes.step) else passes.plain(closures[0])
 
-        def own() -> dict[str, Tensor]:
-            found = passes.weights.gradients().items()
-            return {name: (g - before[name] if name in before else g) / scale for name, g in found}
+    def finish(self, update: Update) -> bool:
+        """Keep what is orthogonal to the clean gradient, or add what was kept."""
+        if not update.level:
+            return False
+        if self._ascends(update.step):
+            clean, top = update.mean_kept(), update.gradients
+            square = dot(clean, clean)
+            along = torch.where(square > 0, dot(top, clean) / square, 0.0)
+            self._kept = {name: wide(g) - along.to(g.device) * clean[name] for name, g in top.items()}
+            return False
+        size, gradients = norm(self._kept), update.gradients
+        if not bool(size):
+            return False
+        factor = self.alpha * norm(gradients) / size.to(norm(gradients).device)
+        for name, g in gradients.items():
+            if name in self._kept:
+                g.add_(factor.to(g.device) * self._kept[name].to(g.device))
+        return True
 
-        if self._kept and passes.step % self.every:
-            loss = passes.backward(closure, perturbed=False)
-            here = own()
-            size = norm(self._kept)
-            if bool(size):
-                factor = self.alpha * norm(here) / size
-                for name, g in passes.weights.gradients().items():
-                    if name in self._kept:
-                        g.add_(self._kept[name].to(g.dtype) * (factor * scale))
-            return loss
-        clean, top, gradient = self.ascend(passes, closure)
-        if top is None:
-            return passes.backward(closure, perturbed=True)
-        with passes.holding(top):
-            loss = passes.backward(closure, perturbed=True)
-        passes.found["clean_loss"] = clean
-        there = {name: g for name, g in own().items() if name in gradient}
-        along = dot(there, gradient) / dot(gradient, gradient)
-        self._kept = {name: g - along * gradient[name] for name, g in there.items()}
-        return loss
+    def _ascends(self, step: int) -> bool:
+        return not self._kept or step % self.every == 0
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text."""
         return super().describe() | {"every": str(self.every), "alpha": f"{self.alpha:g}"}
 
     def _own_state(self) -> dict[str, Any]:
-        return {"kept": dict(self._kept)}
+        return super()._own_state() | {"kept": dict(self._kept)}
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
+        super()._load_own_state(state)
         self._kept = {name: value.clone() for name, value in state["kept"].items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +16,13 @@ from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
 from driftproof.mapping import unwrap
 from driftproof.training.clipping import ClipWeights
-from driftproof.training.noise import Key
-from driftproof.training.norms import NormPolicy, check_policy, norms_of
+from driftproof.training.first_pass import inputs_of_first_pass
+from driftproof.training.micro_batches import as_closures, key_of, shards_of
+from driftproof.training.norms import NormPolicy, check_policy, norms_of, statistics_kept_on_failure
 from driftproof.training.passes import Closure, Passes
-from driftproof.training.random_state import random_state_kept
 from driftproof.training.schedules import Schedule, as_schedule
+from driftproof.training.update import Update, gradient_norm
 from driftproof.training.weights import AnalogWeights, OnTiles, check_digital
-
-MOST_SHARDS = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,8 @@ class Diagnostics:
         update_norm: Euclidean norm of the gradient that the optimizer was given, before clipping.
         skipped: whether the optimizer's step was left out, since a gradient overflowed in half precision.
         clipped: how many weights were clipped afterwards.
-        more: what else the method measured, such as ``clean_loss``, ``noise`` (root mean square of the error / column's
-            maximum) and ``gradient_sharpness``.
+        more: what else the method measured, the mean of the micro-batches in which it did, such as ``clean_loss``,
+            ``noise`` (root mean square of the error / column's maximum) and ``gradient_sharpness``.
     """
 
     step: int
@@ -81,7 +82,10 @@ class Method(ABC):
         diagnose_every: int = 0,
     ) -> None:
         check_policy(norms)
-        self.strength, self.norms, self.clip = as_schedule(strength), norms, clip
+        if seed < 0:
+            raise DriftproofError(f"method {self.name}: wanted a seed that is not negative, got {seed}")
+        # a copy: a strength that adapts is the state of one method
+        self.strength, self.norms, self.clip = copy.copy(as_schedule(strength)), norms, clip
         self.on_tiles, self.seed, self.diagnose_every = on_tiles or OnTiles(), seed, diagnose_every
         self.weights: AnalogWeights | None = None
         self.updates = 0
@@ -99,6 +103,18 @@ class Method(ABC):
     def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
         """Add the gradient of one micro-batch to ``.grad``; return the loss where it was taken."""
 
+    def finish(self, update: Update) -> bool:
+        """Change the gradient of the whole update, or take note of it; return whether it was changed.
+
+        Called once for all micro-batches, when their gradients are summed and exchanged, unless one is not finite.
+        What it does and keeps has to be the same in all processes: else their weights part.
+        """
+        return False
+
+    def schedules(self) -> list[Schedule]:
+        """Return all that the method has, the perturbation's own first."""
+        return [self.strength]
+
     def step(
         self,
         closure: Closure | Sequence[Closure],
@@ -113,7 +129,8 @@ class Method(ABC):
         Args:
             closure: a forward pass that returns the loss, without backward; it may be called several times and has to
                 compute the same batch each time. A list of them is one micro-batch each (gradient accumulation): every
-                micro-batch has a perturbation of its own, and the update is their mean.
+                micro-batch has a perturbation of its own, and the update is their mean. Several processes give
+                equally many.
             model: the network that the closure calls, in its wrappers.
             optimizer: any; its gradients are set to zero here.
             scaler: of the loss in float16.
@@ -123,15 +140,65 @@ class Method(ABC):
             DriftproofError: a loss that is not finite (nothing is updated); a network on tiles; another network than
                 before; nothing perturbed.
         """
-        closures = list(closure) if isinstance(closure, Sequence) else [closure]
+        closures = as_closures(closure)
+        if isinstance(optimizer, torch.optim.LBFGS):
+            raise DriftproofError("LBFGS searches along a line with passes of its own; take SGD, AdamW or another one")
+        if scaler is not None and not scaler.is_enabled():
+            scaler = None
         weights = self._prepared(model, closures[0])
         optimizer.zero_grad()
-        level = self.strength.level(self.updates, self.total, self.seed)
+        # two sampled strengths are independent: each has a seed of its own
+        seeds = [self.seed + (place << 32) for place in range(len(self.schedules()))]
+        levels = tuple(
+            schedule.level(self.updates, self.total, seed)
+            for schedule, seed in zip(self.schedules(), seeds, strict=True)
+        )
+        before = self.state_dict()
+        try:
+            with statistics_kept_on_failure(self._norms):
+                loss, kept, found = self._gradients(closures, model, weights, levels, scaler)
+                update = Update(
+                    model=model,
+                    weights=weights,
+                    gradients=_own_gradients(weights, optimizer),
+                    level=levels[0],
+                    step=self.updates,
+                    kept=kept,
+                )
+                norm, skipped = self._update(update, optimizer, scaler, clip_norm)
+        except BaseException:
+            self.load_state_dict(before)
+            raise
+        clipped = self.clip.apply(weights) if self.clip is not None and not skipped else 0
+        self.last = Diagnostics(
+            step=self.updates,
+            level=levels[0],
+            loss=float(loss),
+            update_norm=norm,
+            skipped=skipped,
+            clipped=clipped,
+            more={name: sum(map(float, values)) / len(values) for name, values in found.items()},
+        )
+        if not skipped:
+            for schedule in self.schedules():
+                schedule.observe(norm, self.total)
+        self.updates += 1
+        return loss
+
+    def _gradients(
+        self,
+        closures: list[Closure],
+        model: nn.Module,
+        weights: AnalogWeights,
+        levels: tuple[float, ...],
+        scaler: torch.amp.GradScaler | None,
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, list[Tensor]]]:
+        """Sum the gradients of all micro-batches; return the loss, what they kept, and what was measured."""
+        shards = shards_of(closures, self.closures_per_update)
         diagnose = bool(self.diagnose_every) and self.updates % self.diagnose_every == 0
-        rank, _ = processes()
-        shards = _shards(closures, self.closures_per_update)
-        total = torch.zeros((), device=next(iter(weights.parameters.values())).device)
-        found: dict[str, Tensor] = {}
+        kept: dict[str, Tensor] = {}
+        found: dict[str, list[Tensor]] = {}
+        losses = []
         for index, shard in enumerate(shards):
             passes = Passes(
                 model=model,
@@ -141,43 +208,44 @@ class Method(ABC):
                 scaler=scaler,
                 share=1 / len(shards),
                 last=index == len(shards) - 1,
-                level=level,
-                key=Key(self.seed, self.updates * MOST_SHARDS + rank * len(shards) + index),
+                levels=levels,
+                key=key_of(self.seed, self.updates, index, len(shards)),
                 step=self.updates,
                 diagnose=diagnose and index == 0,
+                kept=kept,
             )
-            total += self.gradient(passes, shard).float() / len(shards)
-            found |= passes.found
-        norm, skipped = self._update(optimizer, scaler, clip_norm)
-        clipped = self.clip.apply(weights) if self.clip is not None else 0
-        self.last = Diagnostics(
-            step=self.updates,
-            level=level,
-            loss=float(total),
-            update_norm=norm,
-            skipped=skipped,
-            clipped=clipped,
-            more={name: float(value) for name, value in found.items()},
-        )
-        self.strength.observe(norm)
-        self.updates += 1
-        return total
+            losses.append(self.gradient(passes, shard).float() / len(shards))
+            for name, value in passes.found.items():
+                found.setdefault(name, []).append(value)
+        return torch.stack(losses).sum(), kept, found
 
     def _update(
-        self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None, clip_norm: float | None
+        self,
+        update: Update,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler | None,
+        clip_norm: float | None,
     ) -> tuple[float, bool]:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if not parameters:
             raise DriftproofError("no parameter of the optimizer has a gradient: does the closure use the network?")
         if scaler is not None:
             scaler.unscale_(optimizer)
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm))
+        size = gradient_norm(parameters)
+        norm = float(size)
+        if math.isfinite(norm) and self.finish(update):
+            size = gradient_norm(parameters)
+            norm = float(size)
+            if not math.isfinite(norm):
+                scaler = None  # it has looked already
+        if not math.isfinite(norm) and scaler is None:
+            raise DriftproofError(
+                f"the gradient is {norm}: nothing was updated. Lower the learning rate or the strength of the "
+                "perturbation, or ramp it"
+            )
+        if clip_norm is not None and math.isfinite(norm):
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip_norm, size)
         if scaler is None:
-            if norm != norm or norm == float("inf"):
-                raise DriftproofError(
-                    f"the gradient is {norm}: nothing was updated. Lower the learning rate or the strength of the "
-                    "perturbation, or ramp it"
-                )
             optimizer.step()
             return norm, False
         before = scaler.get_scale()
@@ -193,11 +261,12 @@ class Method(ABC):
         Raises:
             DriftproofError: a schedule that is longer than the run.
         """
-        if self.strength.steps is not None and self.strength.steps > total:
-            raise DriftproofError(
-                f"method {self.name}: its strength {self.strength} spans {self.strength.steps} updates, the run has "
-                f"{total}: it would never get to its end"
-            )
+        for schedule in self.schedules():
+            if schedule.steps is not None and schedule.steps > total:
+                raise DriftproofError(
+                    f"method {self.name}: its strength {schedule} spans {schedule.steps} updates, the run has "
+                    f"{total}: it would never get to its end"
+                )
         self.total = total
 
     def prepare(self, model: nn.Module, example: Inputs) -> AnalogWeights:
@@ -217,18 +286,27 @@ class Method(ABC):
             raise DriftproofError(
                 f"method {self.name} was prepared for another network; make a new one, or call prepare(model, example)"
             )
+        self.weights.check_current()
         return self.weights
 
     # --- a run that goes on ---
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the method has become: for a run that goes on later as if it had not stopped."""
-        return {"updates": self.updates, "strength": self.strength.state_dict()} | self._own_state()
+        schedules = [schedule.state_dict() for schedule in self.schedules()]
+        return {"method": self.name, "updates": self.updates, "schedules": schedules} | self._own_state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where a method of the same settings was."""
+        """Go on from where a method of the same settings was.
+
+        Raises:
+            DriftproofError: it is the state of another method.
+        """
+        if state.get("method") != self.name:
+            raise DriftproofError(f"this is the state of a method {state.get('method')!r}; this one is {self.name}")
         self.updates = state["updates"]
-        self.strength.load_state_dict(state["strength"])
+        for schedule, own in zip(self.schedules(), state["schedules"], strict=True):
+            schedule.load_state_dict(own)
         self._load_own_state(state)
 
     def _own_state(self) -> dict[str, Any]:
@@ -239,59 +317,20 @@ class Method(ABC):
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text, for a log."""
+        tiles = self.on_tiles
+        size = "512x512" if tiles.tile is None else f"{tiles.tile.rows}x{tiles.tile.columns}"
         return {
             "method": self.name,
             "strength": str(self.strength),
             "norms": self.norms,
+            "tiles": f"{size}, weights relative to the {tiles.scale}"
+            + ("" if tiles.clip is None else f", clipped at percentile {tiles.clip:g}"),
             "weight clipping": "none" if self.clip is None else str(self.clip),
             "seed": str(self.seed),
         }
 
 
-def _shards(closures: list[Closure], size: int) -> list[list[Closure]]:
-    if size == 1 or len(closures) == 1:
-        return [[closure] for closure in closures]
-    if len(closures) % size:
-        raise DriftproofError(f"{len(closures)} closures came; this method wants one, or a multiple of {size}")
-    return [closures[start : start + size] for start in range(0, len(closures), size)]
-
-
-class _Seen(BaseException):
-    """Ends a forward pass as soon as its inputs are known."""
-
-
-def inputs_of_first_pass(model: nn.Module, closure: Closure) -> Inputs:
-    """Return the inputs that a closure calls a network with, as positional or named inputs; the pass is not run."""
-    caught: list[Inputs] = []
-
-    def stop(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-        if args and named:
-            raise DriftproofError(
-                "the closure calls the network with inputs by place and by name; call method.prepare(model, example) "
-                "before the first step, with inputs of one kind"
-            )
-        caught.append(dict(named) if named else args[0] if len(args) == 1 else tuple(args))
-        raise _Seen
-
-    kinds = {id(model): model, id(unwrap(model)): unwrap(model)}
-    handles = [module.register_forward_pre_hook(stop, with_kwargs=True, prepend=True) for module in kinds.values()]
-    try:
-        with random_state_kept():
-            closure()
-    except _Seen:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not caught:
-        raise DriftproofError(
-            "the closure did not call the network that step() was given; give step() the network that it calls"
-        )
-    return caught[0]
-
-
-def processes() -> tuple[int, int]:
-    """Return this process's rank and how many there are."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
+def _own_gradients(weights: AnalogWeights, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the gradients of the analog weights that the optimizer has."""
+    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return {name: p.grad for name, p in weights.parameters.items() if p.grad is not None and id(p) in own}

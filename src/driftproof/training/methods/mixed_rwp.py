@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from driftproof.errors import DriftproofError
+from driftproof.training.methods.measured import measure
 from driftproof.training.methods.rwp import RWP
 from driftproof.training.noise import NoiseLike
 from driftproof.training.norms import NormPolicy
@@ -41,10 +42,14 @@ class MixedRWP(RWP):
         first, second = closures[0], closures[-1]
         if not passes.level:
             if first is second:
-                return passes.backward(first, perturbed=False)
-            loss = passes.backward(first, perturbed=False, share=self.mix, last=False)
-            return self.mix * loss + (1 - self.mix) * passes.backward(second, perturbed=False, share=1 - self.mix)
-        with passes.holding(self.perturbed(passes)):
+                return passes.plain(first)
+            loss = passes.backward(first, perturbed=False, share=self.mix, last=False, moves_norms=True)
+            other = passes.backward(second, perturbed=False, share=1 - self.mix, moves_norms=True)
+            return self.mix * loss + (1 - self.mix) * other
+        drawn = self.perturbed(passes)
+        if passes.diagnose:
+            measure(passes, first, drawn)
+        with passes.holding(drawn):
             loss = passes.backward(first, perturbed=True, share=self.mix, last=False)
         clean = passes.backward(second, perturbed=False, share=1 - self.mix)
         passes.found["clean_loss"] = clean

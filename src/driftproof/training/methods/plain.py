@@ -31,4 +31,4 @@ class Plain(Method):
 
     def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
         """One forward, one backward."""
-        return passes.backward(closures[0], perturbed=False)
+        return passes.plain(closures[0])

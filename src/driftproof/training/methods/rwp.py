@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from driftproof.errors import DriftproofError
+from driftproof.training.methods.measured import check_perturbs, measure, realised_noise
 from driftproof.training.methods.method import Method
 from driftproof.training.noise import NoiseLike, as_noise
 from driftproof.training.norms import NormPolicy
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.schedules import Schedule
-from driftproof.training.weights import norm
 
 REALISED_EVERY = 20  # updates between measurements of the noise that was put on
 
@@ -60,58 +58,34 @@ class RWP(Method):
         """One pass at perturbed weights."""
         closure = closures[0]
         if not passes.level:
-            return passes.backward(closure, perturbed=False)
-        clean = self.clean_pass(passes, closure)
+            return passes.plain(closure)
         drawn = self.perturbed(passes)
+        self.look_around(passes, closure, drawn)
         with passes.holding(drawn):
-            loss = passes.backward(closure, perturbed=True)
-        if clean is not None:
-            passes.found["clean_loss"] = clean
-        return loss
+            return passes.backward(closure, perturbed=True)
 
     def perturbed(self, passes: Passes) -> dict[str, Tensor]:
-        """Draw perturbed weights, and see that they are."""
+        """Draw perturbed weights; the first time, see that they are."""
         drawn = passes.draw(self.noise, passes.level)
-        if passes.diagnose or passes.step % REALISED_EVERY == 0 or not self._checked:
+        if not self._checked:
+            check_perturbs(passes, self.noise, self.strength.largest, self.name)
+            passes.found["noise"] = realised_noise(passes, drawn)
             self._checked = True
-            realised = passes.weights.realised(drawn)
-            mean = sum(realised.values()) / len(realised)
-            if mean == 0:
-                raise DriftproofError(
-                    f"method {self.name}: noise {self.noise} at strength {passes.level:g} perturbs nothing"
-                )
-            passes.found["noise"] = torch.tensor(mean)
         return drawn
 
-    def clean_pass(self, passes: Passes, closure: Closure) -> Tensor | None:
-        """Run what is wanted at clean weights: for the norms' statistics, or for diagnostics."""
+    def look_around(self, passes: Passes, closure: Closure, drawn: dict[str, Tensor]) -> None:
+        """Make the passes that are no part of the gradient: for the norms' statistics, and for diagnostics."""
         if passes.diagnose:
-            clean, here = passes.measure(closure)
-            drawn = passes.draw(self.noise, passes.level)
-            with passes.holding(drawn):
-                _, there = passes.measure(closure)
-            passes.found["clean_loss"] = clean
-            passes.found["gradient_sharpness"] = gradient_sharpness(passes, here, there, drawn)
-        return passes.loss(closure, perturbed=False) if passes.policy == "clean" else None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the method has become, and whether its noise has been seen."""
-        return super().state_dict() | {"checked": self._checked}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where a method of the same settings was."""
-        super().load_state_dict(state)
-        self._checked = state["checked"]
+            measure(passes, closure, drawn)
+        if passes.policy == "clean":
+            passes.found["clean_loss"] = passes.loss(closure, perturbed=False)
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text."""
         return super().describe() | {"noise": str(self.noise)}
 
+    def _own_state(self) -> dict[str, Any]:
+        return {"checked": self._checked}
 
-def gradient_sharpness(
-    passes: Passes, here: dict[str, Tensor], there: dict[str, Tensor], moved: dict[str, Tensor]
-) -> Tensor:
-    """Return ‖∇L(w + ε) − ∇L(w)‖ / ‖ε‖: how fast the gradient turns along a perturbation."""
-    change = {name: there[name] - here[name] for name in here if name in there}
-    step = {name: moved[name] - passes.weights.parameters[name].detach() for name in moved}
-    return norm(change) / norm(step)
+    def _load_own_state(self, state: dict[str, Any]) -> None:
+        self._checked = state["checked"]

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from driftproof.errors import DriftproofError
+from driftproof.training.methods.measured import measure
 from driftproof.training.methods.method import Method
-from driftproof.training.methods.rwp import gradient_sharpness
 from driftproof.training.norms import NormPolicy
 from driftproof.training.passes import Closure, Passes
-from driftproof.training.schedules import Schedule
+from driftproof.training.schedules import Schedule, ramp
 from driftproof.training.weights import norm
 
 ETA = 0.01  # ASAM's stabiliser
@@ -45,6 +45,8 @@ class SAM(Method):
     """
 
     name = "sam"
+    keeps_clean_gradient = False
+    """Whether the end of the update wants the clean gradient."""
 
     def __init__(
         self,
@@ -59,55 +61,57 @@ class SAM(Method):
             self.name = "asam"
         if ascent_steps < 1:
             raise DriftproofError(f"SAM: wanted at least 1 ascent step, got {ascent_steps}")
-        self.adaptive, self.ascent_steps = adaptive, ascent_steps
+        self.adaptive, self.ascent_steps, self._ascended = adaptive, ascent_steps, False
         super().__init__(strength=rho, norms=norms, **options)
 
     def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
         """One pass to ascend, one at the top."""
         closure = closures[0]
         if not passes.level:
-            return passes.backward(closure, perturbed=False)
-        clean, top, _ = self.ascend(passes, closure)
-        if top is None:  # the gradient overflowed in half precision: the scaler leaves this update out
-            return passes.backward(closure, perturbed=True)
+            return passes.plain(closure)
+        top = self.ascend(passes, closure)
+        if top is None:
+            return passes.overflow(closure)
+        if passes.diagnose:
+            measure(passes, closure, top)
         with passes.holding(top):
-            loss = passes.backward(closure, perturbed=True)
-        passes.found["clean_loss"] = clean
-        return loss
+            return passes.backward(closure, perturbed=True)
 
-    def ascend(self, passes: Passes, closure: Closure) -> tuple[Tensor, dict[str, Tensor] | None, dict[str, Tensor]]:
-        """Return the clean loss, the weights at the top and the clean gradient; no weights if the gradient overflowed.
+    def ascend(self, passes: Passes, closure: Closure) -> dict[str, Tensor] | None:
+        """Return the weights at the top; None if a gradient overflowed in half precision.
 
         Raises:
-            DriftproofError: a gradient that is not finite in full precision, or zero.
+            DriftproofError: a gradient that is not finite in full precision; one that is zero from the start.
         """
-        start = {name: p.detach().clone() for name, p in passes.weights.parameters.items()}
-        clean, gradient = passes.gradients(closure)
-        now, here = dict(start), gradient
+        now = {name: p.detach().clone() for name, p in passes.weights.parameters.items()}
         for step in range(self.ascent_steps):
             if step:
                 with passes.holding(now):
-                    _, here = passes.gradients(closure, perturbed=True)
+                    _, here = passes.gradients(closure, perturbed=True, moves_norms=False)
+            else:
+                passes.found["clean_loss"], here = passes.gradients(closure)
+                if self.keeps_clean_gradient:
+                    passes.keep(here)
             moves = self.direction(here, now)
             size = norm({name: g * (now[name].abs() + ETA) if self.adaptive else g for name, g in here.items()})
             if not bool(torch.isfinite(size)):
                 if passes.scaler is None:
-                    raise DriftproofError("SAM: the gradient is not finite: nothing was updated")
-                return clean, None, gradient
+                    raise DriftproofError(
+                        f"method {self.name}: the gradient to ascend along is {float(size)}: nothing was updated. "
+                        "Lower the learning rate or rho, or ramp it"
+                    )
+                return None
             if not bool(size):
-                raise DriftproofError(
-                    "SAM: the gradient of all analog weights is zero, so there is no way up; is the loss constant?"
-                )
+                if not self._ascended:
+                    raise DriftproofError(
+                        f"method {self.name}: the gradient of all analog weights is zero, so there is no way up; are "
+                        "they frozen (then take RWP), or is the loss constant?"
+                    )
+                return now  # a batch that is learnt to the last digit
+            self._ascended = True
             factor = passes.level / self.ascent_steps / size
-            now = now | {name: now[name] + factor * move for name, move in moves.items()}
-        if passes.diagnose:
-            with passes.holding(now):
-                _, there = passes.measure(closure)
-            passes.found["gradient_sharpness"] = gradient_sharpness(passes, gradient, there, now)
-            passes.found["noise"] = torch.tensor(
-                sum(passes.weights.realised(now).values()) / len(now), dtype=torch.float64
-            )
-        return clean, now, gradient
+            now = now | {name: now[name] + factor.to(move.device) * move for name, move in moves.items()}
+        return now
 
     def direction(self, gradient: dict[str, Tensor], weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the direction of the ascent: the gradient, or T² times the gradient."""
@@ -117,7 +121,13 @@ class SAM(Method):
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text."""
-        return super().describe() | {"ascent steps": str(self.ascent_steps)}
+        return super().describe() | {"ascent steps": str(self.ascent_steps), "adaptive": str(self.adaptive)}
+
+    def _own_state(self) -> dict[str, Any]:
+        return {"ascended": self._ascended}
+
+    def _load_own_state(self, state: dict[str, Any]) -> None:
+        self._ascended = state["ascended"]
 
 
 def ASAM(*, rho: float | Schedule | str = 0.5, **options: Any) -> SAM:
@@ -129,6 +139,4 @@ def MultiStepSAM(
     *, rho: float = 0.05, shape: Literal["linear", "quadratic", "cosine"] = "linear", **options: Any
 ) -> SAM:
     """Return SAM whose ρ grows from 0 during training."""
-    from driftproof.training.schedules import ramp
-
     return SAM(rho=ramp(shape, to=rho), **options)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from driftproof.errors import DriftproofError
+from driftproof.training.methods.measured import check_perturbs, measure, realised_noise
 from driftproof.training.methods.sam import SAM
 from driftproof.training.noise import NoiseLike, as_noise
 from driftproof.training.passes import Closure, Passes
@@ -34,34 +36,49 @@ class SAMRWP(SAM):
         strength: float | Schedule | str = 1.0,
         **options: Any,
     ) -> None:
+        if as_schedule(rho).largest == 0:
+            raise DriftproofError("method sam-rwp: rho is zero throughout; use RWP()")
         super().__init__(rho=rho, **options)
         self.name = "sam-rwp"
-        self.noise, self.noise_strength = as_noise(noise), as_schedule(strength)
+        self.noise, self.noise_strength = as_noise(noise), copy.copy(as_schedule(strength))
+        self._checked = False
+        if self.noise_strength.largest == 0:
+            raise DriftproofError("method sam-rwp: the strength of its noise is zero throughout; use SAM()")
 
     def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
         """One pass to ascend, one at the top with noise."""
-        strength = self.noise_strength.level(passes.step, self.total, self.seed)
+        rho, strength = passes.levels
         if not strength:
             return super().gradient(passes, closures)
-        closure, top = closures[0], None
-        if passes.level:
-            clean, top, _ = self.ascend(passes, closure)
-            passes.found["clean_loss"] = clean
-        passes.level = passes.level or strength  # for the norms: this pass is a perturbed one
-        now = {name: p.detach().clone() for name, p in passes.weights.parameters.items()}
+        closure, weights = closures[0], passes.weights.parameters
         drawn = passes.draw(self.noise, strength)
-        if top is not None:
-            drawn = {name: value + (top[name] - now[name]) for name, value in drawn.items()}
-        passes.found["noise"] = torch.tensor(sum(passes.weights.realised(drawn).values()) / len(drawn))
+        if rho:
+            top = self.ascend(passes, closure)
+            if top is None:
+                return passes.overflow(closure)
+            drawn = {name: value + (top[name] - weights[name].detach()) for name, value in drawn.items()}
+        elif passes.policy == "clean":
+            passes.found["clean_loss"] = passes.loss(closure, perturbed=False)
+        if not self._checked:
+            check_perturbs(passes, self.noise, self.noise_strength.largest, self.name)
+            passes.found["noise"] = realised_noise(passes, drawn)
+            self._checked = True
+        if passes.diagnose:
+            measure(passes, closure, drawn)
         with passes.holding(drawn):
             return passes.backward(closure, perturbed=True)
+
+    def schedules(self) -> list[Schedule]:
+        """Return those of the ascent and of the noise."""
+        return [self.strength, self.noise_strength]
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text."""
         return super().describe() | {"noise": str(self.noise), "noise strength": str(self.noise_strength)}
 
     def _own_state(self) -> dict[str, Any]:
-        return {"noise_strength": self.noise_strength.state_dict()}
+        return super()._own_state() | {"checked": self._checked}
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
-        self.noise_strength.load_state_dict(state["noise_strength"])
+        super()._load_own_state(state)
+        self._checked = state["checked"]

@@ -22,14 +22,13 @@ class TwoPointRWP(RWP):
         """Two passes at mirrored weights."""
         closure = closures[0]
         if not passes.level:
-            return passes.backward(closure, perturbed=False)
-        clean = self.clean_pass(passes, closure)
-        if clean is not None:
-            passes.found["clean_loss"] = clean
+            return passes.plain(closure)
         drawn = self.perturbed(passes)
+        self.look_around(passes, closure, drawn)
         now = passes.weights.parameters
         mirrored = {name: 2 * now[name].detach() - value for name, value in drawn.items()}
         with passes.holding(drawn):
             loss = passes.backward(closure, perturbed=True, share=0.5, last=False)
+        keeps = False if passes.policy == "perturbed" else None  # the first of the two has moved the statistics
         with passes.holding(mirrored):
-            return (loss + passes.backward(closure, perturbed=True, share=0.5)) / 2
+            return (loss + passes.backward(closure, perturbed=True, share=0.5, moves_norms=keeps)) / 2

@@ -1,0 +1,138 @@
+"""Which training makes a small MNIST network hold on which device? See README.md.
+
+    python experiments/devices/run_mnist.py --data ROOT
+
+Every finished training goes to out/mnist/, so that a stopped run goes on. Tables and figure are written beside this
+file.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+sys.path.append(str(Path(__file__).parents[1]))
+import small_scale as small
+
+from driftproof.deployment.figures import BLUE, GREY, INK, RED
+from driftproof.reporting.figures import render
+
+HERE = Path(__file__).parent
+SEEDS = range(5)
+TIMES = {  # device → times within its validity
+    "pcm-nandakumar-2019": ("1h", "1d", "1y"),
+    "pcm-hermes-2": ("1h", "1d", "1y"),
+    "reram-wan-2022": ("1h", "1d"),
+    "reram-cmo-2pct": ("1h", "1d"),
+    "gaussian:0.1": ("",),
+}
+CONDITIONS = [(device, when) for device, times in TIMES.items() for when in times]
+RAMP = "quadratic:to={}"
+FAMILIES = {  # as it is usually set, and twice that; the ramps go to twice
+    "Gaussian RWP": ["rwp gaussian:0.1", "rwp gaussian:0.2"],
+    "Gaussian RWP, ramped": [f"rwp gaussian:0.2 {RAMP.format(1)}"],
+    "SAM": ["sam 0.05", "sam 0.1"],
+    "SAM, ramped": [f"sam {RAMP.format(0.1)}"],
+}
+STRENGTHS = (1, 2)
+
+
+def noise(device: str) -> str:
+    """Return a device's noise at a time drawn from 1 h to its last time."""
+    times = TIMES[device]
+    return f"{device}@1h..{times[-1]}" if len(times) > 1 else device
+
+
+def families(device: str) -> dict[str, list[str]]:
+    """Return the settings that a device's method of each family is chosen from, on validation images."""
+    if len(TIMES[device]) == 1:  # Gaussian RWP is matched
+        return {"plain": ["plain"]} | FAMILIES
+    own = {
+        "matched RWP": [f"rwp {noise(device)} {strength}" for strength in STRENGTHS],
+        "matched RWP, ramped": [f"rwp {noise(device)} {RAMP.format(strength)}" for strength in STRENGTHS[1:]],
+    }
+    return {"plain": ["plain"]} | FAMILIES | own
+
+
+METHODS = list(dict.fromkeys(name for device in TIMES for names in families(device).values() for name in names))
+
+
+def chosen(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a condition and family: the setting that is best on validation images, on test images."""
+    rows = []
+    for device, when in CONDITIONS:
+        here = seeds[(seeds["device"] == device) & (seeds["time"] == when)]
+        chosen_on = here.pivot(index="method", columns="seed", values="validation").mean(axis=1)
+        reported = here.pivot(index="method", columns="seed", values="test")
+        digital = seeds[seeds["device"] == "digital"].pivot(index="method", columns="seed", values="test")
+        for family, names in families(device).items():
+            best = chosen_on[names].idxmax()
+            mean, arm = small.student(reported.loc[best])
+            gain, gain_arm = small.student(reported.loc[best] - reported.loc["plain"])
+            row = {
+                "device": device,
+                "time": when,
+                "family": family,
+                "chosen": best,
+                "digital": digital.loc[best].mean(),
+            }
+            row |= {"test": mean, "arm": arm, "gain": gain, "gain_arm": gain_arm if family != "plain" else 0.0}
+            rows.append(row | {"seeds": reported.shape[1]})
+    return pd.DataFrame(rows)
+
+
+def draw(found: pd.DataFrame) -> Figure:
+    """Draw the gain over plain training by family, a panel a device, a bar a time."""
+    figure = Figure(figsize=(10.4, 4.9), layout="constrained")
+    names = ["SAM", "SAM, ramped", "Gaussian RWP", "Gaussian RWP, ramped", "matched RWP", "matched RWP, ramped"]
+    panels = figure.subplots(1, len(TIMES), sharey=True)
+    for axes, (device, times) in zip(panels, TIMES.items(), strict=True):
+        for place, (when, colour) in enumerate(zip(("1h", "1d", "1y"), (GREY, BLUE, RED), strict=True)):
+            when = when if len(times) > 1 else ""
+            rows = found[(found["device"] == device) & (found["time"] == when) & (found["family"] != "plain")]
+            if when not in times or (not when and place):
+                continue
+            heights = [names.index(name) + (0.22 * (place - 1) if when else 0) for name in rows["family"]]
+            axes.errorbar(
+                rows["gain"], heights, xerr=rows["gain_arm"], fmt="o", color=colour if when else INK, ms=4.5, lw=1.3
+            )
+        plain = found[(found["device"] == device) & (found["family"] == "plain")]["test"]
+        axes.set_title(device, loc="left", fontweight="bold", fontsize=9)
+        text = "\n".join(f"{value:.1f} {when}" for value, when in zip(plain, times, strict=True))
+        axes.annotate(f"plain\n{text}", (0.97, 0.02), xycoords="axes fraction", ha="right", fontsize=8, color=INK)
+        axes.axvline(0, color=GREY, lw=0.8)
+        axes.grid(axis="x", color="#e6e6e6", lw=0.8)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    figure.supxlabel("gain over plain training in points of test accuracy (own axis a device)", fontsize=9.5)
+    for place, (when, colour) in enumerate((("1 hour", GREY), ("1 day", BLUE), ("1 year", RED))):
+        figure.text(0.62 + 0.08 * place, 0.975, f"● {when}", color=colour, fontsize=9, va="top")
+    figure.suptitle(
+        "Paired differences, mean and 95 % interval over training seeds, the same 10 chips;\nsettings chosen on "
+        "validation images",
+        fontsize=8.5, color=GREY, x=0.01, ha="left",
+    )  # fmt: skip
+    return figure
+
+
+def main() -> None:
+    root, start = small.data_root(__doc__), time.perf_counter()
+    small.study(HERE / "out" / "mnist", small.mnist_task(root), METHODS, CONDITIONS, seeds=SEEDS)
+    seeds = small.by_seed(HERE / "out" / "mnist" / "cells.csv")
+    seeds = seeds[seeds["method"].isin(METHODS)]
+    seeds.to_csv(HERE / "mnist_seeds.csv", index=False, lineterminator="\n")
+    found = chosen(seeds)
+    found.round(3).to_csv(HERE / "mnist.csv", index=False, lineterminator="\n")
+    print(found.round(2).to_string(index=False))
+    (HERE / "mnist.png").write_bytes(render(draw, found)[1])
+    print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

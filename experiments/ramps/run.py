@@ -1,0 +1,152 @@
+"""Do ramps repair training at large noise, and why does it fail without? See README.md.
+
+    python experiments/over_regularisation/run.py --data ROOT
+    python experiments/ramps/run.py --data ROOT
+
+The best constant RWP is that of the first. Every finished training goes to out/, so that a stopped run goes on. Tables
+and figures are written beside this file.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+sys.path.append(str(Path(__file__).parents[1]))
+import small_scale as small
+
+from driftproof.deployment.figures import BLUE, GREEN, GREY, INK, RED
+from driftproof.reporting.figures import render
+
+HERE = Path(__file__).parent
+SIGMA, RHO = (0.5, 0.8), (0.2, 0.5)
+SHAPES = ("constant", "linear", "quadratic", "cosine", "adaptive")
+MODERATE, RAMPS = (), ("linear", "adaptive")  # σ that trains when constant, too: over_regularisation has that
+TEST = (0.1, 0.2, 0.3)
+SEEDS, DIAGNOSE_EVERY = range(5), 20
+CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST]
+COLOURS = dict(zip(SHAPES, (RED, BLUE, GREEN, "#CC79A7", "#E69F00"), strict=True))
+FAILED = 50.0  # digital test accuracy in % below which a training is said to have failed
+
+
+def strength(shape: str, to: float) -> str:
+    return f"{to:g}" if shape == "constant" else f"{shape}:to={to:g}"
+
+
+# name in the tables → (what, its shape)
+METHODS = {"plain": ("plain", "")}
+METHODS |= {f"rwp gaussian:{sigma:g} {strength(s, 1)}": (f"RWP σ {sigma:g}", s) for sigma in SIGMA for s in SHAPES}
+TRAINED = {f"rwp gaussian:{sigma:g}": (f"RWP σ {sigma:g}", "constant") for sigma in MODERATE}
+METHODS |= TRAINED
+METHODS |= {f"rwp gaussian:{sigma:g} {strength(s, 1)}": (f"RWP σ {sigma:g}", s) for sigma in MODERATE for s in RAMPS}
+METHODS |= {f"sam {strength(s, rho)}": (f"SAM ρ {rho:g}", s) for rho in RHO for s in SHAPES}
+
+
+def constant_rwp() -> pd.DataFrame:
+    """Return the accuracies of over_regularisation: the same networks, seeds and chips."""
+    rows = pd.read_csv(HERE.parent / "over_regularisation" / "seeds.csv", keep_default_na=False)
+    return rows[rows["data"].isin(small.TASKS) & rows["seed"].isin(SEEDS)]
+
+
+def best_constant(data: str, device: str) -> pd.Series:
+    """Return the test accuracies by seed of the constant RWP of over_regularisation that is best on validation."""
+    rows = constant_rwp()
+    rows = rows[(rows["data"] == data) & (rows["device"] == device)]
+    chosen = rows.groupby("method")["validation"].mean().idxmax()
+    return rows[rows["method"] == chosen].set_index("seed")["test"]
+
+
+def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return test accuracies by method, how many trainings failed, and what each ramp gains.
+
+    Over the same perturbation held constant, and over the best of all constant RWPs.
+    """
+    rows = []
+    keys, order = ["data", "what", "shape"], list(METHODS)
+    seeds = seeds.sort_values(["data", "method"], key=lambda c: c.map(order.index) if c.name == "method" else c)
+    for (data, what, shape), group in seeds.groupby(keys, sort=False):
+        digital = group[group["device"] == "digital"]
+        row = {"data": data, "what": what, "shape": shape, "seeds": len(digital)}
+        row["failed"] = int((digital["test"] < FAILED).sum())
+        row |= {device: small.said(g["test"]) for device, g in group.groupby("device", sort=False)}
+        for device, _ in CONDITIONS:
+            here = seeds[(seeds["data"] == data) & (seeds["what"] == what) & (seeds["device"] == device)]
+            table = here.pivot(index="seed", columns="shape", values="test")
+            if shape not in ("", "constant"):
+                row[f"{device}, over the constant"] = small.said(table[shape] - table["constant"], "+")
+            row[f"{device}, over the best RWP"] = small.said(table[shape] - best_constant(data, device), "+")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def epochs_of(out: Path) -> pd.DataFrame:
+    """Return the diagnostics by epoch, mean over seeds."""
+    rows = pd.read_csv(out / "epochs.csv").drop_duplicates(["data", "method", "seed", "epoch"], keep="last")
+    rows = rows.assign(**dict(zip(("what", "shape"), zip(*rows["method"].map(METHODS), strict=True), strict=True)))
+    columns = ["level", "loss", "clean_loss", "update_norm", "gradient_sharpness", "noise"]
+    means = rows.groupby(["data", "what", "shape", "epoch"], sort=False)[columns].mean()
+    return means.assign(trainings=rows.groupby(["data", "what", "shape", "epoch"], sort=False).size()).reset_index()
+
+
+def draw(epochs: pd.DataFrame, data: str) -> Figure:
+    """Draw loss, norm of the update's gradient and its sharpness over the epochs, a column a perturbation."""
+    group = epochs[epochs["data"] == data]
+    whats = list(dict.fromkeys(group[group["shape"] == "constant"]["what"]))
+    figure = Figure(figsize=(10.4, 7.6), layout="constrained")
+    panels = figure.subplots(3, len(whats), sharex=True, sharey="row", squeeze=False)
+    plain = group[group["what"] == "plain"]
+    sides = (("loss", "training loss where\nthe gradient is taken"), ("update_norm", "norm of the\nupdate's gradient"))
+    sides += (("gradient_sharpness", "gradient sharpness\n‖∇L(w+ε) − ∇L(w)‖ / ‖ε‖"),)
+    for column, what in enumerate(whats):
+        for row, (name, label) in enumerate(sides):
+            axes = panels[row][column]
+            if name != "gradient_sharpness":
+                axes.plot(plain["epoch"], plain[name], color=INK, lw=1.2, ls=(0, (4, 2)), label="plain")
+            for shape in SHAPES:
+                line = group[(group["what"] == what) & (group["shape"] == shape)]
+                axes.plot(line["epoch"], line[name], color=COLOURS[shape], lw=1.6, label=shape, marker="o", ms=2.5)
+            if row:
+                axes.set_yscale("log")
+                axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+                axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] == "3" else "")
+            axes.grid(axis="y", color="#e6e6e6", lw=0.8)
+            if not column:
+                axes.set_ylabel(label)
+        panels[0][column].set_title(what, loc="left", fontweight="bold")
+        panels[-1][column].set_xlabel("epoch")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    figure.suptitle(
+        f"{data}: mean over {len(SEEDS)} training seeds (those that were still running, where some had stopped), mean "
+        "of an epoch's updates; logarithmic below the loss",
+        fontsize=8.5, color=GREY, x=0.01, ha="left",
+    )  # fmt: skip
+    return figure
+
+
+def main() -> None:
+    root, start = small.data_root(__doc__), time.perf_counter()
+    for task in small.TASKS.values():
+        own = [name for name in METHODS if name not in TRAINED]
+        small.study(HERE / "out", task(root), own, CONDITIONS, seeds=SEEDS, diagnose_every=DIAGNOSE_EVERY)
+    seeds = small.by_seed(HERE / "out" / "cells.csv")
+    seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
+    others = constant_rwp()
+    others = others[others["method"].isin(TRAINED) & others["device"].isin(seeds["device"])]
+    seeds = pd.concat([seeds, others], ignore_index=True)
+    seeds = seeds.assign(**dict(zip(("what", "shape"), zip(*seeds["method"].map(METHODS), strict=True), strict=True)))
+    epochs = epochs_of(HERE / "out")
+    for name, table in (("accuracy", accuracies(seeds)), ("epochs", epochs.round(5))):
+        table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
+    print(accuracies(seeds).to_string(index=False))
+    for data in small.TASKS:
+        (HERE / f"{data}.png").write_bytes(render(lambda rows, data=data: draw(rows, data), epochs)[1])
+    print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

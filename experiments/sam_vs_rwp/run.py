@@ -1,0 +1,145 @@
+"""Where does SAM beat random weight perturbation, and where does it fail? See README.md.
+
+    python experiments/over_regularisation/run.py --data ROOT
+    python experiments/sam_vs_rwp/run.py --data ROOT
+
+Plain training and RWP are those of the first: the same networks, seeds and chips.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+sys.path.append(str(Path(__file__).parents[1]))
+import small_scale as small
+
+from driftproof.deployment.figures import BLUE, GREY, INK, RED
+from driftproof.reporting.figures import render
+
+HERE = Path(__file__).parent
+RHO = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
+TEST = (0, 0.05, 0.1, 0.15, 0.2, 0.3)
+# method → colour and name in the figure; the others stand in the table
+DRAWN = {
+    f"rwp gaussian:{s}": (c, f"σ {s}") for s, c in ((0.1, "#9ecae1"), (0.2, "#4292c6"), (0.3, BLUE), (0.4, "#08306b"))
+}
+DRAWN |= {
+    f"sam {rho}": (c, f"ρ {rho}") for rho, c in ((0.02, "#fdae6b"), (0.05, "#E69F00"), (0.1, RED), (0.2, "#7f2704"))
+}
+CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST if sigma]
+
+
+def sigma_of(device: str) -> float:
+    return 0.0 if device == "digital" else float(device.partition(":")[2])
+
+
+def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return mean and interval over seeds of the test accuracy: a row a method, a column a σ_test."""
+    rows = []
+    for (data, method), group in seeds.groupby(["data", "method"], sort=False):
+        cells = {f"{test:g}": small.said(g["test"]) for test, g in group.groupby("sigma_test")}
+        rows.append({"data": data, "method \\ test": method} | cells)
+    return pd.DataFrame(rows)
+
+
+def differences(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each σ_test, the best SAM and the best RWP of the validation images, and what they give on test."""
+    rows = []
+    for (data, test), group in seeds.groupby(["data", "sigma_test"]):
+        chosen_on = group.pivot(index="method", columns="seed", values="validation").mean(axis=1)
+        reported = group.pivot(index="method", columns="seed", values="test")
+        kinds = chosen_on.index.str.split().str[0]
+        sam, rwp = (chosen_on[kinds == kind].idxmax() for kind in ("sam", "rwp"))
+        # the strictest reading of "beats every RWP": the RWP that is best on the test images themselves
+        toughest = reported[[name.startswith("rwp") for name in reported.index]].mean(axis=1).idxmax()
+        pairs = {
+            "sam_minus_rwp": (sam, rwp),
+            "sam_minus_best_rwp_on_test": (sam, toughest),
+            "sam_minus_plain": (sam, "plain"),
+            "rwp_minus_plain": (rwp, "plain"),
+        }
+        row = {"data": data, "sigma_test": test, "sam": sam, "rwp": rwp, "seeds": reported.shape[1]}
+        row |= {f"{name}_test": reported.loc[m].mean() for name, m in (("plain", "plain"), ("sam", sam), ("rwp", rwp))}
+        for name, (one, other) in pairs.items():
+            row[name], row[f"{name}_arm"] = small.student(reported.loc[one] - reported.loc[other])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def draw(seeds: pd.DataFrame) -> Figure:
+    """Draw test accuracy less that of plain training against σ_test: a line a setting of SAM and of RWP."""
+    figure = Figure(figsize=(10.4, 5.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (data, group) in zip(panels, seeds.groupby("data"), strict=True):
+        plain = group[group["method"] == "plain"].set_index(["seed", "sigma_test"])["test"]
+        ends = []
+        for place, (method, (colour, label)) in enumerate(DRAWN.items()):
+            line = group[group["method"] == method]
+            gain = line.set_index(["seed", "sigma_test"])["test"] - plain
+            points = gain.dropna().groupby("sigma_test").agg(list).map(small.student)
+            means, arms = [p[0] for p in points], [p[1] for p in points]
+            if means[0] < -15:
+                continue  # collapsed; in the table
+            at = [x + 0.0012 * (place - len(DRAWN) / 2) for x in points.index]  # beside each other
+            style = "-" if method.startswith("rwp") else (0, (4, 1.5))
+            axes.errorbar(at, means, yerr=arms, color=colour, lw=1.6, ls=style, elinewidth=0.9, marker="o", ms=3.5)
+            ends.append((means[-1], label, colour))
+        heights = [math.log10(max(end, 1)) for end, *_ in sorted(ends)]
+        for place in range(1, len(heights)):
+            heights[place] = max(heights[place], heights[place - 1] + 0.14)
+        for height, (_, label, colour) in zip(heights, sorted(ends), strict=True):
+            axes.annotate(
+                label,
+                (TEST[-1], 10**height),
+                (9, 0),
+                textcoords="offset points",
+                color=colour,
+                va="center",
+                fontsize=8.5,
+            )
+        axes.axhline(0, color=INK, lw=1)
+        axes.annotate("plain", (TEST[-1], 0), (9, 7), textcoords="offset points", color=INK, va="center", fontsize=8.5)
+        axes.set_yscale("symlog", linthresh=1, linscale=1.5)
+        axes.set_ylim(-12, 60)
+        ticks = (-10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30)
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_yticks([], minor=True)
+        axes.set_title(data, loc="left", fontweight="bold")
+        axes.set_xlabel("σ of the test")
+        axes.set_xlim(-0.015, 0.35)
+        axes.set_xticks(TEST, [f"{test:g}" for test in TEST])
+        axes.grid(axis="y", color="#e6e6e6", lw=0.8)
+    panels[0].set_ylabel("test accuracy less that of plain training, in points")
+    figure.suptitle(
+        "Dashed: SAM with ρ; blue: RWP with σ of the training. Linear from -1 to 1, logarithmic beyond; SAM that "
+        "collapsed is left out\n(table). Paired differences, mean and 95 % interval over "
+        f"{seeds['seed'].nunique()} training seeds, the same 10 chips",
+        fontsize=8.5, color=GREY, x=0.01, ha="left",
+    )  # fmt: skip
+    return figure
+
+
+def main() -> None:
+    root, start = small.data_root(__doc__), time.perf_counter()
+    for task in small.TASKS.values():
+        small.study(HERE / "out", task(root), [f"sam {rho:g}" for rho in RHO], CONDITIONS)
+    own = small.by_seed(HERE / "out" / "cells.csv")
+    own.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
+    others = pd.read_csv(HERE.parent / "over_regularisation" / "seeds.csv", keep_default_na=False)
+    seeds = pd.concat([others[others["data"].isin(small.TASKS)], own], ignore_index=True)
+    seeds = seeds.assign(sigma_test=seeds["device"].map(sigma_of))
+    for name, table in (("matrix", matrices(seeds)), ("differences", differences(seeds).round(3))):
+        table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
+        print(table.to_string(index=False))
+    (HERE / "sam_vs_rwp.png").write_bytes(render(draw, seeds)[1])
+    print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

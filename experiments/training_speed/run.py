@@ -1,0 +1,126 @@
+"""What does a training step cost, against plain SGD and against aihwkit's hardware-aware training? See README.md.
+
+    python experiments/training_speed/run.py [--rounds 15] [--without-aihwkit]
+
+ResNet-20, batches of 128 images, two threads. Every round times one step of every method, so that a slow minute of the
+machine slows all of them; a ratio is the median over rounds of the ratios within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import driftproof as dp
+from driftproof.training import Method
+from driftproof.zoo import resnet20
+
+HERE = Path(__file__).parent
+BATCH = 128
+METHODS: dict[str, Callable[[], Method]] = {
+    "plain SGD": dp.Plain,
+    "RWP, Gaussian 10 %": lambda: dp.RWP(noise="gaussian:0.1"),
+    "RWP, PCM at 1 year": lambda: dp.RWP(noise="pcm-nandakumar-2019@1y"),
+    "RWP, ReRAM at 1 day": lambda: dp.RWP(noise="reram-wan-2022@1d"),
+    "SAM": lambda: dp.SAM(rho=0.05),
+    "LookSAM, k = 5": lambda: dp.LookSAM(rho=0.05, every=5),
+}
+LOOK = 5  # steps of every method in a round: LookSAM is dear once in five
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(BATCH, 3, 32, 32, generator=generator)
+    return images, torch.randint(10, (BATCH,), generator=generator)
+
+
+def ours(method: Method | None) -> Callable[[], None]:
+    """Return one step of a method; without one, of a loop that knows nothing of driftproof."""
+    torch.manual_seed(0)
+    network = resnet20().to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    images, labels = batch()
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def loss() -> torch.Tensor:
+        return F.cross_entropy(network(images), labels)
+
+    def bare() -> None:
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+
+    if method is None:
+        return bare
+    return lambda: method.step(loss, network, optimizer) and None
+
+
+def aihwkit(ideal: bool, torch_tile: bool) -> Callable[[], None]:
+    """Return one step of aihwkit's hardware-aware training: Gaussian 10 % of the largest weight, new in every batch."""
+    from aihwkit.nn.conversion import convert_to_analog
+    from aihwkit.optim import AnalogSGD
+    from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
+    from aihwkit.simulator.parameters.enums import WeightModifierType
+
+    torch.manual_seed(0)
+    config = TorchInferenceRPUConfig() if torch_tile else InferenceRPUConfig()
+    config.forward.is_perfect = ideal
+    config.modifier.type = WeightModifierType.ADD_NORMAL
+    config.modifier.std_dev = 0.1
+    network: nn.Module = convert_to_analog(resnet20(), config).train()
+    optimizer = AnalogSGD(network.parameters(), lr=0.01, momentum=0.9)
+    optimizer.regroup_param_groups(network)
+    images, labels = batch()
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--without-aihwkit", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    steps: dict[str, tuple[Callable[[], None], int]] = {"torch alone": (ours(None), LOOK)}
+    steps |= {name: (ours(make()), LOOK) for name, make in METHODS.items()}
+    if not arguments.without_aihwkit:
+        for tile, torch_tile in {"torch tile": True, "compiled tile": False}.items():
+            for periphery, ideal in {"ideal periphery": True, "default periphery": False}.items():
+                steps[f"aihwkit, {tile}, {periphery}"] = (aihwkit(ideal, torch_tile), 1)
+    for step, times in steps.values():
+        for _ in range(times):
+            step()
+    rows = []
+    for number in range(arguments.rounds):
+        for name, (step, times) in steps.items():
+            start = time.perf_counter()
+            for _ in range(times):
+                step()
+            rows.append({"round": number, "step": name, "seconds": (time.perf_counter() - start) / times})
+    measured = pd.DataFrame(rows).pivot_table(index="round", columns="step", values="seconds")[list(steps)]
+    gaussian = measured["RWP, Gaussian 10 %"]
+    table = pd.DataFrame(
+        {
+            "seconds": measured.median(),
+            "of plain SGD": measured.div(measured["plain SGD"], axis=0).median(),
+            "of RWP, Gaussian": measured.div(gaussian, axis=0).median(),
+        }
+    ).round(3)
+    table.to_csv(HERE / "steps.csv", index_label="step", lineterminator="\n")
+    print(table.to_string())
+
+
+if __name__ == "__main__":
+    main()
