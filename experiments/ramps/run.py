@@ -1,10 +1,11 @@
 """Do ramps repair training at large noise, and why does it fail without? See README.md.
 
     python experiments/over_regularisation/run.py --data ROOT
+    python experiments/sam_vs_rwp/run.py --data ROOT
     python experiments/ramps/run.py --data ROOT
 
-The best constant RWP is that of the first. Every finished training goes to out/, so that a stopped run goes on. Tables
-and figures are written beside this file.
+The best constant RWP and SAM are those of the first two. Every finished training goes to out/, so that a stopped run
+goes on. Tables and figures are written beside this file.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from driftproof.reporting.figures import render
 HERE = Path(__file__).parent
 SIGMA, RHO = (0.5, 0.8), (0.2, 0.5)
 SHAPES = ("constant", "linear", "quadratic", "cosine", "adaptive")
-MODERATE, RAMPS = (), ("linear", "adaptive")  # σ that trains when constant, too: over_regularisation has that
 TEST = (0.1, 0.2, 0.3)
 SEEDS, DIAGNOSE_EVERY = range(5), 20
 CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST]
@@ -40,24 +40,40 @@ def strength(shape: str, to: float) -> str:
 # name in the tables → (what, its shape)
 METHODS = {"plain": ("plain", "")}
 METHODS |= {f"rwp gaussian:{sigma:g} {strength(s, 1)}": (f"RWP σ {sigma:g}", s) for sigma in SIGMA for s in SHAPES}
-TRAINED = {f"rwp gaussian:{sigma:g}": (f"RWP σ {sigma:g}", "constant") for sigma in MODERATE}
-METHODS |= TRAINED
-METHODS |= {f"rwp gaussian:{sigma:g} {strength(s, 1)}": (f"RWP σ {sigma:g}", s) for sigma in MODERATE for s in RAMPS}
 METHODS |= {f"sam {strength(s, rho)}": (f"SAM ρ {rho:g}", s) for rho in RHO for s in SHAPES}
 
 
-def constant_rwp() -> pd.DataFrame:
-    """Return the accuracies of over_regularisation: the same networks, seeds and chips."""
-    rows = pd.read_csv(HERE.parent / "over_regularisation" / "seeds.csv", keep_default_na=False)
+def others(folder: str) -> pd.DataFrame:
+    """Return the accuracies of another experiment: the same networks, seeds and chips."""
+    rows = pd.read_csv(HERE.parent / folder / "seeds.csv", keep_default_na=False)
     return rows[rows["data"].isin(small.TASKS) & rows["seed"].isin(SEEDS)]
 
 
-def best_constant(data: str, device: str) -> pd.Series:
-    """Return the test accuracies by seed of the constant RWP of over_regularisation that is best on validation."""
-    rows = constant_rwp()
-    rows = rows[(rows["data"] == data) & (rows["device"] == device)]
+def best(rows: pd.DataFrame, kind: str, data: str, device: str) -> tuple[str, pd.Series]:
+    """Return the method of a kind that is best on validation images, and its test accuracies by seed."""
+    rows = rows[(rows["data"] == data) & (rows["device"] == device) & rows["method"].str.startswith(kind)]
     chosen = rows.groupby("method")["validation"].mean().idxmax()
-    return rows[rows["method"] == chosen].set_index("seed")["test"]
+    return chosen, rows[rows["method"] == chosen].set_index("seed")["test"]
+
+
+def chosen(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each condition, the best of ramped and constant SAM and RWP, and their differences."""
+    constant = pd.concat([others("over_regularisation"), others("sam_vs_rwp")], ignore_index=True)
+    ramped = seeds[~seeds["shape"].isin(["", "constant"])]
+    rows = []
+    for data in small.TASKS:
+        for device in ("digital", *(name for name, _ in CONDITIONS)):
+            row = {"data": data, "device": device, "seeds": len(SEEDS)}
+            found = {"plain": best(constant, "plain", data, device)[1]}
+            for name, table in (("ramped", ramped), ("constant", constant)):
+                for kind in ("sam", "rwp"):
+                    row[f"{name} {kind}"], found[f"{name} {kind}"] = best(table, kind, data, device)
+            row |= {f"{name}, test": small.said(values) for name, values in found.items()}
+            for other in ("constant rwp", "constant sam", "plain"):
+                row[f"ramped sam - {other}"] = small.said(found["ramped sam"] - found[other], "+")
+            row["ramped rwp - constant rwp"] = small.said(found["ramped rwp"] - found["constant rwp"], "+")
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +81,7 @@ def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
 
     Over the same perturbation held constant, and over the best of all constant RWPs.
     """
-    rows = []
+    rows, constant = [], others("over_regularisation")
     keys, order = ["data", "what", "shape"], list(METHODS)
     seeds = seeds.sort_values(["data", "method"], key=lambda c: c.map(order.index) if c.name == "method" else c)
     for (data, what, shape), group in seeds.groupby(keys, sort=False):
@@ -78,7 +94,7 @@ def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
             table = here.pivot(index="seed", columns="shape", values="test")
             if shape not in ("", "constant"):
                 row[f"{device}, over the constant"] = small.said(table[shape] - table["constant"], "+")
-            row[f"{device}, over the best RWP"] = small.said(table[shape] - best_constant(data, device), "+")
+            row[f"{device}, over the best RWP"] = small.said(table[shape] - best(constant, "rwp", data, device)[1], "+")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -121,8 +137,8 @@ def draw(epochs: pd.DataFrame, data: str) -> Figure:
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(
-        f"{data}: mean over {len(SEEDS)} training seeds (those that were still running, where some had stopped), mean "
-        "of an epoch's updates; logarithmic below the loss",
+        f"{data}: mean of an epoch's updates and of {len(SEEDS)} training seeds, or of those that had not stopped. "
+        "Norm and sharpness on logarithmic axes",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure
@@ -131,16 +147,12 @@ def draw(epochs: pd.DataFrame, data: str) -> Figure:
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
     for task in small.TASKS.values():
-        own = [name for name in METHODS if name not in TRAINED]
-        small.study(HERE / "out", task(root), own, CONDITIONS, seeds=SEEDS, diagnose_every=DIAGNOSE_EVERY)
+        small.study(HERE / "out", task(root), list(METHODS), CONDITIONS, seeds=SEEDS, diagnose_every=DIAGNOSE_EVERY)
     seeds = small.by_seed(HERE / "out" / "cells.csv")
     seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
-    others = constant_rwp()
-    others = others[others["method"].isin(TRAINED) & others["device"].isin(seeds["device"])]
-    seeds = pd.concat([seeds, others], ignore_index=True)
     seeds = seeds.assign(**dict(zip(("what", "shape"), zip(*seeds["method"].map(METHODS), strict=True), strict=True)))
     epochs = epochs_of(HERE / "out")
-    for name, table in (("accuracy", accuracies(seeds)), ("epochs", epochs.round(5))):
+    for name, table in (("accuracy", accuracies(seeds)), ("chosen", chosen(seeds)), ("epochs", epochs.round(5))):
         table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
     print(accuracies(seeds).to_string(index=False))
     for data in small.TASKS:
