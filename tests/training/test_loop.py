@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -291,3 +293,26 @@ def test_a_method_by_name_takes_what_it_takes() -> None:
         make_method("sam", noise="gaussian:0.1")
     with pytest.raises(DriftproofError, match="takes no rho"):
         make_method("rwp", noise="gaussian:0.1", rho=0.1)
+
+
+def test_tensorboard_gets_what_the_log_gets(
+    network: Small, data: TensorData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str, purge_step: int | None) -> None:
+            assert folder == str(tmp_path / "tensorboard")
+            assert purge_step is None
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    rows = train(network, data, epochs=1, batch_size=16, log_every=1, validate=lambda _: 2.0, out=tmp_path).rows
+    assert [(value, step) for name, value, step in written if name == "loss"] == [
+        (row["loss"], row["updates"]) for row in rows
+    ]
+    assert ("validation", 2.0, 3) in written

@@ -223,7 +223,7 @@ class _Run:
         if self.validate is None or not is_first():
             return
         self.network.eval()
-        with random_state_kept():
+        with random_state_kept(), torch.no_grad():
             value = float(self.validate(self.network))
         if not math.isfinite(value):
             raise DriftproofError(f"epoch {self.epoch}: the validation is {value}{self._kept()}")

@@ -1,0 +1,49 @@
+"""A small training, started by the test beside it: in this process, or in two."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import driftproof as dp
+from driftproof.data import TensorData
+from driftproof.training.methods.by_name import METHODS, make_method
+
+
+def network() -> nn.Module:
+    """Return a network without BatchNorm or dropout."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3))
+
+
+def run(method: str, out: Path, micro_batches: int) -> None:
+    """Train for two epochs into a folder."""
+    images = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    data = TensorData("noise", images, images.flatten(1)[:, :3].argmax(1))
+    _, noise, rho = METHODS[method]
+    made = make_method(
+        method,
+        noise="pcm-nandakumar-2019@1d" if noise else None,
+        strength="quadratic:to=2" if noise else None,
+        rho=0.1 if rho else None,
+    )
+    dp.train(
+        network(),
+        data,
+        method=made,
+        epochs=2,
+        batch_size=16,
+        micro_batches=micro_batches,
+        lr=0.1,
+        augment="crop-flip:1",
+        validate=lambda model: float(model[3].weight.abs().sum()),  # type: ignore[index]
+        out=out,
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run(sys.argv[1], Path(sys.argv[2]), 1)
