@@ -178,6 +178,8 @@ def drift_exponent_(law: PowerDrift, r_target: Tensor, xi: Tensor) -> Tensor:
 
 def drift(law: PowerDrift, g_us: Tensor, nu: Tensor, t_s: float) -> Tensor:
     """G(t) = G_prog ((t + t0)/t0)^−ν, in µS."""
+    if t_s == 0:  # the same numbers: drift compensation asks for them at every programming
+        return g_us.clone()
     return nu.mul(-math.log((t_s + law.t0_s) / law.t0_s)).exp_().mul_(g_us)
 
 
