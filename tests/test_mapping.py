@@ -9,7 +9,7 @@ from torch.nn.utils import prune
 
 from driftproof.calls import Layout
 from driftproof.errors import DriftproofError
-from driftproof.mapping import TileSize, map_model, map_weight, plain_copy, split_sizes, unwrap
+from driftproof.mapping import Scale, TileSize, map_model, map_weight, plain_copy, split_sizes, unwrap
 
 
 def test_tiles_are_cut_as_aihwkit_cuts_them() -> None:
@@ -396,3 +396,22 @@ def test_a_weight_that_changes_from_call_to_call_stays_digital() -> None:
 
     with pytest.raises(DriftproofError, match="another weight each time"):
         map_model(Fading(), example=torch.ones(1, 3))
+
+
+@pytest.mark.parametrize("scale", ["column", "layer"])
+@pytest.mark.parametrize("clip", [None, 90.0])
+def test_a_weight_with_other_numbers_is_mapped_as_if_for_the_first_time(scale: Scale, clip: float | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, then = (torch.randn(8, 3, 3, 3, generator=generator) for _ in range(2))
+    then[3] = 0
+    layout = Layout(groups=2)
+    renewed = map_weight("conv", first, TileSize(16, 5), layout=layout, scale=scale, clip=clip).renewed(
+        then, scale, clip
+    )
+    anew = map_weight("conv", then, TileSize(16, 5), layout=layout, scale=scale, clip=clip)
+    assert torch.equal(renewed.target, anew.target)
+    assert torch.equal(renewed.scale, anew.scale)
+    assert (renewed.clipped, renewed.rows, renewed.columns) == (anew.clipped, anew.rows, anew.columns)
+    then[0, 0, 0, 0] = torch.nan
+    with pytest.raises(DriftproofError, match="1 of 216 weights are NaN"):
+        renewed.renewed(then, scale, clip)

@@ -53,7 +53,7 @@ def test_the_strength_is_chosen_and_told(cli, tmp_path: Path) -> None:
     [
         (("--method", "rwp"), "say which with --preset"),
         (("--method", "swam", "--preset", "gaussian:0.1"), "there are plain, rwp"),
-        (("--method", "sam", "--strength", "2"), "takes no noise and no strength"),
+        (("--method", "sam", "--strength", "2"), "method sam takes no strength"),
         (("--preset", "pcm-nandakumar-2019"), "say when"),
         (("--preset", "gaussian:0.1", "--strength", "quadratic:to=2", "--schedule", "linear"), "two schedules"),
         (("--preset", "gaussian:0.1", "--strength", "0"), "zero throughout"),

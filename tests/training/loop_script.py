@@ -23,12 +23,12 @@ def run(method: str, out: Path, micro_batches: int) -> None:
     """Train for two epochs into a folder."""
     images = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     data = TensorData("noise", images, images.flatten(1)[:, :3].argmax(1))
-    _, noise, rho = METHODS[method]
+    named = METHODS[method]
     made = make_method(
         method,
-        noise="pcm-nandakumar-2019@1d" if noise else None,
-        strength="quadratic:to=2" if noise else None,
-        rho=0.1 if rho else None,
+        noise="pcm-nandakumar-2019@1d" if named.noise else None,
+        strength="quadratic:to=2" if named.noise else None,
+        rho=0.1 if named.rho else None,
     )
     dp.train(
         network(),

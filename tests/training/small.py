@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from driftproof.training import Ramp, ramp
-from driftproof.training.methods import Method, MultiStepSAM, NoiseInjection
+from driftproof.training.methods import Method, MultiStepSAM
 from driftproof.training.methods.by_name import METHODS, make_method
 
 NAMES = tuple(METHODS)
 PERTURBING = tuple(name for name in NAMES if name != "plain")
-ASCENDING = tuple(name for name in NAMES if METHODS[name][2])
-DRAWING = tuple(name for name in PERTURBING if METHODS[name][1] or name == "noise-injection")
+ASCENDING = tuple(name for name in NAMES if METHODS[name].rho)
+DRAWING = tuple(name for name in PERTURBING if METHODS[name].strength)
 
 IMAGES = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(1))
 CLASSES = IMAGES.flatten(1)[:, :3].argmax(1)
@@ -92,14 +92,14 @@ def sgd(network: nn.Module, lr: float = 0.05) -> torch.optim.Optimizer:
 
 def method_of(name: str, *, level: float = 1.0, ramped: Ramp | None = None, **options: Any) -> Method:
     """Return a method by its name, its perturbation ``level`` times a usual one, or along a ramp."""
-    noisy, ascends = METHODS[name][1:]
+    named = METHODS[name]
     if name == "multi-step-sam":
         return MultiStepSAM(rho=0.1 * level, **options)
-    if name == "noise-injection":
-        return NoiseInjection(**{"strength": ramped or level} | options)
-    if noisy:
-        options = {"noise": "gaussian:0.1", "strength": ramped or level} | options
-    if ascends:
+    if named.noise:
+        options = {"noise": "gaussian:0.1"} | options
+    if named.strength:
+        options = {"strength": ramped or level} | options
+    if named.rho:
         options = {"rho": ramped or 0.1 * level} | options
     return make_method(name, **options)
 

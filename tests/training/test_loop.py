@@ -52,12 +52,12 @@ def data() -> TensorData:
 
 
 def method_of(name: str, **options: Any) -> Method:
-    noise, rho = METHODS[name][1], METHODS[name][2]
+    named = METHODS[name]
     return make_method(
         name,
-        noise="pcm-nandakumar-2019@1d" if noise else None,
-        strength="quadratic:to=2" if noise else None,
-        rho=0.1 if rho else None,
+        noise="pcm-nandakumar-2019@1d" if named.noise else None,
+        strength="quadratic:to=2" if named.noise else None,
+        rho=0.1 if named.rho else None,
         **options,
     )
 
@@ -293,6 +293,10 @@ def test_a_method_by_name_takes_what_it_takes() -> None:
         make_method("sam", noise="gaussian:0.1")
     with pytest.raises(DriftproofError, match="takes no rho"):
         make_method("rwp", noise="gaussian:0.1", rho=0.1)
+    with pytest.raises(DriftproofError, match="noise-injection takes no noise"):
+        make_method("noise-injection", noise="gaussian:0.1")
+    made = make_method("noise-injection", strength="quadratic:to=2", clip=dp.ClipWeights(sigmas=2.5)).describe()
+    assert (made["strength"], made["weight clipping"]) == ("quadratic:to=2", "2.5 sigma of the column")
 
 
 def test_tensorboard_gets_what_the_log_gets(

@@ -98,10 +98,11 @@ def train_command(
     from driftproof.training.auto_strength import choose_strength
     from driftproof.training.methods.by_name import METHODS, make_method
     from driftproof.training.random_state import random_state_kept
-    from driftproof.training.schedules import as_schedule, ramp
+    from driftproof.training.schedule_text import as_schedule
+    from driftproof.training.schedules import ramp
     from driftproof.zoo import load_model
 
-    if method in METHODS and METHODS[method][1] and preset is None:
+    if method in METHODS and METHODS[method].noise and preset is None:
         raise DriftproofError(f"--method {method} trains with a device's noise: say which with --preset")
     if time is not None and preset is None:
         raise DriftproofError("--time is of a device: say which with --preset")
@@ -133,7 +134,7 @@ def train_command(
         )
 
     auto = strength == "auto"
-    if auto and (validate is None or not METHODS.get(method, (None, False))[1]):
+    if auto and (validate is None or (method in METHODS and not METHODS[method].noise)):
         raise DriftproofError("--strength auto is of a method with noise, and chosen on a device: give it a --preset")
 
     def method_at(level: str | float | None) -> Any:
@@ -142,7 +143,7 @@ def train_command(
         if schedule is not None:
             if level is not None and not str(level).replace(".", "", 1).isdecimal():
                 raise DriftproofError(f"--schedule {schedule} and --strength {level} are two schedules; give one")
-            if METHODS[method][1]:
+            if METHODS[method].strength:
                 level = ramp(schedule, to=float(level or 1.0))  # type: ignore[arg-type, assignment]
             else:
                 ascent = ramp(schedule, to=0.05 if rho is None else rho)  # type: ignore[arg-type]
@@ -153,7 +154,7 @@ def train_command(
             options["diagnose_every"] = diagnose_every
         return make_method(
             method,
-            noise=noise if method not in METHODS or METHODS[method][1] else None,
+            noise=noise if method not in METHODS or METHODS[method].noise else None,
             strength=as_schedule(level) if level is not None else None,
             rho=ascent,
             on_tiles=OnTiles(where=where),

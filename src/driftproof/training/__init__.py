@@ -22,7 +22,8 @@ from driftproof.training.methods import (
     TwoPointRWP,
 )
 from driftproof.training.noise import DeviceNoise, FilterNormNoise, Key, Noise, as_noise
-from driftproof.training.schedules import Adaptive, Constant, Ramp, Sampled, Schedule, as_schedule, ramp
+from driftproof.training.schedule_text import as_schedule
+from driftproof.training.schedules import Adaptive, Constant, Ramp, Sampled, Schedule, ramp
 from driftproof.training.settings import Settings
 from driftproof.training.surface import Surface, loss_surface
 from driftproof.training.weights import AnalogWeights, OnTiles

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from driftproof.errors import DriftproofError
 from driftproof.training.weights import AnalogWeights, wide
 
 
@@ -46,6 +48,59 @@ class Update:
         together /= dist.get_world_size(group)
         parts = torch.split(together, [g.numel() for g in found.values()])
         return {name: part.view_as(found[name]) for name, part in zip(found, parts, strict=True)}
+
+
+def own_gradients(weights: AnalogWeights, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the gradients of the analog weights that the optimizer has."""
+    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return {name: p.grad for name, p in weights.parameters.items() if p.grad is not None and id(p) in own}
+
+
+def make_update(
+    update: Update,
+    optimizer: torch.optim.Optimizer,
+    finish: Callable[[Update], bool],
+    scaler: torch.amp.GradScaler | None,
+    clip_norm: float | None,
+) -> tuple[float, bool]:
+    """Let the optimizer take its step; return the gradient's norm before clipping, and whether the step was left out.
+
+    Args:
+        update: what the step is made of.
+        optimizer: that takes it.
+        finish: what the method does with a finite gradient; returns whether it changed it.
+        scaler: of the loss in float16: it leaves the step out if a gradient overflowed.
+        clip_norm: largest norm of the gradient.
+
+    Raises:
+        DriftproofError: no gradient, or one that is not finite and no scaler to leave it out.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if not parameters:
+        raise DriftproofError("no parameter of the optimizer has a gradient: does the closure use the network?")
+    if scaler is not None:
+        scaler.unscale_(optimizer)
+    size = gradient_norm(parameters)
+    norm = float(size)
+    if math.isfinite(norm) and finish(update):
+        size = gradient_norm(parameters)
+        norm = float(size)
+        if not math.isfinite(norm):
+            scaler = None  # it has looked already
+    if not math.isfinite(norm) and scaler is None:
+        raise DriftproofError(
+            f"the gradient is {norm}: nothing was updated. Lower the learning rate or the strength of the "
+            "perturbation, or ramp it"
+        )
+    if clip_norm is not None and math.isfinite(norm):
+        torch.nn.utils.clip_grads_with_norm_(parameters, clip_norm, size)
+    if scaler is None:
+        optimizer.step()
+        return norm, False
+    before = scaler.get_scale()
+    scaler.step(optimizer)
+    scaler.update()
+    return norm, bool(scaler.get_scale() < before)
 
 
 def wrappers(model: nn.Module) -> list[nn.Module]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from driftproof.calls.network import unwrap
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
-from driftproof.mapping import MappedWeight, Mapping, Scale, TileSize, map_model, map_weight
+from driftproof.mapping import MappedWeight, Mapping, Scale, TileSize, map_model
 from driftproof.mapping.network import array_name
 from driftproof.mapping.where import Where
 from driftproof.training.random_state import random_state_kept
@@ -128,10 +128,7 @@ class AnalogWeights:
         return replace(old, weights={name: self._mapped(name, mapped, old) for name, mapped in old.weights.items()})
 
     def _mapped(self, name: str, before: MappedWeight, mapping: Mapping) -> MappedWeight:
-        now = map_weight(
-            name, self.parameters[name], mapping.tile, layout=before.layout, scale=mapping.scale, clip=mapping.clip
-        )
-        return replace(before, target=now.target, scale=now.scale, clipped=now.clipped)
+        return before.renewed(self.parameters[name], mapping.scale, mapping.clip)
 
     @contextmanager
     def holding(self, values: Dictionary[str, Tensor]) -> Iterator[None]:

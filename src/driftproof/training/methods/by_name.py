@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.training.methods.adaptive_rwp import AdaptiveRWP
@@ -20,20 +20,29 @@ from driftproof.training.methods.two_point import TwoPointRWP
 from driftproof.training.noise import NoiseLike
 from driftproof.training.schedules import Schedule
 
-# name → (how it is made, whether it takes a noise and a strength, whether it takes a rho)
-METHODS: dict[str, tuple[Callable[..., Method], bool, bool]] = {
-    "plain": (Plain, False, False),
-    "rwp": (RWP, True, False),
-    "two-point-rwp": (TwoPointRWP, True, False),
-    "m-rwp": (MixedRWP, True, False),
-    "arwp": (AdaptiveRWP, True, False),
-    "sam": (SAM, False, True),
-    "multi-step-sam": (MultiStepSAM, False, True),
-    "asam": (ASAM, False, True),
-    "gsam": (GSAM, False, True),
-    "looksam": (LookSAM, False, True),
-    "sam-rwp": (SAMRWP, True, True),
-    "noise-injection": (NoiseInjection, False, False),
+
+class Named(NamedTuple):
+    """How a method is made, and which of the perturbation's settings it takes."""
+
+    make: Callable[..., Method]
+    noise: bool = False
+    strength: bool = False
+    rho: bool = False
+
+
+METHODS: dict[str, Named] = {
+    "plain": Named(Plain),
+    "rwp": Named(RWP, noise=True, strength=True),
+    "two-point-rwp": Named(TwoPointRWP, noise=True, strength=True),
+    "m-rwp": Named(MixedRWP, noise=True, strength=True),
+    "arwp": Named(AdaptiveRWP, noise=True, strength=True),
+    "sam": Named(SAM, rho=True),
+    "multi-step-sam": Named(MultiStepSAM, rho=True),
+    "asam": Named(ASAM, rho=True),
+    "gsam": Named(GSAM, rho=True),
+    "looksam": Named(LookSAM, rho=True),
+    "sam-rwp": Named(SAMRWP, noise=True, strength=True, rho=True),
+    "noise-injection": Named(NoiseInjection, strength=True),  # its noise is its own
 }
 
 
@@ -62,14 +71,13 @@ def make_method(
     """
     if name not in METHODS:
         raise DriftproofError(f"method {name!r}{did_you_mean(name, METHODS)}: there are {', '.join(METHODS)}")
-    make, random, ascends = METHODS[name]
-    if random and noise is None:
+    named = METHODS[name]
+    if named.noise and noise is None:
         raise DriftproofError(f"method {name} draws a device's noise: say which, such as pcm-nandakumar-2019@1y")
-    if not random and (noise is not None or strength is not None):
-        others = ", ".join(key for key, (_, takes, _) in METHODS.items() if takes)
-        raise DriftproofError(f"method {name} takes no noise and no strength of it; {others} do")
-    if not ascends and rho is not None:
-        others = ", ".join(key for key, (*_, takes) in METHODS.items() if takes)
-        raise DriftproofError(f"method {name} takes no rho; {others} do")
     given = {"noise": noise, "strength": strength, "rho": rho}
-    return make(**{key: value for key, value in given.items() if value is not None}, **options)
+    given = {key: value for key, value in given.items() if value is not None}
+    for key in given:
+        if not getattr(named, key):
+            others = ", ".join(other for other, takes in METHODS.items() if getattr(takes, key))
+            raise DriftproofError(f"method {name} takes no {key}; {others} do")
+    return named.make(**given, **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from driftproof.training.first_pass import inputs_of_first_pass
 from driftproof.training.micro_batches import as_closures, key_of, shards_of
 from driftproof.training.norms import NormPolicy, check_policy, norms_of, statistics_kept_on_failure
 from driftproof.training.passes import Closure, Passes
-from driftproof.training.schedules import Schedule, as_schedule
-from driftproof.training.update import Update, gradient_norm
+from driftproof.training.schedule_text import as_schedule
+from driftproof.training.schedules import Schedule
+from driftproof.training.update import Update, make_update, own_gradients
 from driftproof.training.weights import AnalogWeights, OnTiles, check_digital
 
 
@@ -160,12 +160,12 @@ class Method(ABC):
                 update = Update(
                     model=model,
                     weights=weights,
-                    gradients=_own_gradients(weights, optimizer),
+                    gradients=own_gradients(weights, optimizer),
                     level=levels[0],
                     step=self.updates,
                     kept=kept,
                 )
-                norm, skipped = self._update(update, optimizer, scaler, clip_norm)
+                norm, skipped = make_update(update, optimizer, self.finish, scaler, clip_norm)
         except BaseException:
             self.load_state_dict(before)
             raise
@@ -218,40 +218,6 @@ class Method(ABC):
             for name, value in passes.found.items():
                 found.setdefault(name, []).append(value)
         return torch.stack(losses).sum(), kept, found
-
-    def _update(
-        self,
-        update: Update,
-        optimizer: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler | None,
-        clip_norm: float | None,
-    ) -> tuple[float, bool]:
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        if not parameters:
-            raise DriftproofError("no parameter of the optimizer has a gradient: does the closure use the network?")
-        if scaler is not None:
-            scaler.unscale_(optimizer)
-        size = gradient_norm(parameters)
-        norm = float(size)
-        if math.isfinite(norm) and self.finish(update):
-            size = gradient_norm(parameters)
-            norm = float(size)
-            if not math.isfinite(norm):
-                scaler = None  # it has looked already
-        if not math.isfinite(norm) and scaler is None:
-            raise DriftproofError(
-                f"the gradient is {norm}: nothing was updated. Lower the learning rate or the strength of the "
-                "perturbation, or ramp it"
-            )
-        if clip_norm is not None and math.isfinite(norm):
-            torch.nn.utils.clip_grads_with_norm_(parameters, clip_norm, size)
-        if scaler is None:
-            optimizer.step()
-            return norm, False
-        before = scaler.get_scale()
-        scaler.step(optimizer)
-        scaler.update()
-        return norm, bool(scaler.get_scale() < before)
 
     # --- before the first update ---
 
@@ -328,9 +294,3 @@ class Method(ABC):
             "weight clipping": "none" if self.clip is None else str(self.clip),
             "seed": str(self.seed),
         }
-
-
-def _own_gradients(weights: AnalogWeights, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the gradients of the analog weights that the optimizer has."""
-    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    return {name: p.grad for name, p in weights.parameters.items() if p.grad is not None and id(p) in own}

@@ -13,14 +13,21 @@ def NoiseInjection(
     *,
     sigma: float = 0.038,
     relative_to: Literal["layer", "column"] = "layer",
-    clip_sigmas: float = 2.0,
     strength: float | Schedule | str = 1.0,
+    clip: ClipWeights | None = None,
     **options: Any,
 ) -> RWP:
     """Return Gaussian noise on the weights in forward and backward, and weight clipping after each update.
 
     The defaults are those of Joshi et al. 2020 (3.8 % of the layer's largest weight, clipped at 2 σ of the layer); the
-    analog foundation models of 2025 have 0.03, ``column`` and 2.5.
+    analog foundation models of 2025 have 0.03, ``column`` and ``ClipWeights(sigmas=2.5)``.
+
+    Args:
+        sigma: standard deviation, relative to the largest weight.
+        relative_to: of the ``layer`` or of each tile's ``column``.
+        strength: that multiplies it.
+        clip: 2 σ of the layer or column unless given.
+        options: of :class:`driftproof.training.RWP`.
 
     >>> NoiseInjection().describe()["noise"], NoiseInjection().describe()["weight clipping"]
     ('gaussian-layer:0.038', '2 sigma of the layer')
@@ -29,7 +36,7 @@ def NoiseInjection(
     method = RWP(
         noise=f"{kind}:{sigma:g}",
         strength=strength,
-        clip=ClipWeights(sigmas=clip_sigmas, per=relative_to),
+        clip=clip or ClipWeights(sigmas=2.0, per=relative_to),
         **options,
     )
     method.name = "noise-injection"

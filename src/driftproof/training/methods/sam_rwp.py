@@ -13,7 +13,8 @@ from driftproof.training.methods.measured import check_perturbs, measure, realis
 from driftproof.training.methods.sam import SAM
 from driftproof.training.noise import NoiseLike, as_noise
 from driftproof.training.passes import Closure, Passes
-from driftproof.training.schedules import Schedule, as_schedule
+from driftproof.training.schedule_text import as_schedule
+from driftproof.training.schedules import Schedule
 
 
 class SAMRWP(SAM):
