@@ -234,6 +234,8 @@ def test_the_kl_between_two_noises_is_that_of_their_spreads() -> None:
         ("gaussian-multiplicative:0.2", None),
         ("pcm-foundation-2025", None),
         ("norm:0.05", None),
+        ("norm-layer:0.01", None),
+        ("max:0.1", None),
     ],
 )
 def test_the_law_that_enters_the_kl_is_the_law_of_the_draws(noise: str, on_tiles: OnTiles | None) -> None:

@@ -23,7 +23,6 @@ from driftproof.presets import load_preset
 from driftproof.training import (
     AnalogWeights,
     DeviceNoise,
-    FilterNormNoise,
     Key,
     Noise,
     OnTiles,
@@ -209,14 +208,25 @@ def test_the_compensation_is_part_of_the_noise() -> None:
         assert torch.equal(drawn, chip.weight("", 86_400.0))
 
 
-def test_filter_norm_noise_is_relative_to_each_columns_norm() -> None:
+@pytest.mark.parametrize(("text", "gamma"), [("norm", 0.01), ("max", 0.1), ("norm-layer", 0.01)])
+def test_gaussian_noise_is_relative_to_a_whole_filter_or_layer(text: str, gamma: float) -> None:
     for kind in ("linear", "grouped transposed"):
         network, x = layer(kind)
         weights = AnalogWeights.of(network, x, OnTiles(tile=TileSize(4, 4)))
         clean = columns(kind, network.weight.detach())  # type: ignore[arg-type,operator]
-        noisy = torch.stack([columns(kind, drawn) for drawn in draws(FilterNormNoise(0.01), weights)])
-        for column in range(len(clean)):
-            assert_spread((noisy[:, column] - clean[column]) / clean[column].norm(), 0.01)
+        noise = as_noise(f"{text}:{gamma}")
+        assert str(noise) == f"{text}:{gamma}"
+        noisy = torch.stack([columns(kind, drawn) for drawn in draws(noise, weights)])
+        for number, column in enumerate(clean):
+            size = {"norm": column.norm(), "max": column.abs().max(), "norm-layer": clean.norm()}[text]
+            assert_spread((noisy[:, number] - column) / size, gamma)
+
+
+def test_a_filter_on_one_tile_has_the_noise_of_its_column() -> None:
+    network, x = layer("linear")
+    weights = AnalogWeights.of(network, x)
+    of_filter, of_column = (as_noise(f"{text}:0.1").draw(weights, Key(0, 0))[""] for text in ("max", "gaussian"))
+    torch.testing.assert_close(of_filter, of_column)
 
 
 def test_noise_is_drawn_around_the_weights_as_they_are_now() -> None:

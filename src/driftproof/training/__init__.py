@@ -21,7 +21,7 @@ from driftproof.training.methods import (
     Plain,
     TwoPointRWP,
 )
-from driftproof.training.noise import DeviceNoise, FilterNormNoise, Key, Noise, as_noise
+from driftproof.training.noise import DeviceNoise, GaussianNoise, Key, Noise, as_noise
 from driftproof.training.schedule_text import as_schedule
 from driftproof.training.schedules import Adaptive, Constant, Ramp, Sampled, Schedule, ramp
 from driftproof.training.settings import Settings
@@ -52,7 +52,7 @@ __all__ = [
     "TwoPointRWP",
     # What is put on the weights
     "DeviceNoise",
-    "FilterNormNoise",
+    "GaussianNoise",
     "Key",
     "Noise",
     "as_noise",

@@ -20,7 +20,7 @@ from driftproof.presets.laws import GaussianProgramming, WeightCurveProgramming
 from driftproof.training.answers import BATCH_SIZE, answers, are_classes
 from driftproof.training.bound import Bound, check_delta, gaussian_kl, pac_bayes_bound
 from driftproof.training.fresh_key import fresh_key
-from driftproof.training.noise import DeviceNoise, FilterNormNoise, Noise, NoiseLike, _Timeless, as_noise
+from driftproof.training.noise import DeviceNoise, GaussianNoise, Noise, NoiseLike, as_noise
 from driftproof.training.weights import AnalogWeights, OnTiles
 
 DEFAULT_DRAWS = 100
@@ -153,10 +153,8 @@ def normals(weights: AnalogWeights, noise: Noise) -> dict[str, Normal] | None:
 
     The spread is what the sampler's own law does with ξ = 1 in place of a normal number.
     """
-    if isinstance(noise, FilterNormNoise):
-        return {name: _of_filters(weights, name, noise.gamma) for name in weights.parameters}
-    if isinstance(noise, _Timeless):
-        noise = noise._noise
+    if isinstance(noise, GaussianNoise):
+        return {name: _of_filters(weights, name, noise) for name in weights.parameters}
     if not isinstance(noise, DeviceNoise):
         return None
     chip, found = Chip(weights.mapped(), noise.at.device, seed=-1, chip=-1, compensation="none"), {}
@@ -172,10 +170,10 @@ def normals(weights: AnalogWeights, noise: Noise) -> dict[str, Normal] | None:
     return found
 
 
-def _of_filters(weights: AnalogWeights, name: str, gamma: float) -> Normal:
+def _of_filters(weights: AnalogWeights, name: str, noise: GaussianNoise) -> Normal:
     weight, layout = weights.parameters[name].detach(), weights.mapping.weights[name].layout
     matrix = layout.matrix(weight).double()
-    spread = gamma * torch.linalg.vector_norm(matrix, dim=1, keepdim=True).expand_as(matrix)
+    spread = noise.spread(matrix).expand_as(matrix)
     return Normal(weight.double(), layout.weight(spread, tuple(weight.shape)))
 
 

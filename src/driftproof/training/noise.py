@@ -1,4 +1,4 @@
-"""What is put on weights: a device's own errors, drawn by the one sampler; and Gaussian noise of a filter's norm."""
+"""What is put on weights: a device's own errors, drawn by the one sampler; and Gaussian noise of a filter's size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from driftproof.chip import Chip
 from driftproof.device_choice import load_device
 from driftproof.devices import generator
 from driftproof.devices.normals import layer_normals
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
 from driftproof.measured import MeasuredDevice
 from driftproof.presets import AtTime, DeviceMix, DevicePreset, at_time
 from driftproof.training.weights import AnalogWeights
@@ -66,6 +66,7 @@ class DeviceNoise(Noise):
 
     Args:
         at: the device and the time, or range of times.
+        timeless: whether the device's errors are the same at all times, so that its name says all.
 
     >>> import driftproof as dp
     >>> from torch import nn
@@ -75,8 +76,8 @@ class DeviceNoise(Noise):
     torch.Size([2, 3])
     """
 
-    def __init__(self, at: AtTime) -> None:
-        self.at = at
+    def __init__(self, at: AtTime, *, timeless: bool = False) -> None:
+        self.at, self.timeless = at, timeless
         self._spent: Chip | None = None
         if not at.in_validity:
             warnings.warn(
@@ -86,7 +87,7 @@ class DeviceNoise(Noise):
             )
 
     def __str__(self) -> str:
-        return str(self.at)
+        return self.at.device.name if self.timeless else str(self.at)
 
     def time_s(self, key: Key) -> float:
         """Return the time of one draw, in s."""
@@ -127,26 +128,58 @@ def _frozen(net: Tensor, sigma: Tensor, key: Key, layer: str, t_s: float) -> Ten
     return flat.view_as(net)
 
 
+RelativeTo = Literal["filter norm", "filter maximum", "layer norm"]
+_TEXTS: dict[str, RelativeTo] = {"norm": "filter norm", "max": "filter maximum", "norm-layer": "layer norm"}
+
+
 @final
 @dataclass(frozen=True)
-class FilterNormNoise(Noise):
-    """Gaussian noise relative to the norm of each column (filter): ε = γ ‖W_f‖₂ ξ, as LPF-SGD scales its filter.
+class GaussianNoise(Noise):
+    """Gaussian noise relative to what no device knows: ε = γ s ξ, the size s of a whole filter or layer.
 
-    Bisla, Wang & Choromanska, AISTATS 2022. A column of n weights of one size gets γ √n of a weight.
+    A filter is a column over all its tiles; on one tile, relative to its maximum is ``gaussian:SIGMA``. Relative to its
+    norm is how LPF-SGD scales its noise (Bisla, Wang & Choromanska, AISTATS 2022): n weights of one size get γ √n of a
+    weight.
 
     Attributes:
-        gamma: usual values are 0.002 to 0.01.
+        gamma: usual values are 0.002 to 0.01 for norms, 0.02 to 0.2 for maxima.
+        relative_to: the Euclidean norm of each ``filter`` or of the ``layer``, or each filter's largest weight.
+
+    >>> from torch import nn
+    >>> net = nn.Linear(2, 1)
+    >>> _ = net.weight.data.copy_(torch.tensor([[3.0, -4.0]]))
+    >>> weights = AnalogWeights.of(net, torch.ones(1, 2))
+    >>> [float(GaussianNoise(0.1, size).spread(net.weight.detach())) for size in ("filter norm", "filter maximum")]
+    [0.5, 0.4000000059604645]
     """
 
     gamma: float
+    relative_to: RelativeTo = "filter norm"
 
     def __post_init__(self) -> None:
         """Refuse what is no spread."""
+        if self.relative_to not in get_args(RelativeTo):
+            raise DriftproofError(
+                f"noise relative to {self.relative_to!r}{did_you_mean(self.relative_to, get_args(RelativeTo))}: there "
+                f"are {', '.join(get_args(RelativeTo))}"
+            )
         if not (math.isfinite(self.gamma) and self.gamma > 0):
-            raise DriftproofError(f"noise relative to a filter's norm: wanted a gamma above 0, got {self.gamma!r}")
+            raise DriftproofError(
+                f"noise relative to the {self.relative_to}: wanted a gamma above 0, got {self.gamma!r}"
+            )
 
     def __str__(self) -> str:
-        return f"norm:{self.gamma:g}"
+        return next(f"{text}:{self.gamma:g}" for text, size in _TEXTS.items() if size == self.relative_to)
+
+    def spread(self, matrix: Tensor) -> Tensor:
+        """Return the standard deviation of the noise of a matrix [out, in]: [out, 1] or [1, 1]."""
+        if self.relative_to == "filter maximum":
+            size: Tensor = matrix.abs().amax(dim=1, keepdim=True)
+        elif self.relative_to == "layer norm":
+            size = torch.linalg.vector_norm(matrix).view(1, 1)
+        else:
+            size = torch.linalg.vector_norm(matrix, dim=1, keepdim=True)
+        return size * self.gamma
 
     @torch.no_grad()
     def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
@@ -155,11 +188,10 @@ class FilterNormNoise(Noise):
         for name, parameter in weights.parameters.items():
             layout = weights.mapping.weights[name].layout
             matrix = layout.matrix(parameter.detach()).float()
-            spread = torch.linalg.vector_norm(matrix, dim=1, keepdim=True).mul_(self.gamma)
             noise = torch.empty_like(matrix)
-            for _ in layer_normals(noise, key.chip_seed, key.number, name, "program", into=noise.view(-1)):
+            for _ in layer_normals(noise, key.chip_seed, key.number, name, "program+", into=noise.view(-1)):
                 pass
-            drawn[name] = layout.weight(matrix + noise * spread, tuple(parameter.shape))
+            drawn[name] = layout.weight(matrix + noise * self.spread(matrix), tuple(parameter.shape))
         return drawn
 
 
@@ -168,7 +200,7 @@ def as_noise(choice: NoiseLike) -> Noise:
 
     Args:
         choice: ``preset.at("1d")``; a device whose error is the same at all times; as text ``NAME``, ``NAME@1d`` or
-            ``NAME@1h..1y``, and ``norm:GAMMA`` (:class:`FilterNormNoise`).
+            ``NAME@1h..1y``, and ``norm:GAMMA``, ``max:GAMMA``, ``norm-layer:GAMMA`` (:class:`GaussianNoise`).
 
     Raises:
         DriftproofError: a device that changes in time without a time; measured chips; an unknown name.
@@ -181,8 +213,9 @@ def as_noise(choice: NoiseLike) -> Noise:
     if isinstance(choice, AtTime):
         return DeviceNoise(choice)
     if isinstance(choice, str):
-        if choice.startswith("norm:"):
-            return FilterNormNoise(_number(choice))
+        kind, colon, _ = choice.partition(":")
+        if colon and kind in _TEXTS:
+            return GaussianNoise(_number(choice), _TEXTS[kind])
         name, at, time = choice.rpartition("@")
         device = load_device(name if at else choice)
         if isinstance(device, MeasuredDevice):
@@ -202,21 +235,6 @@ def _learnt_by_heart(name: str) -> DriftproofError:
     )
 
 
-@final
-class _Timeless(Noise):
-    """A device whose errors are the same at all times."""
-
-    def __init__(self, device: DevicePreset | DeviceMix) -> None:
-        start = device.default.validity.t_s[0] if isinstance(device, DeviceMix) else device.validity.t_s[0]
-        self._noise = DeviceNoise(at_time(device, start, compensation="none"))
-
-    def __str__(self) -> str:
-        return self._noise.at.device.name
-
-    def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
-        return self._noise.draw(weights, key)
-
-
 def _timeless(device: DevicePreset | DeviceMix) -> Noise:
     parts = [device.default, *(part for _, part in device.layers)] if isinstance(device, DeviceMix) else [device]
     for part in parts:
@@ -225,7 +243,8 @@ def _timeless(device: DevicePreset | DeviceMix) -> Noise:
                 f"noise {device.name}: its errors change in time; say when: {device.name}@1d as text, or "
                 f'preset.at("1d"), or a range, {device.name}@1h..1y'
             )
-    return _Timeless(device)
+    start = device.default.validity.t_s[0] if isinstance(device, DeviceMix) else device.validity.t_s[0]
+    return DeviceNoise(at_time(device, start, compensation="none"), timeless=True)
 
 
 def _number(choice: str) -> float:
