@@ -415,3 +415,28 @@ def test_a_weight_with_other_numbers_is_mapped_as_if_for_the_first_time(scale: S
     then[0, 0, 0, 0] = torch.nan
     with pytest.raises(DriftproofError, match="1 of 216 weights are NaN"):
         renewed.renewed(then, scale, clip)
+
+
+class OneTable(nn.Module):
+    """A look-up table whose weight its own code multiplies by, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(self.fc(self.table(x)), self.table.weight)
+
+
+def test_a_look_up_table_that_is_multiplied_by_is_no_silent_digital_product() -> None:
+    ids = torch.arange(6)[None]
+    mapping = map_model(OneTable(), example=ids)
+    entries = {entry.name: entry for entry in mapping.layers}
+    assert list(mapping.weights) == ["fc"]
+    assert entries["table"].unasked
+    assert "is multiplied by, too; give the product a layer of its own" in entries["table"].reason
+    assert (entries["table"].macs_per_input, entries["fc"].macs_per_input) == (6 * 40, 6 * 16)
+    assert mapping.analog_macs == pytest.approx(16 / 56)
+    with pytest.raises(DriftproofError, match=r"strict: 1 weights .* table \(Embedding\)"):
+        map_model(OneTable(), example=ids, strict=True)

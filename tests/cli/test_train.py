@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +59,19 @@ def test_the_strength_is_chosen_and_told(cli, tmp_path: Path) -> None:
         (("--preset", "pcm-nandakumar-2019"), "say when"),
         (("--preset", "gaussian:0.1", "--strength", "quadratic:to=2", "--schedule", "linear"), "two schedules"),
         (("--preset", "gaussian:0.1", "--strength", "0"), "zero throughout"),
-        (("--method", "plain", "--strength", "auto"), "give it a --preset"),
+        (("--preset", "gaussian:0.1", "--strength", "sampled:0,1", "--schedule", "linear"), "two schedules"),
+        (("--method", "plain", "--strength", "auto"), "plain draws none"),
+        (("--method", "noise-injection", "--preset", "gaussian:0.1", "--strength", "auto"), "injection draws none"),
+        (("--method", "rpw", "--schedule", "linear"), "did you mean rwp"),
+        (("--method", "plain", "--schedule", "linear"), "plain has none"),
+        (("--method", "plain", "--diagnose-every", "5"), "plain has none"),
+        (("--method", "plain", "--metric", "f1"), "--metric is of the validation on chips"),
+        (("--method", "plain", "--validation-limit", "9"), "--validation-limit is of the validation on chips"),
+        (("--method", "plain", "--clip-per", "layer"), "say where with --clip-weights"),
+        (("--method", "plain", "--auto-epochs", "2"), "--auto-epochs is of --strength auto"),
+        (("--method", "sam", "--preset", "pcm-nandakumar-2019"), "say when"),
+        (("--method", "plain", "--loss", "mse"), "outputs have shape [50, 10], targets [50]"),
+        (("--method", "plain", "--clip-norm", "-1"), "wanted a number above 0"),
         (("--method", "sam", "--time", "1d"), "--time is of a device"),
     ],
 )
@@ -65,3 +79,55 @@ def test_what_cannot_be_is_explained(cli, words: tuple[str, ...], message: str, 
     code, _, err = cli(*WORDS, *words, "--epochs", 1, "--out", tmp_path)
     assert code == 2
     assert message in " ".join(err.split())
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_validated_otherwise_is_another_one(cli, tmp_path: Path) -> None:
+    words = (*WORDS, "--method", "plain", "--epochs", 1, "--limit", 200, "--validation-chips", 1, "--out", tmp_path)
+    assert cli(*words, "--preset", "gaussian:0.1")[0] == 0
+    for other in (
+        ("--preset", "gaussian:0.2"),
+        ("--preset", "gaussian:0.1", "--validation-limit", 9),
+        ("--preset", "gaussian:0.1", "--metric", "top5"),
+        ("--preset", "gaussian:0.1", "--validation-data", "digits"),
+    ):
+        code, _, err = cli(*words, *other)
+        assert code == 2
+        assert "validation was" in err
+
+
+def test_without_a_device_all_samples_are_trained_on_and_with_one_a_random_tenth_is_not(cli, tmp_path: Path) -> None:
+    words = (*WORDS, "--method", "plain", "--epochs", 1, "--limit", 200)
+    assert cli(*words, "--out", tmp_path / "alone")[0] == 0
+    assert settings(tmp_path / "alone")["samples"] == 200
+    code, out, _ = cli(*words, "--preset", "gaussian:0.1", "--validation-chips", 1, "--out", tmp_path / "device")
+    assert code == 0
+    assert settings(tmp_path / "device")["samples"] == 180
+    assert "20 samples of digits-train, 20 random samples (seed 0), held out" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (("--method", "asam", "--schedule", "linear"), "strength", "linear:to=0.5"),
+        (("--method", "multi-step-sam", "--schedule", "quadratic"), "strength", "quadratic:to=0.05"),
+        (("--method", "multi-step-sam", "--rho", "0.2"), "strength", "linear:to=0.2"),
+        (("--method", "sam", "--rho", "0.2", "--schedule", "cosine"), "strength", "cosine:to=0.2"),
+        (("--preset", "gaussian:0.1", "--schedule", "linear", "--strength", "1e-1"), "strength", "linear:to=0.1"),
+        (
+            ("--method", "sam-rwp", "--preset", "gaussian:0.1", "--schedule", "linear"),
+            "noise strength",
+            "linear:to=1",
+        ),
+        (("--method", "noise-injection", "--clip-weights", 3), "weight clipping", "3 sigma of the layer"),
+        (("--method", "sam", "--clip-weights", 3), "weight clipping", "3 sigma of the column"),
+        (("--method", "noise-injection", "--strength", 2), "strength", "2"),
+    ],
+)
+def test_options_come_to_what_they_say(cli, words: tuple[str, ...], key: str, value: str, tmp_path: Path) -> None:
+    few = ("--epochs", 1, "--limit", 100, "--out", tmp_path)
+    assert cli(*WORDS, *words, *few, *(("--validation-chips", 1) if "--preset" in words else ()))[0] == 0
+    assert settings(tmp_path)[key] == value

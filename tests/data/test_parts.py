@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from driftproof.data import DatasetData, TensorData, digits, halves, part, shared_samples
+from driftproof.data import DatasetData, TensorData, digits, halves, held_out, part, shared_samples
 from driftproof.errors import DriftproofError
 
 
@@ -39,3 +39,30 @@ def test_shared_samples_are_found_out_of_order_and_in_named_inputs() -> None:
 def test_one_sample_cannot_be_halved() -> None:
     with pytest.raises(DriftproofError, match="1 sample cannot be halved"):
         halves((torch.zeros(1, 2), torch.zeros(1)))
+
+
+def test_held_out_samples_are_a_random_share_and_the_others_are_left() -> None:
+    """Of 200 samples sorted by class, a tenth of each of 10 classes: 2 of 20 each on average; all 10 classes but one
+    are there with probability above 1 - 1e-3 (the seed is fixed).
+    """
+    targets = torch.arange(10).repeat_interleave(40)
+    data = TensorData("sorted", torch.arange(400.0)[:, None], targets)
+    held, left = held_out(data, 0.1)
+    assert (len(held), len(left)) == (40, 360)
+    assert set(held.targets.tolist()) == set(left.targets.tolist()) == set(range(10))  # type: ignore[attr-defined]
+    assert sorted([*held.inputs.view(-1).tolist(), *left.inputs.view(-1).tolist()]) == list(range(400))  # type: ignore[attr-defined]
+    assert held_out(data, 0.1)[0].fingerprint() == held.fingerprint() != held_out(data, 0.1, seed=1)[0].fingerprint()
+    with pytest.raises(DriftproofError, match="1 samples are too few"):
+        held_out(data.head(1), 0.1)
+
+
+def test_a_share_of_a_dataset_is_held_out_without_reading_it() -> None:
+    class Unread(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 50
+
+        def __getitem__(self, place: int) -> None:
+            raise AssertionError("read")
+
+    held, left = held_out(DatasetData("set", Unread()), 0.1)
+    assert (len(held), len(left)) == (5, 45)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -19,7 +21,7 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3))
 
 
-def run(method: str, out: Path, micro_batches: int) -> None:
+def run(method: str, out: Path, micro_batches: int) -> dp.Training:
     """Train for two epochs into a folder."""
     images = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     data = TensorData("noise", images, images.flatten(1)[:, :3].argmax(1))
@@ -30,7 +32,7 @@ def run(method: str, out: Path, micro_batches: int) -> None:
         strength="quadratic:to=2" if named.noise else None,
         rho=0.1 if named.rho else None,
     )
-    dp.train(
+    return dp.train(
         network(),
         data,
         method=made,
@@ -46,4 +48,9 @@ def run(method: str, out: Path, micro_batches: int) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    run(sys.argv[1], Path(sys.argv[2]), 1)
+    folder, rank = Path(sys.argv[2]), os.environ["RANK"]
+    run(sys.argv[1], folder, 1)
+    found = run(sys.argv[1], folder / "again", 1)  # a second training of the same processes
+    told = {"best": found.best, "best_epoch": found.best_epoch, "rows": found.rows}
+    told["weights"] = [weight.flatten().tolist() for weight in found.model.parameters()]
+    (folder / f"found{rank}.json").write_text(json.dumps(told))

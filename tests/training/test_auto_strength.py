@@ -51,3 +51,12 @@ def test_a_strength_that_fails_is_told_and_not_chosen() -> None:
         choose_strength(
             nn.Linear(3, 2), DATA, make, lambda _: 1.0, settings=Settings(epochs=1, batch_size=4, loss=loss)
         )
+
+
+def test_of_equal_strengths_the_smallest_that_was_tried_is_taken() -> None:
+    def make(strength: float) -> RWP:
+        return RWP(noise="gaussian:0.1", strength=strength)
+
+    choice = choose_strength(nn.Linear(3, 2), DATA, make, lambda _: 1.0, settings=Settings(epochs=1, batch_size=4))
+    assert [trial.strength for trial in choice.tried] == [1.0, 1.5, 0.5]
+    assert choice.strength == 0.5

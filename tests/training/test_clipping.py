@@ -125,3 +125,19 @@ def test_noise_injection_is_gaussian_noise_of_the_layers_maximum_and_clipping() 
     torch.testing.assert_close(network.weight.detach(), before.clamp(-limit, limit), rtol=1e-5, atol=1e-6)
     assert method.last is not None
     assert method.last.clipped == int((before.abs() > limit).sum())
+
+
+def test_weights_that_the_optimizer_does_not_have_are_not_clipped() -> None:
+    """Fine-tuning of the last layer: the others take a gradient, but nothing of the training may move them."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 2))
+    with torch.no_grad():
+        network[0].weight[0, 0] = network[2].weight[0, 0] = 9.0
+    before = network[0].weight.detach().clone()
+    method, x = dp.RWP(noise="gaussian:0.1", clip=ClipWeights(sigmas=2.0)), torch.ones(4, 20)
+    optimizer = torch.optim.SGD(network[2].parameters(), lr=0.01)
+    method.step(lambda: network(x).square().mean(), network, optimizer)
+    assert torch.equal(network[0].weight, before)
+    assert float(network[2].weight.detach()[0, 0]) < 6
+    assert method.last is not None
+    assert method.last.clipped == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -73,36 +74,25 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
 ) -> None:
     given = {key: value.clone() for key, value in network.state_dict().items()}
     settings = Settings(epochs=3, batch_size=16, lr=0.05, augment="crop-flip:1", precision=precision)  # type: ignore[arg-type]
-    values = iter([1.0, 5.0, 3.0] * 2)
-
-    def validate(_: nn.Module) -> float:
-        torch.rand(3)  # whatever it draws is not the training's
-        return next(values)
-
-    whole = train(network, data, method=method_of(name), settings=settings, validate=validate, out=tmp_path / "whole")
-    assert whole.best_epoch == 2
+    values = iter([1.0, 5.0, 3.0])
 
     class Stop(Exception):
         pass
 
-    def stopping(model: nn.Module) -> float:
-        if calls:
-            raise Stop  # in the second epoch, after its updates
-        calls.append(1)
-        return 1.0
+    def validate(_: nn.Module) -> float:
+        torch.rand(3)  # whatever it draws is not the training's
+        value = next(values)
+        if value is None:
+            raise Stop
+        return value
 
-    calls: list[int] = []
+    whole = train(network, data, method=method_of(name), settings=settings, validate=validate, out=tmp_path / "whole")
+    assert whole.best_epoch == 2
+
+    values = iter([1.0, None, 5.0, 3.0])  # stopped in the second epoch, after its updates
     with pytest.raises(Stop):
-        train(network, data, method=method_of(name), settings=settings, validate=stopping, out=tmp_path / "parts")
-    rest = iter([5.0, 3.0])
-    parts = train(
-        network,
-        data,
-        method=method_of(name),
-        settings=settings,
-        validate=lambda _: next(rest),
-        out=tmp_path / "parts",
-    )
+        train(network, data, method=method_of(name), settings=settings, validate=validate, out=tmp_path / "parts")
+    parts = train(network, data, method=method_of(name), settings=settings, validate=validate, out=tmp_path / "parts")
     assert same(whole.model, parts.model)
     assert parts.best_epoch == 2
     for row, again in zip(whole.rows, parts.rows, strict=True):
@@ -246,6 +236,75 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
 
     load_weights(kept, tmp_path / "last.safetensors")
     assert all(bool(torch.isfinite(value).all()) for value in kept.state_dict().values())
+
+
+@pytest.mark.parametrize(("bad", "kept"), [(1, "is nan$"), (2, r"last good checkpoint is .*epoch 1\)$")])
+def test_a_validation_that_is_no_number_is_told_with_its_epoch(
+    bad: int, kept: str, network: Small, data: TensorData, tmp_path: Path
+) -> None:
+    seen = []
+
+    def validate(model: nn.Module) -> float:
+        seen.append(1)
+        return float("nan") if len(seen) == bad else 1.0
+
+    with pytest.raises(DriftproofError, match=rf"epoch {bad}: the validation is nan") as raised:
+        train(network, data, epochs=2, batch_size=16, validate=validate, out=tmp_path)
+    assert re.search(kept, str(raised.value))
+    assert (tmp_path / "last.safetensors").exists() == (bad == 2)
+
+
+def test_mean_squares_want_targets_of_the_outputs_shape(data: TensorData) -> None:
+    """Targets [N] against outputs [N, 1] would be broadcast to all pairs: nothing would be learnt."""
+    torch.manual_seed(0)
+    network, inputs = nn.Linear(3, 1), torch.randn(64, 3)
+    with pytest.raises(DriftproofError, match=r"outputs have shape \[16, 1\], targets \[16\]"):
+        train(network, (inputs, inputs.sum(1)), epochs=1, batch_size=16, loss="mse")
+    trained = train(network, (inputs, inputs.sum(1, keepdim=True)), epochs=40, batch_size=16, loss="mse", lr=0.05)
+    with torch.no_grad():
+        assert float((trained.model(inputs) - inputs.sum(1, keepdim=True)).square().mean()) < 0.01
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_gradient_is_not_clipped_to_what_is_no_norm(clip_norm: float, network: Small, data: TensorData) -> None:
+    with pytest.raises(DriftproofError, match=r"gradient clipping at norm .* wanted a number above 0"):
+        train(network, data, epochs=1, batch_size=16, clip_norm=clip_norm)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    with pytest.raises(DriftproofError, match="gradient clipping at norm"):
+        dp.Plain().step(lambda: network(data.inputs).square().mean(), network, optimizer, clip_norm=clip_norm)
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
+
+
+def test_another_validation_is_another_run(network: Small, data: TensorData, tmp_path: Path) -> None:
+    """The best epoch of two validations would be the best of neither."""
+
+    def train_with(validate: Any, **more: Any) -> None:
+        train(network, data, epochs=1, batch_size=16, validate=validate, out=tmp_path, **more)
+
+    def chips(**more: Any) -> dp.ChipValidation:
+        return dp.ChipValidation(**{"data": data.head(8), "preset": "gaussian:0.1", "chips": 1} | more)
+
+    train_with(chips())
+    train_with(chips())
+    for other in (
+        chips(preset="gaussian:0.2"),
+        chips(times=["1y"]),
+        chips(chips=2),
+        chips(seed=1),
+        chips(metric="top5"),
+        chips(data=data.head(9)),
+        chips(compensation="none"),
+        chips(scale="layer"),
+        chips(clip=99.0),
+        chips(where="conv"),
+        None,
+        lambda _: 1.0,
+    ):
+        with pytest.raises(DriftproofError, match="validation was"):
+            train_with(other)
+    with pytest.raises(DriftproofError, match="higher is better"):
+        train_with(chips(), higher_is_better=False)
 
 
 def test_a_schedule_longer_than_the_run_is_refused(network: Small, data: TensorData) -> None:

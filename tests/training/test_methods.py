@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import driftproof as dp
 from driftproof.training import Adaptive, ClipWeights
 from driftproof.training.methods import Method
 from training.small import (
@@ -319,3 +320,36 @@ def test_the_noise_of_one_method_is_not_the_other_ones() -> None:
         method.step(points_loss(network), network, sgd(network))
     assert equal(state_of(networks[0]), state_of(networks[1]))
     assert not equal(state_of(networks[0]), state_of(networks[2]))
+
+
+@pytest.mark.parametrize("name", ["rwp", "arwp", "sam-rwp", "noise-injection"])
+def test_the_noise_that_is_put_on_is_measured_every_twenty_updates(name: str) -> None:
+    network, method = smooth(), method_of(name)
+    optimizer = sgd(network, lr=0.001)
+    seen: list[list[Tensor]] = []
+
+    def closure() -> Tensor:
+        seen.append([p.detach().clone() for p in network.parameters()])
+        return points_loss(network)()
+
+    for update in range(21):
+        clean = [p.detach().clone() for p in network.parameters()]
+        method.step(closure, network, optimizer)
+        assert method.last is not None
+        assert ("noise" in method.last.more) == (update in (0, 20))
+    put_on = [
+        float(((a - b) / b.abs().amax(1, keepdim=True)).square().mean().sqrt())
+        for a, b in zip(seen[-1], clean, strict=True)
+    ]
+    assert method.last is not None
+    assert method.last.more["noise"] == pytest.approx(sum(put_on) / 2, rel=1e-4)
+
+
+def test_the_strength_of_the_noise_at_the_top_is_told() -> None:
+    network, method = smooth(), dp.SAMRWP(noise="gaussian:0.1", rho=0.1, strength=dp.ramp("linear", to=2.0, steps=3))
+    told = []
+    for _ in range(3):
+        method.step(points_loss(network), network, sgd(network))
+        assert method.last is not None
+        told.append((method.last.level, method.last.more["noise_strength"]))
+    assert told == [(0.1, 0.0), (0.1, 1.0), (0.1, 2.0)]

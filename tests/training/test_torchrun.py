@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -39,6 +40,27 @@ def test_two_processes_train_as_one(method: str, tmp_path: Path) -> None:
         with (tmp_path / name / "log.csv").open(encoding="utf-8") as file:
             logs.append(list(csv.DictReader(file)))
     assert [row["updates"] for row in logs[0]] == [row["updates"] for row in logs[1]]
+    found = [json.loads((tmp_path / "two" / f"found{rank}.json").read_text()) for rank in (0, 1)]
+    assert found[0] == found[1]  # weights, rows and the best epoch are the same in all processes
+    assert found[0]["best_epoch"] in (1, 2)
     before = (tmp_path / "two" / "last.safetensors").read_bytes()
     in_two_processes(method, tmp_path / "two")  # a finished run is left as it is
     assert (tmp_path / "two" / "last.safetensors").read_bytes() == before
+
+
+def test_of_several_processes_one_speaks(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    code = "import sys; from driftproof.cli.app import main; sys.exit(main())"
+    (tmp_path / "main.py").write_text(code)
+    words = ["train", "digits-cnn", "--data", "digits-train", "--limit", "200", "--epochs", "1", "--lr", "0.001"]
+    device = ["--preset", "gaussian:0.2", "--strength", "auto", "--validation-chips", "1", "--batch-size", "50"]
+    done = subprocess.run(
+        [*command, tmp_path / "main.py", *words, *device, "--out", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("strength 1: validation") == 1
+    assert done.stdout.count("best: epoch 1") == 1
+    assert done.stdout.count("weights:") == 1

@@ -10,14 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from driftproof.cli.console import lines, tables
+from driftproof.cli.train_options import check_options
 
 if TYPE_CHECKING:
     from driftproof.training.log import Row
 
-HELD_OUT = 10  # one sample in so many is validated on, unless there is data for it
+HELD_OUT = 0.1  # share of the samples that is validated on, unless there is data for it
 
 
 def train_command(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(help="digits-cnn, resnet20/32/44/56, torchvision:, timm:NAME, hf:DIR or file.py:callable")
     ],
@@ -29,7 +31,8 @@ def train_command(
         Path | None, typer.Option("--weights", help="Where to start (.pt, .pth, .th, .safetensors).")
     ] = None,
     preset: Annotated[
-        str | None, typer.Option("--preset", help="Device: its noise is trained with, its chips validated on.")
+        str | None,
+        typer.Option("--preset", help="Device: its chips are validated on, its noise is drawn."),
     ] = None,
     time: Annotated[
         str | None, typer.Option("--time", help="After programming: 1d, or a range, drawn log-uniformly: 1h..1y.")
@@ -42,7 +45,7 @@ def train_command(
         typer.Option("--strength", help="Of the noise: a factor, 2; a schedule, quadratic:to=2,start=0.5; or auto."),
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option("--schedule", help="How strength or rho gets there: linear, quadratic or cosine.")
+        str | None, typer.Option("--schedule", help="From 0 to the strength (or rho): linear, quadratic or cosine.")
     ] = None,
     rho: Annotated[float | None, typer.Option("--rho", help="How far SAM and its kin ascend.")] = None,
     norms: Annotated[
@@ -52,7 +55,9 @@ def train_command(
     clip_weights: Annotated[
         float | None, typer.Option("--clip-weights", help="Clip at so many standard deviations, after every update.")
     ] = None,
-    clip_per: Annotated[str, typer.Option("--clip-per", help="Of the column or the layer.")] = "column",
+    clip_per: Annotated[
+        str | None, typer.Option("--clip-per", help="Of the column, or the layer (as noise-injection has it).")
+    ] = None,
     distil: Annotated[
         float | None, typer.Option("--distil", help="Share of the loss that is learning from the starting network.")
     ] = None,
@@ -68,7 +73,7 @@ def train_command(
     augment: Annotated[str, typer.Option("--augment", help="none, or crop-flip for images.")] = "none",
     limit: Annotated[int | None, typer.Option("--limit", help="Use the first N samples only.")] = None,
     validation_data: Annotated[
-        str | None, typer.Option("--validation-data", help="What is validated on; by default a tenth of --data.")
+        str | None, typer.Option("--validation-data", help="What is validated on; by default a random tenth of --data.")
     ] = None,
     validation_limit: Annotated[
         int | None, typer.Option("--validation-limit", help="Validate on the first N samples.")
@@ -88,75 +93,71 @@ def train_command(
     seed: Annotated[int, typer.Option("--seed", help="Of everything random.")] = 0,
 ) -> None:
     """Train (or fine-tune) a network so that it holds on a device; best.safetensors is the best epoch on its chips."""
-    from driftproof.data import as_data, hold, load_data, part
+    from driftproof.data import as_data, held_out, load_data
     from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError
     from driftproof.evaluation.validation import ChipValidation
     from driftproof.measured import MeasuredDevice
-    from driftproof.presets import at_time
+    from driftproof.presets import DeviceMix, at_time
     from driftproof.training import ClipWeights, Distillation, OnTiles, Settings, train
     from driftproof.training.auto_strength import choose_strength
-    from driftproof.training.methods.by_name import METHODS, make_method
+    from driftproof.training.methods.by_name import default_of, make_method, named_method
+    from driftproof.training.noise import as_noise
+    from driftproof.training.parallel import is_first
     from driftproof.training.random_state import random_state_kept
     from driftproof.training.schedule_text import as_schedule
-    from driftproof.training.schedules import ramp
+    from driftproof.training.schedules import Constant, ramp
     from driftproof.zoo import load_model
 
-    if method in METHODS and METHODS[method].noise and preset is None:
-        raise DriftproofError(f"--method {method} trains with a device's noise: say which with --preset")
-    if time is not None and preset is None:
-        raise DriftproofError("--time is of a device: say which with --preset")
+    named, auto = named_method(method), strength == "auto"
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    check_options(given, method, named, auto)
     loaded = load_model(model, weights)
     samples = load_data(data)
     samples = samples if limit is None else samples.head(limit)
-    if validation_data is None:
-        samples = hold(samples)
-        cut = len(samples) - max(1, len(samples) // HELD_OUT)
-        samples, held = part(samples, slice(0, cut)), part(samples, slice(cut, len(samples)))
-    else:
-        held = as_data(load_data(validation_data))
-    held = held if validation_limit is None else held.head(validation_limit)
 
-    noise, validate, target = None, None, None
+    noise, validate, when = None, None, ""
     if preset is not None:
         target = load_device(preset)
         if isinstance(target, MeasuredDevice):
             raise DriftproofError("--preset measured: a few chips would be learnt by heart; fit a preset to them")
-        noise = preset if time is None else at_time(target, time)
-        when = [target.default.validity.t_s[0] if hasattr(target, "default") else target.validity.t_s[0]]
+        noise = as_noise(target if time is None else at_time(target, time))  # refuses one without the time it wants
+        start = target.default.validity.t_s[0] if isinstance(target, DeviceMix) else target.validity.t_s[0]
+        if validation_data is None:
+            held, samples = held_out(samples, HELD_OUT)
+        else:
+            held = as_data(load_data(validation_data))
+        held = held if validation_limit is None else held.head(validation_limit)
+        when = "" if time is None else f" at {time}"
         validate = ChipValidation(
             data=held,
             preset=target,
-            times=when if time is None else time.split(".."),
+            times=[start] if time is None else time.split(".."),
             chips=validation_chips,
             metric=metric,
             where=where,
         )
 
-    auto = strength == "auto"
-    if auto and (validate is None or (method in METHODS and not METHODS[method].noise)):
-        raise DriftproofError("--strength auto is of a method with noise, and chosen on a device: give it a --preset")
-
     def method_at(level: str | float | None) -> Any:
         """Return a new method; a level alone is the end of the schedule."""
-        ascent: Any = rho
+        given: dict[str, Any] = {"strength": None if level is None else as_schedule(level), "rho": rho}
         if schedule is not None:
-            if level is not None and not str(level).replace(".", "", 1).isdecimal():
-                raise DriftproofError(f"--schedule {schedule} and --strength {level} are two schedules; give one")
-            if METHODS[method].strength:
-                level = ramp(schedule, to=float(level or 1.0))  # type: ignore[arg-type, assignment]
-            else:
-                ascent = ramp(schedule, to=0.05 if rho is None else rho)  # type: ignore[arg-type]
+            ramped = "strength" if named.strength else "rho"
+            end = as_schedule(given[ramped]) if given[ramped] is not None else default_of(method)
+            if given[ramped] is not None and not isinstance(end, Constant):
+                raise DriftproofError(f"--schedule {schedule} and --{ramped} {end} are two schedules; give one")
+            given[ramped] = ramp(schedule, to=end.largest)  # type: ignore[arg-type]
         options: dict[str, Any] = {} if norms is None else {"norms": norms}
         if clip_weights is not None:
-            options["clip"] = ClipWeights(sigmas=clip_weights, per=clip_per)  # type: ignore[arg-type]
+            per = clip_per or ("layer" if method == "noise-injection" else "column")
+            options["clip"] = ClipWeights(sigmas=clip_weights, per=per)  # type: ignore[arg-type]
         if method != "plain":
             options["diagnose_every"] = diagnose_every
         return make_method(
             method,
-            noise=noise if method not in METHODS or METHODS[method].noise else None,
-            strength=as_schedule(level) if level is not None else None,
-            rho=ascent,
+            noise=noise if named.noise else None,
+            **given,
             on_tiles=OnTiles(where=where),
             seed=seed,
             **options,
@@ -179,7 +180,9 @@ def train_command(
             device=device,
         )
 
-    plain, better = lines(), validate is None or validate.higher_is_better
+    plain, console = lines(), tables()
+    plain.quiet = console.quiet = not is_first()  # of several processes, one speaks
+    better = validate is None or validate.higher_is_better
     if not loaded.trained:
         with random_state_kept(seed):
             loaded = load_model(model, weights)
@@ -200,7 +203,6 @@ def train_command(
         )
         plain.print(str(choice))
         strength = f"{choice.strength:g}"
-    console = tables()
 
     def shown(row: Row) -> None:
         if row["validation"] is not None:
@@ -224,10 +226,9 @@ def train_command(
     ]
     console.print(_table(ended))
     if result.best is not None:
-        assert target is not None
         plain.print(
-            f"best: epoch {result.best_epoch}, {result.best:.2f} on {validation_chips} chips of {target.name}, "
-            f"{len(held)} samples of {held.name} held out of this training"
+            f"best: epoch {result.best_epoch}, {result.best:.2f} on {validation_chips} chips of {target.name}{when}, "
+            f"{len(held)} samples of {held.name}, held out of this training"
         )
     name = "best" if result.best is not None else "last"
     plain.print(f"weights: {escape(str((out / f'{name}.safetensors').resolve()))}")

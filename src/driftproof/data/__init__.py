@@ -4,7 +4,7 @@ from driftproof.data.adapters import as_data
 from driftproof.data.batched import Batch, Data, DatasetData, TensorData, hold
 from driftproof.data.embedded import digits
 from driftproof.data.image_files import cifar10, mnist
-from driftproof.data.parts import halves, part, shared_samples
+from driftproof.data.parts import halves, held_out, part, shared_samples
 from driftproof.data.specs import load_data
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "load_data",
     # Cut apart
     "halves",
+    "held_out",
     "part",
     "shared_samples",
     # Sets known by name

@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from driftproof.data.adapters import as_data
 from driftproof.data.batched import Data, DatasetData, TensorData, hold
 from driftproof.errors import DriftproofError
-from driftproof.inputs import count, select, tensors
+from driftproof.inputs import count, on_tensors, select, tensors
 
 
 def halves(data: Data | object) -> tuple[Data, Data]:
@@ -46,6 +46,30 @@ def part(data: Data, samples: slice) -> Data:
         return TensorData(name, select(data.inputs, samples), data.targets[samples])
     assert isinstance(data, DatasetData)
     return DatasetData(name, Subset(data.dataset, range(start, stop)), data.reading)
+
+
+def held_out(data: Data, share: float, seed: int = 0) -> tuple[Data, Data]:
+    """Return a random share of some data, and what is left; each in its old order. Nothing is read.
+
+    >>> import torch
+    >>> held, left = held_out(TensorData("all", torch.arange(10.0)[:, None], torch.arange(10)), 0.2)
+    >>> len(held), len(left), held.name
+    (2, 8, 'all, 2 random samples (seed 0)')
+    """
+    count_held = max(1, round(share * len(data)))
+    if count_held >= len(data):
+        raise DriftproofError(f"data {data.name}: {len(data)} samples are too few to hold a share of {share:g} out")
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    parts = [(order[:count_held], f"{count_held} random samples"), (order[count_held:], "the others")]
+    found = [_chosen(data, places.sort().values, f"{data.name}, {name} (seed {seed})") for places, name in parts]
+    return found[0], found[1]
+
+
+def _chosen(data: Data, places: Tensor, name: str) -> Data:
+    if isinstance(data, TensorData):
+        return TensorData(name, on_tensors(data.inputs, lambda values: values[places]), data.targets[places])
+    assert isinstance(data, DatasetData)
+    return DatasetData(name, Subset(data.dataset, places.tolist()), data.reading)
 
 
 def shared_samples(first: Data, second: Data) -> int:

@@ -112,3 +112,21 @@ class ChipValidation:
     def __str__(self) -> str:
         assert not isinstance(self.preset, str)
         return f"{self.preset.name}, {self.chips} chips"
+
+    def describe(self) -> dict[str, str]:
+        """Return all that the number depends on, as text: two validations of one description can be compared."""
+        assert isinstance(self.data, Data)
+        assert not isinstance(self.preset, str)
+        assert isinstance(self.metric, Metric)
+        where = self.where if isinstance(self.where, str | None) else "given in Python"
+        tile = self.tile or TileSize()
+        return {
+            "device": f"{self.preset.name}, {self.preset.sha256[:16]}",
+            "times": ", ".join(f"{t_s:g} s" for t_s in self.times if isinstance(t_s, float)),
+            "chips": f"{self.chips} of seed {self.seed}",
+            "metric": self.metric.name,
+            "data": f"{self.data.name}, {len(self.data)} samples, {self.data.fingerprint()}",
+            "compensation": str(self.compensation),
+            "tiles": f"{tile.rows}x{tile.columns}, weights relative to the {self.scale}, clip {self.clip}",
+            "analog layers": where or "all",
+        }

@@ -21,6 +21,11 @@ from driftproof.mapping.rules import known_uses, why_digital
 from driftproof.mapping.weight import MappedWeight, Scale, TileSize, map_weight
 from driftproof.mapping.where import Where, choose
 
+ALSO_MULTIPLIED = (
+    "a look-up table that is multiplied by, too; give the product a layer of its own that shares the weight (an "
+    "nn.Linear, head.weight = table.weight), then that goes on tiles"
+)
+
 
 @dataclass(frozen=True)
 class LayerEntry:
@@ -123,8 +128,11 @@ def map_model(
         primary, first = owners[id(weight)], (path, parameter) == owners[id(weight)].home
         use = uses.get(primary.name)
         reason, multiplies = why_digital(module, weight, use, watched is not None)
-        if not reason and isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        table = isinstance(module, nn.Embedding | nn.EmbeddingBag)
+        if not reason and table:
             reason, multiplies = "a look-up table, not a product (it keeps a digital copy of the tied weight)", False
+            if first:
+                reason, multiplies = ALSO_MULTIPLIED, True
         name = array_name(path, parameter)
         unasked = bool(reason) and multiplies
         if not reason and seen[primary.name] not in wished:
@@ -142,7 +150,7 @@ def map_model(
         if not first and not reason and primary.name in taken:
             entries.append(replace(entry, weights=0, reason=f"the same array as {taken[primary.name] or '(root)'}"))
             continue
-        if use is not None and use.layouts and not isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        if use is not None and use.layouts and (first or not table):
             entry = _counted(entry, weight, use, watched)
         if not reason:
             if name in weights:

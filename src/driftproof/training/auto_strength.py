@@ -11,6 +11,7 @@ from driftproof.data import Data
 from driftproof.errors import DriftproofError
 from driftproof.training.loop import Validate, train
 from driftproof.training.methods import Method
+from driftproof.training.parallel import distributed, from_first, processes
 from driftproof.training.settings import Settings
 
 CANDIDATES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
@@ -103,8 +104,10 @@ def choose_strength(
         if strength not in trials:
             try:
                 trained = train(model, data, method=make(strength), settings=settings, progress=False).model
-                trial = Tried(strength=strength, validation=float(validate(trained)))
+                trial = Tried(strength=strength, validation=from_first(float(validate(trained))))
             except DriftproofError as error:
+                if processes()[1] > 1:
+                    raise  # the others may wait in the middle of it
                 trial = Tried(strength=strength, validation=None, failure=str(error))
             trials[strength] = trial
             if on_trial is not None:
@@ -113,13 +116,16 @@ def choose_strength(
         return float("-inf") if found is None else sign * found
 
     best = start
-    value(start)
-    for step in (1, -1):
-        place = best + step
-        while 0 <= place < len(strengths) and value(place) > value(best):
-            best, place = place, place + step
-        if best != start:
-            break
+    with distributed(settings.device):
+        value(start)
+        for step in (1, -1):
+            place = best + step
+            while 0 <= place < len(strengths) and value(place) > value(best):
+                best, place = place, place + step
+            if best != start:
+                break
     if trials[strengths[best]].validation is None:
         raise DriftproofError(f"no strength worked; the first failed with: {next(iter(trials.values())).failure}")
-    return StrengthChoice(strength=strengths[best], tried=tuple(trials.values()))
+    # of two that are equal, the one that disturbs training less
+    chosen = min(trial.strength for trial in trials.values() if value(strengths.index(trial.strength)) == value(best))
+    return StrengthChoice(strength=chosen, tried=tuple(trials.values()))

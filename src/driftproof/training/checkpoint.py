@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +65,9 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """
     path = folder / SETTINGS
     if not path.exists():
-        path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary = folder / f"{SETTINGS}.writing{os.getpid()}"  # several processes may be at it
+        temporary.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
         return
     try:
         before = json.loads(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,11 +51,16 @@ class ClipWeights:
         return f"{self.sigmas:g} sigma of the {self.per}"
 
     @torch.no_grad()
-    def apply(self, weights: AnalogWeights) -> int:
-        """Clip the weights in place; return how many were clipped. Frozen weights stay as they are."""
+    def apply(self, weights: AnalogWeights, only: Container[str] | None = None) -> int:
+        """Clip the weights in place; return how many were clipped. Frozen weights stay as they are.
+
+        Args:
+            weights: of the network.
+            only: names of arrays that are trained; all that take a gradient unless given.
+        """
         clipped = 0
         for name, parameter in weights.parameters.items():
-            if not parameter.requires_grad:
+            if not parameter.requires_grad or (only is not None and name not in only):
                 continue
             layout = weights.mapping.weights[name].layout
             matrix = layout.matrix(parameter)

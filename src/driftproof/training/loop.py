@@ -28,7 +28,7 @@ from driftproof.training.distillation import freeze
 from driftproof.training.log import Log, Row, Window
 from driftproof.training.losses import as_loss
 from driftproof.training.methods import Method, Plain
-from driftproof.training.parallel import distributed, is_first, processes, wrapped
+from driftproof.training.parallel import distributed, from_first, is_first, processes, take_from_first, wrapped
 from driftproof.training.random_state import random_state_kept
 from driftproof.training.recalibration import measure_norms_anew
 from driftproof.training.settings import Settings
@@ -176,13 +176,9 @@ class _Run:
         with Progress(self.total, shown, "training", self.epoch * len(self.batches)) as bar:
             while self.epoch < self.settings.epochs:
                 self._train_epoch(bar, every, on_row)
-        return Training(
-            model=self._result(),
-            rows=tuple(self.log.rows),
-            best_epoch=self.best_epoch,
-            best=self.best,
-            out=self.out,
-        )
+        model = self._result()
+        rows, best_epoch, best = from_first((tuple(self.log.rows), self.best_epoch, self.best))
+        return Training(model=model, rows=rows, best_epoch=best_epoch, best=best, out=self.out)
 
     def _train_epoch(self, bar: Progress, every: int, on_row: Callable[[Row], None] | None) -> None:
         start, window = time.perf_counter() - self.seconds, Window()
@@ -215,21 +211,24 @@ class _Run:
 
     def _end_epoch(self, row: Row, seconds: float) -> None:
         """Measure norms anew if that is wanted, validate, and keep the best weights."""
+        if self.method.norms == "recalibrate":
+            inputs = (to_device(x, self.device) for update in self.batches.epoch(self.epoch + 1) for x, _ in update)
+            measure_norms_anew(self.network, inputs)
+        if self.validate is not None and is_first():
+            self._validate(row)
         self.epoch += 1
         self.seconds = seconds
-        if self.method.norms == "recalibrate":
-            inputs = (to_device(x, self.device) for update in self.batches.epoch(self.epoch) for x, _ in update)
-            measure_norms_anew(self.network, inputs)
-        if self.validate is None or not is_first():
-            return
+
+    def _validate(self, row: Row) -> None:
+        assert self.validate is not None
         self.network.eval()
         with random_state_kept(), torch.no_grad():
             value = float(self.validate(self.network))
         if not math.isfinite(value):
-            raise DriftproofError(f"epoch {self.epoch}: the validation is {value}{self._kept()}")
+            raise DriftproofError(f"epoch {self.epoch + 1}: the validation is {value}{self._kept()}")
         row["validation"] = value
         if self.best is None or self.sign * value > self.sign * self.best:
-            self.best, self.best_epoch = value, self.epoch
+            self.best, self.best_epoch = value, self.epoch + 1
             self.best_weights = checkpoint.tensors_of(self.network)
             if self.out is not None:
                 checkpoint.write_weights(self.best_weights, self.out / checkpoint.BEST)
@@ -290,6 +289,7 @@ class _Run:
                 "fingerprint": data.fingerprint(),
                 "analog layers": "all" if where is None else where,
                 "processes": self.processes,
+                "validation": _described_validation(self.validate, self.sign),
                 "made": {"started": run.started, "versions": run.versions, "commit": run.commit},
             }
         )
@@ -342,11 +342,21 @@ class _Run:
         return f". The last good checkpoint is {self.out / checkpoint.LAST} (epoch {self.epoch})"
 
     def _result(self) -> nn.Module:
-        """Return the trained network, in the memory order of the given one."""
+        """Return the trained network, the same in all processes, in the memory order of the given one."""
         network = self.network
         if self.best_weights is not None:
             network.load_state_dict(self.best_weights)
+        take_from_first(network)
         for parameter in network.parameters():
             parameter.data = parameter.data.contiguous()
             parameter.grad = None
         return network.eval()
+
+
+def _described_validation(validate: Validate | None, sign: int) -> Any:
+    """Return what has to be the same for the best epoch of a run that goes on to be the best of all."""
+    if validate is None:
+        return "none"
+    describe = getattr(validate, "describe", None)
+    name = getattr(validate, "__qualname__", type(validate).__qualname__)
+    return {"by": name if describe is None else describe(), "higher is better": sign > 0}

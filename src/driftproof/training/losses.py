@@ -22,8 +22,18 @@ def cross_entropy(returned: Any, targets: Tensor) -> Tensor:
 
 
 def mse(returned: Any, targets: Tensor) -> Tensor:
-    """Mean squared error."""
-    return F.mse_loss(main_output(returned).float(), targets)
+    """Mean squared error of outputs and targets of one shape.
+
+    Raises:
+        DriftproofError: they have two: targets [N] of outputs [N, 1] would each be compared with all others.
+    """
+    outputs = main_output(returned).float()
+    if outputs.shape != targets.shape:
+        raise DriftproofError(
+            f"loss mse: outputs have shape {list(outputs.shape)}, targets {list(targets.shape)}; wanted the same (of "
+            "a network with one output, targets[:, None])"
+        )
+    return F.mse_loss(outputs, targets.float())
 
 
 def causal(returned: Any, targets: Tensor) -> Tensor:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 from torch import distributed as dist
 from torch import nn
 
 from driftproof.training.norms import NormPolicy
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 
 def processes() -> tuple[int, int]:
@@ -25,27 +29,66 @@ def processes() -> tuple[int, int]:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes, validates and prints."""
-    return processes()[0] == 0
+    """Whether this process is the one that writes, validates and prints; known before they have joined."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def from_first[T](value: T) -> T:
+    """Return the first process's value, in all of them."""
+    if processes()[1] == 1:
+        return value
+    held = [value]
+    dist.broadcast_object_list(held, src=0)
+    return held[0]
+
+
+def take_from_first(network: nn.Module) -> None:
+    """Give a network the first process's parameters and buffers, in all of them."""
+    if processes()[1] == 1:
+        return
+    for tensor in network.state_dict().values():
+        held = tensor.detach().contiguous()
+        dist.broadcast(held, src=0)
+        tensor.detach().copy_(held)
 
 
 @contextmanager
 def distributed(device: str) -> Iterator[torch.device]:
-    """Join the processes that ``torchrun`` started, if it did, and yield this process's device."""
-    begun = False
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        begun = True
+    """Join the processes that ``torchrun`` started, if it did, and yield this process's device.
+
+    Inside another one, or of a program that has joined them itself, the processes stay joined afterwards.
+    """
+    begun = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
+    if begun:
+        _join("nccl" if device.startswith("cuda") else "gloo")
     place = torch.device(device)
     if place.type == "cuda" and place.index is None and processes()[1] > 1:
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(place)
     try:
         yield place
+        if begun:
+            dist.barrier()  # not after a failure: the others may never get here
     finally:
         if begun:
-            dist.barrier()
             dist.destroy_process_group()
+
+
+_meetings: list[Store] = []
+"""Where the processes met, each time anew: the addresses of a group that has parted must not be found again."""
+
+
+def _join(backend: str) -> None:
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    if not _meetings:
+        _meetings.append(next(iter(rendezvous("env://")))[0])
+    _meetings.append(PrefixStore(f"driftproof {len(_meetings)}", _meetings[0]))
+    rank, number = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    dist.init_process_group(backend, store=_meetings[-1], rank=rank, world_size=number)
 
 
 def wrapped(network: nn.Module, device: torch.device, norms: NormPolicy) -> nn.Module:

@@ -15,6 +15,7 @@ from driftproof.data.augmentation import CropFlip, as_augmentation
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.training.distillation import Distillation
 from driftproof.training.losses import Loss, as_loss
+from driftproof.training.update import check_clip_norm
 
 type MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -70,6 +71,7 @@ class Settings:
                 f"wanted lr > 0, weight_decay >= 0 and warm_up in [0, 1), got {self.lr!r}, {self.weight_decay!r} and "
                 f"{self.warm_up!r}"
             )
+        check_clip_norm(self.clip_norm)
         _one_of("precision", self.precision, get_args(Precision))
         _one_of("lr_schedule", self.lr_schedule, ("cosine", "constant"))
         if isinstance(self.optimizer, str):

@@ -50,10 +50,16 @@ class Update:
         return {name: part.view_as(found[name]) for name, part in zip(found, parts, strict=True)}
 
 
-def own_gradients(weights: AnalogWeights, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the gradients of the analog weights that the optimizer has."""
+def own_weights(weights: AnalogWeights, optimizer: torch.optim.Optimizer) -> dict[str, nn.Parameter]:
+    """Return the analog weights that the optimizer has."""
     own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    return {name: p.grad for name, p in weights.parameters.items() if p.grad is not None and id(p) in own}
+    return {name: parameter for name, parameter in weights.parameters.items() if id(parameter) in own}
+
+
+def check_clip_norm(clip_norm: float | None) -> None:
+    """Raise DriftproofError if a gradient cannot be clipped to this norm: a negative one would turn it around."""
+    if clip_norm is not None and not (math.isfinite(clip_norm) and clip_norm > 0):
+        raise DriftproofError(f"gradient clipping at norm {clip_norm!r}: wanted a number above 0, or None for none")
 
 
 def make_update(

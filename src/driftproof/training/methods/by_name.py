@@ -46,6 +46,22 @@ METHODS: dict[str, Named] = {
 }
 
 
+def named_method(name: str) -> Named:
+    """Return what a method takes, or raise DriftproofError if there is none of this name."""
+    if name not in METHODS:
+        raise DriftproofError(f"method {name!r}{did_you_mean(name, METHODS)}: there are {', '.join(METHODS)}")
+    return METHODS[name]
+
+
+def default_of(name: str) -> Schedule:
+    """Return the strength of a method's noise, or its ρ, unless said.
+
+    >>> str(default_of("asam"))
+    '0.5'
+    """
+    return make_method(name, noise="gaussian:0.1" if named_method(name).noise else None).schedules()[-1]
+
+
 def make_method(
     name: str,
     *,
@@ -69,9 +85,7 @@ def make_method(
     >>> make_method("sam", rho=0.1).describe()["strength"]
     '0.1'
     """
-    if name not in METHODS:
-        raise DriftproofError(f"method {name!r}{did_you_mean(name, METHODS)}: there are {', '.join(METHODS)}")
-    named = METHODS[name]
+    named = named_method(name)
     if named.noise and noise is None:
         raise DriftproofError(f"method {name} draws a device's noise: say which, such as pcm-nandakumar-2019@1y")
     given = {"noise": noise, "strength": strength, "rho": rho}

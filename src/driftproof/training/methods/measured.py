@@ -12,6 +12,7 @@ from driftproof.training.noise import Noise
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.weights import norm, wide
 
+REALISED_EVERY = 20  # updates between measurements of the noise that is put on
 ROUNDING = 1e-6  # a weight over its column's maximum and back is off by some 1e-7 on an ideal device
 
 
@@ -35,6 +36,12 @@ def measure(passes: Passes, closure: Closure, moved: Mapping[str, Tensor]) -> No
     passes.found["clean_loss"], passes.found["noise"] = clean, realised_noise(passes, moved)
     if change:  # none if all analog weights are frozen
         passes.found["gradient_sharpness"] = norm(change) / norm(step)
+
+
+def note_realised(passes: Passes, moved: Mapping[str, Tensor]) -> None:
+    """Measure the noise that is put on, at the first update and every 20 updates: it costs a pass over the weights."""
+    if passes.step % REALISED_EVERY == 0:
+        passes.found["noise"] = realised_noise(passes, moved)
 
 
 def realised_noise(passes: Passes, moved: Mapping[str, Tensor]) -> Tensor:

@@ -21,7 +21,7 @@ from driftproof.training.norms import NormPolicy, check_policy, norms_of, statis
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.schedule_text import as_schedule
 from driftproof.training.schedules import Schedule
-from driftproof.training.update import Update, make_update, own_gradients
+from driftproof.training.update import Update, check_clip_norm, make_update, own_weights
 from driftproof.training.weights import AnalogWeights, OnTiles, check_digital
 
 
@@ -141,11 +141,13 @@ class Method(ABC):
                 before; nothing perturbed.
         """
         closures = as_closures(closure)
+        check_clip_norm(clip_norm)
         if isinstance(optimizer, torch.optim.LBFGS):
             raise DriftproofError("LBFGS searches along a line with passes of its own; take SGD, AdamW or another one")
         if scaler is not None and not scaler.is_enabled():
             scaler = None
         weights = self._prepared(model, closures[0])
+        own = own_weights(weights, optimizer)
         optimizer.zero_grad()
         # two sampled strengths are independent: each has a seed of its own
         seeds = [self.seed + (place << 32) for place in range(len(self.schedules()))]
@@ -160,7 +162,7 @@ class Method(ABC):
                 update = Update(
                     model=model,
                     weights=weights,
-                    gradients=own_gradients(weights, optimizer),
+                    gradients={name: weight.grad for name, weight in own.items() if weight.grad is not None},
                     level=levels[0],
                     step=self.updates,
                     kept=kept,
@@ -169,7 +171,7 @@ class Method(ABC):
         except BaseException:
             self.load_state_dict(before)
             raise
-        clipped = self.clip.apply(weights) if self.clip is not None and not skipped else 0
+        clipped = self.clip.apply(weights, own) if self.clip is not None and not skipped else 0
         self.last = Diagnostics(
             step=self.updates,
             level=levels[0],

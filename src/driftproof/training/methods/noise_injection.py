@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from driftproof.errors import DriftproofError
 from driftproof.training.clipping import ClipWeights
 from driftproof.training.methods.rwp import RWP
 from driftproof.training.schedules import Schedule
@@ -32,6 +33,8 @@ def NoiseInjection(
     >>> NoiseInjection().describe()["noise"], NoiseInjection().describe()["weight clipping"]
     ('gaussian-layer:0.038', '2 sigma of the layer')
     """
+    if relative_to not in ("layer", "column"):
+        raise DriftproofError(f"noise injection relative to {relative_to!r}: wanted layer or column")
     kind = "gaussian-layer" if relative_to == "layer" else "gaussian"
     method = RWP(
         noise=f"{kind}:{sigma:g}",

@@ -7,14 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from driftproof.training.methods.measured import check_perturbs, measure, realised_noise
+from driftproof.training.methods.measured import check_perturbs, measure, note_realised
 from driftproof.training.methods.method import Method
 from driftproof.training.noise import NoiseLike, as_noise
 from driftproof.training.norms import NormPolicy
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.schedules import Schedule
-
-REALISED_EVERY = 20  # updates between measurements of the noise that was put on
 
 
 class RWP(Method):
@@ -60,6 +58,7 @@ class RWP(Method):
         if not passes.level:
             return passes.plain(closure)
         drawn = self.perturbed(passes)
+        note_realised(passes, drawn)
         self.look_around(passes, closure, drawn)
         with passes.holding(drawn):
             return passes.backward(closure, perturbed=True)
@@ -69,7 +68,6 @@ class RWP(Method):
         drawn = passes.draw(self.noise, passes.level)
         if not self._checked:
             check_perturbs(passes, self.noise, self.strength.largest, self.name)
-            passes.found["noise"] = realised_noise(passes, drawn)
             self._checked = True
         return drawn
 

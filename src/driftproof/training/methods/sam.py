@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from driftproof.training.methods.measured import measure
 from driftproof.training.methods.method import Method
 from driftproof.training.norms import NormPolicy
 from driftproof.training.passes import Closure, Passes
-from driftproof.training.schedules import Schedule, ramp
+from driftproof.training.schedule_text import as_schedule
+from driftproof.training.schedules import Constant, Schedule, ramp
 from driftproof.training.weights import norm
 
 ETA = 0.01  # ASAM's stabiliser
@@ -135,8 +136,7 @@ def ASAM(*, rho: float | Schedule | str = 0.5, **options: Any) -> SAM:
     return SAM(rho=rho, adaptive=True, **options)
 
 
-def MultiStepSAM(
-    *, rho: float = 0.05, shape: Literal["linear", "quadratic", "cosine"] = "linear", **options: Any
-) -> SAM:
-    """Return SAM whose ρ grows from 0 during training."""
-    return SAM(rho=ramp(shape, to=rho), **options)
+def MultiStepSAM(*, rho: float | Schedule | str = 0.05, **options: Any) -> SAM:
+    """Return SAM whose ρ grows during training: linearly from 0 to a number, or as a schedule says."""
+    schedule = as_schedule(rho)
+    return SAM(rho=ramp("linear", to=schedule.value) if isinstance(schedule, Constant) else schedule, **options)

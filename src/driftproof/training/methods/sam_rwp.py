@@ -6,10 +6,11 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from driftproof.errors import DriftproofError
-from driftproof.training.methods.measured import check_perturbs, measure, realised_noise
+from driftproof.training.methods.measured import check_perturbs, measure, note_realised
 from driftproof.training.methods.sam import SAM
 from driftproof.training.noise import NoiseLike, as_noise
 from driftproof.training.passes import Closure, Passes
@@ -49,6 +50,7 @@ class SAMRWP(SAM):
     def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
         """One pass to ascend, one at the top with noise."""
         rho, strength = passes.levels
+        passes.found["noise_strength"] = torch.tensor(strength)
         if not strength:
             return super().gradient(passes, closures)
         closure, weights = closures[0], passes.weights.parameters
@@ -62,8 +64,8 @@ class SAMRWP(SAM):
             passes.found["clean_loss"] = passes.loss(closure, perturbed=False)
         if not self._checked:
             check_perturbs(passes, self.noise, self.noise_strength.largest, self.name)
-            passes.found["noise"] = realised_noise(passes, drawn)
             self._checked = True
+        note_realised(passes, drawn)
         if passes.diagnose:
             measure(passes, closure, drawn)
         with passes.holding(drawn):
