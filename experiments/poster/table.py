@@ -55,6 +55,7 @@ def draw(found: pd.DataFrame) -> Figure:
             right.plot(range(len(bits)), bits["accuracy"], color=colour, marker="o", ms=3.5)
         left.set(xlabel="Gaussian noise in % of the column's largest weight", ylabel="test accuracy in %")
         left.set_title(title, loc="left", fontsize=10)
+        left.set_xticks([0, 2, 5, 10, 15, 20])
         right.set(xlabel="bits of a weight")
         right.set_xticks(range(len(BITS)), [str(bits) for bits in BITS.values()])
         for axes in (left, right):
