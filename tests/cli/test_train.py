@@ -96,7 +96,7 @@ def test_a_run_validated_otherwise_is_another_one(cli, tmp_path: Path) -> None:
     ):
         code, _, err = cli(*words, *other)
         assert code == 2
-        assert "validation was" in err
+        assert "validation's" in err
 
 
 def test_without_a_device_all_samples_are_trained_on_and_with_one_a_random_tenth_is_not(cli, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_without_a_device_all_samples_are_trained_on_and_with_one_a_random_tenth
     code, out, _ = cli(*words, "--preset", "gaussian:0.1", "--validation-chips", 1, "--out", tmp_path / "device")
     assert code == 0
     assert settings(tmp_path / "device")["samples"] == 180
-    assert "20 samples of digits-train, 20 random samples (seed 0), held out" in out
+    assert "20 samples of digits-train, a random share (seed 0), held out" in out
 
 
 @pytest.mark.parametrize(

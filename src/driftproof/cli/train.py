@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -224,7 +225,7 @@ def train_command(
     ended = [
         row for row in result.rows if row["updates"] == result.rows[-1]["updates"] or row["validation"] is not None
     ]
-    console.print(_table(ended))
+    console.print(_table(ended, result.rows))
     if result.best is not None:
         plain.print(
             f"best: epoch {result.best_epoch}, {result.best:.2f} on {validation_chips} chips of {target.name}{when}, "
@@ -234,11 +235,14 @@ def train_command(
     plain.print(f"weights: {escape(str((out / f'{name}.safetensors').resolve()))}")
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[Row], all_rows: Sequence[Row]) -> Table:
     table = Table(title="Epochs")
     for name in ("epoch", "strength", "loss", "update_norm", "noise", "validation"):
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        cells = [row["epoch"], row["strength"], row["loss"], row["update_norm"], row["noise"], row["validation"]]
+        # measured every 20 updates: not in every row of the log
+        noise = [float(other["noise"]) for other in all_rows if other["epoch"] == row["epoch"] and other["noise"]]
+        mean = sum(noise) / len(noise) if noise else None
+        cells = [row["epoch"], row["strength"], row["loss"], row["update_norm"], mean, row["validation"]]
         table.add_row(f"{cells[0]:.0f}", *("" if value is None else f"{value:.4g}" for value in cells[1:]))
     return table

@@ -54,13 +54,13 @@ def held_out(data: Data, share: float, seed: int = 0) -> tuple[Data, Data]:
     >>> import torch
     >>> held, left = held_out(TensorData("all", torch.arange(10.0)[:, None], torch.arange(10)), 0.2)
     >>> len(held), len(left), held.name
-    (2, 8, 'all, 2 random samples (seed 0)')
+    (2, 8, 'all, a random share (seed 0)')
     """
     count_held = max(1, round(share * len(data)))
     if count_held >= len(data):
         raise DriftproofError(f"data {data.name}: {len(data)} samples are too few to hold a share of {share:g} out")
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-    parts = [(order[:count_held], f"{count_held} random samples"), (order[count_held:], "the others")]
+    parts = [(order[:count_held], "a random share"), (order[count_held:], "the others")]
     found = [_chosen(data, places.sort().values, f"{data.name}, {name} (seed {seed})") for places, name in parts]
     return found[0], found[1]
 

@@ -282,6 +282,7 @@ class _Run:
         return (
             self.settings.describe()
             | self.method.describe()
+            | _described_validation(self.validate, self.sign)
             | {
                 "model": model_hash(unwrap(model))[:16],
                 "data": data.name,
@@ -289,7 +290,6 @@ class _Run:
                 "fingerprint": data.fingerprint(),
                 "analog layers": "all" if where is None else where,
                 "processes": self.processes,
-                "validation": _described_validation(self.validate, self.sign),
                 "made": {"started": run.started, "versions": run.versions, "commit": run.commit},
             }
         )
@@ -353,10 +353,13 @@ class _Run:
         return network.eval()
 
 
-def _described_validation(validate: Validate | None, sign: int) -> Any:
+def _described_validation(validate: Validate | None, sign: int) -> dict[str, str]:
     """Return what has to be the same for the best epoch of a run that goes on to be the best of all."""
     if validate is None:
-        return "none"
+        return {"validation": "none"}
     describe = getattr(validate, "describe", None)
-    name = getattr(validate, "__qualname__", type(validate).__qualname__)
-    return {"by": name if describe is None else describe(), "higher is better": sign > 0}
+    parts = {} if describe is None else describe()
+    return {
+        "validation": getattr(validate, "__qualname__", type(validate).__qualname__),
+        "validation's best": "highest" if sign > 0 else "lowest",
+    } | {f"validation's {name}": value for name, value in parts.items()}
