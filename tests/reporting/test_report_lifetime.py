@@ -91,3 +91,17 @@ def test_a_given_threshold_and_a_preset_without_time():
         sentence({1.0: [91.0]}, entry=flat).text == "keeps 90 % accuracy (91.0 %); its noise does not change with time"
     )
     assert "the only valid time measured" in sentence({1.0: [91.0]}).text
+
+
+@pytest.mark.parametrize(
+    ("mean", "text"),
+    [
+        (89.98, "is below 90 % from the first measured time, 1 s (89.98 %)"),
+        (89.996, "is below 90 % from the first measured time, 1 s (89.996 %)"),
+        (90.0, "keeps 90 % accuracy at 1 s, the only valid time measured (90.0 %)"),
+        (90.02, "keeps 90 % accuracy at 1 s, the only valid time measured (90.02 %)"),
+        (89.9, "is below 90 % from the first measured time, 1 s (89.9 %)"),
+    ],
+)
+def test_a_mean_beside_the_threshold_is_not_rounded_to_it(mean, text):
+    assert sentence({1.0: [mean]}).text == text

@@ -70,10 +70,10 @@ def _verdict(evidence: Evidence, key: str, preset: str, keep: float) -> Verdict:
     constant = entry is not None and is_constant(entry.definition)
     first, last = valid.iloc[0], valid.iloc[-1]
     keeps = f"keeps {threshold_in_words(quantity, keep)}"
-    level = _level(last, quantity)
+    level = _level(last, quantity, keep)
     if mean.kind == "below":
         side, unit = "below" if quantity.higher_is_better else "above", " %" if quantity.percent else ""
-        when = f"from the first measured time, {format_time(mean.t_s)} ({_level(first, quantity)})"
+        when = f"from the first measured time, {format_time(mean.t_s)} ({_level(first, quantity, keep)})"
         text = f"is {side} {_of(quantity)}{keep:g}{unit} {when}"
     elif mean.kind == "crossed":
         span = _span(valid, keep, quantity)
@@ -92,9 +92,11 @@ def _of(quantity: Quantity) -> str:
     return "" if quantity.percent else f"{quantity.title} "
 
 
-def _level(row: pd.Series, quantity: Quantity) -> str:
-    """The mean and its interval at one time."""
+def _level(row: pd.Series, quantity: Quantity, keep: float) -> str:
+    """The mean and its interval at one time; a mean beside the threshold with the decimals that tell them apart."""
     mean = quantity.said(row["mean"])
+    if quantity.percent and row["mean"] != keep and mean == quantity.said(keep):
+        mean = next((said for said in (f"{row['mean']:.{n}f} %" for n in (2, 3)) if float(said[:-2]) != keep), mean)
     if pd.isna(row["ci95_low"]):
         return mean
     low, high = (quantity.said(row[end]) for end in ("ci95_low", "ci95_high"))
