@@ -131,3 +131,16 @@ def test_options_come_to_what_they_say(cli, words: tuple[str, ...], key: str, va
     few = ("--epochs", 1, "--limit", 100, "--out", tmp_path)
     assert cli(*WORDS, *words, *few, *(("--validation-chips", 1) if "--preset" in words else ()))[0] == 0
     assert settings(tmp_path)[key] == value
+
+
+def test_a_single_process_with_a_rank_of_its_own_writes_and_speaks(
+    cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As an array job of a scheduler has it: RANK is set, but nobody else is there."""
+    monkeypatch.setenv("RANK", "3")
+    words = ("train", "digits-cnn", "--data", "digits-train", "--method", "plain", "--limit", 200, "--epochs", 1)
+    code, out, _ = cli(*words, "--out", tmp_path)
+    assert code == 0
+    assert "weights:" in out
+    assert (tmp_path / "last.safetensors").exists()
+    assert (tmp_path / "log.csv").exists()

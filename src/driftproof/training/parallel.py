@@ -32,7 +32,7 @@ def is_first() -> bool:
     """Whether this process is the one that writes, validates and prints; known before they have joined."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank() == 0
-    return int(os.environ.get("RANK", "0")) == 0
+    return not _several() or int(os.environ["RANK"]) == 0
 
 
 def from_first[T](value: T) -> T:
@@ -60,7 +60,7 @@ def distributed(device: str) -> Iterator[torch.device]:
 
     Inside another one, or of a program that has joined them itself, the processes stay joined afterwards.
     """
-    begun = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
+    begun = _several() and not dist.is_initialized()
     if begun:
         _join("nccl" if device.startswith("cuda") else "gloo")
     place = torch.device(device)
@@ -78,6 +78,11 @@ def distributed(device: str) -> Iterator[torch.device]:
 
 _meetings: list[Store] = []
 """Where the processes met, each time anew: the addresses of a group that has parted must not be found again."""
+
+
+def _several() -> bool:
+    """Whether ``torchrun`` started several processes; a scheduler's RANK alone says nothing."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _join(backend: str) -> None:
