@@ -86,6 +86,18 @@ def tied_loss(network: nn.Module) -> Callable[[], Tensor]:
     return lambda: nn.functional.cross_entropy(network(TOKENS).flatten(0, 1), TOKENS.flatten())
 
 
+class Overflow(torch.autograd.Function):
+    """A gradient that overflows, as one that the scaler has made too large."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] * float("inf")
+
+
 def sgd(network: nn.Module, lr: float = 0.05) -> torch.optim.Optimizer:
     return torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=lr, momentum=0.9, weight_decay=1e-3)
 

@@ -19,6 +19,7 @@ from training.small import (
     PERTURBING,
     POINTS,
     VALUES,
+    Overflow,
     Small,
     equal,
     images_loss,
@@ -37,18 +38,6 @@ def autocast_loss(network: nn.Module, dtype: torch.dtype) -> Callable[[], Tensor
             return images_loss(network)()
 
     return closure
-
-
-class _Overflow(torch.autograd.Function):
-    """A gradient that overflows, as one that the scaler has made too large."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0] * float("inf")
 
 
 def prepared(name: str, **options: Any) -> tuple[Small, Method, torch.optim.Optimizer, torch.amp.GradScaler]:
@@ -75,7 +64,7 @@ def test_an_overflow_in_any_pass_leaves_clean_weights_and_skips_the_update(name:
         if not loss.requires_grad:  # a pass for statistics alone
             return loss
         calls.append(1)
-        return _Overflow.apply(loss) if len(calls) == at else loss  # type: ignore[no-untyped-call,no-any-return]
+        return Overflow.apply(loss) if len(calls) == at else loss  # type: ignore[no-untyped-call,no-any-return]
 
     before, scale = (state_of(network), copy.deepcopy(optimizer.state_dict())), scaler.get_scale()
     weights = {key: value for key, value in before[0].items() if "norm." not in key or "weight" in key or "bias" in key}
@@ -186,7 +175,7 @@ def test_a_scaler_that_is_switched_off_is_none(name: str) -> None:
     assert equal(state_of(first), state_of(second))
     with pytest.raises(ValueError, match=r"is (nan|inf): nothing was updated"):
         method.step(
-            lambda: _Overflow.apply(points_loss(second)()),  # type: ignore[no-untyped-call,no-any-return]
+            lambda: Overflow.apply(points_loss(second)()),  # type: ignore[no-untyped-call,no-any-return]
             second,
             optimizer,
             scaler=torch.amp.GradScaler("cpu", enabled=False),
@@ -200,7 +189,7 @@ def test_a_fused_optimizer_skips_too() -> None:
     method.step(points_loss(network), network, optimizer, scaler=scaler)
     before = state_of(network)
     method.step(
-        lambda: _Overflow.apply(points_loss(network)()),  # type: ignore[no-untyped-call,no-any-return]
+        lambda: Overflow.apply(points_loss(network)()),  # type: ignore[no-untyped-call,no-any-return]
         network,
         optimizer,
         scaler=scaler,

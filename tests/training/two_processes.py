@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from driftproof.errors import DriftproofError
 from driftproof.training import Adaptive, ClipWeights, Key
 from driftproof.training.methods import Method
-from training.small import ASCENDING, IMAGES, NAMES, method_of, points_loss, sgd, small, smooth, state_of
+from training.small import ASCENDING, IMAGES, NAMES, Overflow, method_of, points_loss, sgd, small, smooth, state_of
 
 STEPS, WORLD = 6, 2  # LookSAM ascends in the first and the last update
 
@@ -84,16 +84,6 @@ def with_batch_norm(place: Place, name: str) -> dict[str, Any]:
     return kept(network, method, optimizer)
 
 
-class _Overflow(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0] * float("inf")
-
-
 def overflowing(place: Place, name: str, at: int) -> dict[str, Any]:
     """A gradient of the second process alone overflows in its third update."""
     network = smooth(bias=True)
@@ -108,7 +98,7 @@ def overflowing(place: Place, name: str, at: int) -> dict[str, Any]:
         loss = part()
         passes += loss.requires_grad
         bad = place.rank == 1 and method.updates == 2 and passes == at
-        return _Overflow.apply(loss) if bad else loss  # type: ignore[no-untyped-call,no-any-return]
+        return Overflow.apply(loss) if bad else loss  # type: ignore[no-untyped-call,no-any-return]
 
     skipped = []
     for _ in range(4):
