@@ -25,7 +25,11 @@ def wheel(tmp_path_factory) -> Path:
 def test_the_wheel_carries_its_data(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"driftproof/device_presets/{name}.toml" for name in preset_names()} <= names
-    assert {"driftproof/py.typed", "driftproof/reporting/templates/report.html.j2"} <= names
+    assert {
+        "driftproof/py.typed",
+        "driftproof/reporting/templates/report.html.j2",
+        "driftproof/zoo/digits_cnn.safetensors",
+    } <= names
 
 
 def test_presets_are_found_in_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:

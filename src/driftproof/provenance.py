@@ -61,7 +61,7 @@ def _version(package: str) -> str:
 
 def _commit() -> tuple[str, bool | None]:
     """Return the commit of the driftproof checkout that runs, and whether it has changes; "" if it is installed."""
-    top = Path(__file__).resolve().parents[3]
+    top = Path(__file__).resolve().parents[2]
     if not (top / ".git").exists():
         return "", None
     git = ["git", "-C", str(top)]

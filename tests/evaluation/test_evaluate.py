@@ -18,7 +18,7 @@ import driftproof as dp
 from driftproof.data import digits
 from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.evaluation import evaluate
-from driftproof.zoo import trained_digits_cnn
+from driftproof.zoo import train_digits_cnn, trained_digits_cnn
 
 PCM, WAN = "pcm-nandakumar-2019", "reram-wan-2022"
 KEYS = ["preset", "chip", "t_s", "value", "in_validity", "n_samples"]
@@ -88,7 +88,7 @@ def test_a_folder_with_another_network_is_refused_and_kept(model: nn.Module, tmp
     with run(model, out=tmp_path, chips=1) as record:
         seen = rows(record)
     with pytest.raises(DriftproofError, match="model_hash"):
-        run(trained_digits_cnn(seed=1), out=tmp_path)
+        run(train_digits_cnn(seed=1), out=tmp_path)
     with pytest.raises(DriftproofError, match="n_samples"):
         run(model, out=tmp_path, limit=100)
     with pytest.raises(DriftproofError, match="tile"):
@@ -172,7 +172,7 @@ WORKER = """
 import sys
 from driftproof.data import digits
 from driftproof.evaluation import evaluate
-from driftproof.zoo import trained_digits_cnn
+from driftproof.zoo import train_digits_cnn, trained_digits_cnn
 evaluate(trained_digits_cnn(), digits(), presets=["pcm-nandakumar-2019", "reram-wan-2022"],
          times="1s,1h,1d,30d", chips=30, limit=200, out=sys.argv[1]).close()
 """

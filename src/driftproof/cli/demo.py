@@ -38,7 +38,7 @@ def demo_command(
         raise DriftproofError(f"chips: wanted at least 1, got {chips}")
     console = tables()
     data = digits()
-    console.print("1. Training a small convolutional network on scikit-learn's 8x8 digits ...")
+    console.print("1. A small convolutional network, trained on scikit-learn's 8x8 digits")
     model = trained_digits_cnn()
     out.mkdir(parents=True, exist_ok=True)
     save_weights(model, out / "digits-cnn.safetensors")

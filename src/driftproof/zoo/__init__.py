@@ -1,6 +1,6 @@
 """Known networks, and networks and weights from files."""
 
-from driftproof.zoo.digits_cnn import DigitsCNN, digits_cnn, trained_digits_cnn
+from driftproof.zoo.digits_cnn import DigitsCNN, digits_cnn, train_digits_cnn, trained_digits_cnn
 from driftproof.zoo.load import LoadedModel, load_model
 from driftproof.zoo.resnet_cifar import ResNetCifar, resnet20, resnet32, resnet44, resnet56
 from driftproof.zoo.weights import load_weights, save_weights
@@ -12,6 +12,7 @@ __all__ = [
     # The embedded network
     "DigitsCNN",
     "digits_cnn",
+    "train_digits_cnn",
     "trained_digits_cnn",
     # CIFAR ResNets
     "ResNetCifar",
