@@ -10,7 +10,9 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +20,11 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from driftproof import Chip, load_device, map_model
-from driftproof.data import digits, mnist
+from driftproof import load_device, map_model
+from driftproof.chip import Programmer
+from driftproof.data import TensorData, digits, mnist
 from driftproof.errors import DriftproofError
-from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.evaluation import FoldedNetwork
 from driftproof.times import parse_time
 from driftproof.training import RWP, SAM, Method, Plain
 from driftproof.zoo.digits_cnn import DigitsCNN
@@ -47,7 +50,8 @@ class SmallCNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.fc2(self.relu(self.fc1(x.flatten(1))))
+        outputs: Tensor = self.fc2(self.relu(self.fc1(x.flatten(1))))
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,22 @@ class Task:
     batch_size: int = 50
 
 
+def pair(data: TensorData) -> tuple[Tensor, Tensor]:
+    """Return the images and their classes."""
+    assert isinstance(data.inputs, Tensor)
+    return data.inputs, data.targets
+
+
 def digits_task(root: str) -> Task:
     """1,000 digits to train, 200 to choose on, 597 to report on."""
-    train, test = digits("train"), digits("test")
-    x, y = train.inputs, train.targets
-    return Task("digits", DigitsCNN, (x[:1000], y[:1000]), (x[1000:], y[1000:]), (test.inputs, test.targets), 40)
+    x, y = pair(digits("train"))
+    return Task("digits", DigitsCNN, (x[:1000], y[:1000]), (x[1000:], y[1000:]), pair(digits("test")), 40)
 
 
 def mnist_task(root: str) -> Task:
     """20,000 images to train, 1,000 others of the training split to choose on, every fifth test image to report on."""
-    train, test = mnist(root, "train"), mnist(root, "test")
-    x, y = train.inputs, train.targets
-    report = (test.inputs[::5].contiguous(), test.targets[::5])
+    (x, y), (images, classes) = pair(mnist(root, "train")), pair(mnist(root, "test"))
+    report = (images[::5].contiguous(), classes[::5])
     return Task("mnist", SmallCNN, (x[:20_000], y[:20_000]), (x[-1000:], y[-1000:]), report, 4)
 
 
@@ -92,11 +100,15 @@ def method_of(name: str, seed: int, diagnose_every: int = 0) -> Method:
     kind, *words = name.split()
     if kind == "plain":
         return Plain(seed=seed)
-    options = {"seed": seed, "diagnose_every": diagnose_every}
+    options: dict[str, Any] = {"seed": seed, "diagnose_every": diagnose_every}
     if kind == "sam":
         return SAM(rho=words[0], **options)
     assert kind == "rwp", name
     return RWP(noise=words[0], strength=words[1] if len(words) > 1 else 1.0, **options)
+
+
+def loss_on(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(model(x), y)
 
 
 def train(task: Task, method: Method, seed: int) -> tuple[nn.Module, pd.DataFrame]:
@@ -114,11 +126,12 @@ def train(task: Task, method: Method, seed: int) -> tuple[nn.Module, pd.DataFram
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, task.epochs * updates)
     rows = []
     for epoch in range(task.epochs):
-        seen, start, stopped = [], time.process_time(), False
+        seen: list[dict[str, float]] = []
+        start, stopped = time.process_time(), False
         for batch in torch.randperm(len(labels), generator=order)[: updates * task.batch_size].view(updates, -1):
             x, y = images[batch], labels[batch]
             try:
-                method.step(lambda x=x, y=y: nn.functional.cross_entropy(model(x), y), model, optimizer)
+                method.step(partial(loss_on, model, x, y), model, optimizer)
             except DriftproofError as error:
                 print(f"{method.name}, epoch {epoch}, update {len(seen)}: {error}", flush=True)
                 stopped = True
@@ -150,10 +163,10 @@ def on_chips(model: nn.Module, task: Task, conditions: Iterable[tuple[str, str]]
         | {"validation": accuracy(model, task.validation), "test": accuracy(model, task.test)}
     ]
     for name, when in conditions:
-        device, spent = load_device(name), None
+        device, programmer = load_device(name), Programmer()
         for number in CHIPS:
-            spent = Chip(mapping, device, seed=0, chip=number, memory=spent)
-            network.load(spent, parse_time(when or "1s"))
+            chip = programmer.program(mapping, device, seed=0, chip=number)
+            network.load(chip, parse_time(when or "1s"))
             found = {"validation": accuracy(network, task.validation), "test": accuracy(network, task.test)}
             rows.append({"device": name, "time": when, "chip": number} | found)
     return pd.DataFrame(rows)
@@ -180,7 +193,7 @@ def study(
             model, epochs = train(task, method_of(name, seed, diagnose_every), seed)
             trained = time.process_time() - start
             found = on_chips(model, task, conditions)
-            key = {"data": task.name, "method": name, "seed": seed}
+            key: dict[str, Any] = {"data": task.name, "method": name, "seed": seed}
             _append(out / "epochs.csv", epochs.assign(**key))
             _append(cells, found.assign(**key))
             print(
@@ -210,7 +223,7 @@ def by_seed(cells: Path) -> pd.DataFrame:
     return table.reset_index().round(4)
 
 
-def student(values: Iterable[float]) -> tuple[float, float]:
+def student(values: Iterable[Any]) -> tuple[float, float]:
     """Return the mean over seeds and half the width of its 95 % Student interval."""
     found = np.asarray(list(values), dtype=float)
     if len(found) < 2:
@@ -219,7 +232,7 @@ def student(values: Iterable[float]) -> tuple[float, float]:
     return float(found.mean()), float(arm)
 
 
-def said(values: Iterable[float], sign: str = "") -> str:
+def said(values: Iterable[Any], sign: str = "") -> str:
     """Return mean and interval as text."""
     mean, arm = student(values)
     return f"{mean:{sign}.2f} ± {arm:.2f}"

@@ -7,7 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from driftproof.record import DIGITAL, IDEAL_ANALOG, Cell, Configuration, Layer, PresetEntry, Record, Run, Subject
+from driftproof.record import (
+    DIGITAL,
+    DIGITAL_CELL,
+    IDEAL_ANALOG,
+    CellKey,
+    Conditions,
+    Configuration,
+    Conversion,
+    Layer,
+    Outcome,
+    PresetEntry,
+    Record,
+    Run,
+    Series,
+    Subject,
+    config_id,
+)
 
 TIMES = (0.0, 1.0, 3600.0, 86_400.0, 30 * 86_400.0, 365 * 86_400.0)
 
@@ -27,15 +43,44 @@ def subject(**changes: Any) -> Subject:
         "data_hash": "fedcba9876543210",
         "n_samples": 10_000,
         "metric": "accuracy",
-        "tile_rows": 512,
-        "tile_cols": 512,
-        "layers": LAYERS,
+        "numerics": 1,
     }
     return Subject(**(facts | changes))
 
 
-def configuration(**changes: Any) -> Configuration:
-    facts = {"backend": "folded", "periphery": "ideal", "compensation": "tile", "device": "cpu", "seed": 0}
+def conversion(**changes: Any) -> Conversion:
+    facts: dict[str, Any] = {"tile_rows": 512, "tile_cols": 512, "layers": LAYERS}
+    return Conversion(**(facts | changes))
+
+
+def conditions(**changes: Any) -> Conditions:
+    facts: dict[str, Any] = {
+        "backend": "folded",
+        "torch_device": "cpu",
+        "tile_rows": 512,
+        "tile_cols": 512,
+        "scale": "column",
+        "analog": ("conv1", "fc"),
+        "compensation": "tile",
+        "seed": 0,
+    }
+    return Conditions(**(facts | changes))
+
+
+def series(entry: PresetEntry | str, **changes: Any) -> Series:
+    sha256 = entry if isinstance(entry, str) else entry.sha256
+    return Series(device_sha256=sha256, conditions=conditions(**changes))
+
+
+def configuration(made: Conditions, **changes: Any) -> Configuration:
+    facts: dict[str, Any] = {
+        "backend": made.backend,
+        "periphery": "ideal",
+        "compensation": made.compensation,
+        "device": made.torch_device,
+        "seed": made.seed,
+        "conversion": made.conversion_id,
+    }
     return Configuration(**(facts | changes))
 
 
@@ -69,29 +114,64 @@ def preset(name: str, valid_s: tuple[float, float] = (0.0, 1e8), **changes: Any)
     return PresetEntry(name=name, sha256=f"hash of {name}", definition=definition | changes)
 
 
-def cell(config: str, preset: str, value: float, chip: int = 0, t_s: float = 0.0, **changes: Any) -> Cell:
-    facts = {"in_validity": True, "metric": "accuracy", "n_samples": 10_000, "seconds": 0.5}
-    return Cell(config_id=config, preset=preset, value=value, chip=chip, t_s=t_s, **(facts | changes))
+def key_of(record: Record, made: Conditions) -> str:
+    """Return the id of the configuration that shows conditions in a record."""
+    assert record.subject is not None
+    return config_id(record.subject, made)
 
 
-def begin(record: Record, label: str = "", digital: float = 91.73, **about: Any) -> tuple[str, int]:
-    """Claim a record, add a configuration with its rows without devices; return its id and a run."""
+def outcome(value: float, total: int = 10_000, **changes: Any) -> Outcome:
+    return Outcome(**({"value": value, "total": total, "seconds": 0.5} | changes))
+
+
+def begin(
+    record: Record,
+    label: str = "",
+    digital: float = 91.73,
+    shown: dict[str, Any] | None = None,
+    decided: dict[str, Any] | None = None,
+    layers: dict[str, Any] | None = None,
+    **about: Any,
+) -> tuple[Conditions, int]:
+    """Claim a record, show a configuration with its rows without devices; return its conditions and a run.
+
+    Args:
+        record: to write to.
+        label: of the configuration.
+        digital: value of the rows without devices.
+        shown: changes of how the configuration is shown.
+        decided: changes of the conditions.
+        layers: changes of the conversion.
+        about: changes of the subject.
+    """
     record.claim(subject(**about))
-    key = record.add_configuration(configuration(label=label))
+    made = conditions(**(decided or {}))
+    record.add_conversion(made.conversion_id, conversion(**(layers or {})))
+    key = key_of(record, made)
+    record.add_configuration(key, configuration(made, label=label, **(shown or {})))
     number = record.start_run(run())
-    record.add_cell(cell(key, DIGITAL, digital), number)
-    record.add_cell(cell(key, IDEAL_ANALOG, digital), number)
-    return key, number
+    ideal = Series(device_sha256="ideal", conditions=conditions(**((decided or {}) | {"compensation": "none"})))
+    record.show(key, DIGITAL, record.add_series(Series()))
+    record.show(key, IDEAL_ANALOG, record.add_series(ideal))
+    total = subject(**about).n_samples
+    for cell in (DIGITAL_CELL, CellKey(ideal.id)):
+        if record.outcome(cell) is None:
+            record.add(cell, outcome(digital, total), number)
+    return made, number
 
 
-def fill(record: Record, key: str, number: int, entry: PresetEntry, values: dict[float, list[float]]) -> None:
+def fill(record: Record, made: Conditions, number: int, entry: PresetEntry, values: dict[float, list[float]]) -> Series:
     """Add cells {t_s: [value of chip 0, of chip 1, ...]}; validity follows from the preset."""
     record.add_preset(entry)
+    whole = Series(device_sha256=entry.sha256, conditions=made)
+    record.show(key_of(record, made), entry.name, record.add_series(whole))
     low, high = entry.definition["validity"]["t_s"]
+    total = record.subject.n_samples if record.subject else 0
     for t_s, chips in values.items():
         for chip, value in enumerate(chips):
-            made = cell(key, entry.name, value, chip=chip, t_s=t_s, in_validity=low <= t_s <= high)
-            record.add_cell(made, number)
+            found = outcome(value, total, in_validity=low <= t_s <= high)
+            record.add(CellKey(whole.id, chip, t_s), found, number)
+    return whole
 
 
 def drifting(

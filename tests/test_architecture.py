@@ -16,9 +16,14 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # each part may import the parts before it, and itself
 ORDER = (
     "errors",
+    "keywords",
+    "defaults",
+    "numerics",
     "times",
+    "intervals",
     "progress",
     "inputs",
+    "batch_norm",
     "periphery",
     "presets",
     "devices",
@@ -38,7 +43,7 @@ ORDER = (
     "zoo",
     "training",
     "evaluation",
-    "deployment",
+    "plans",
     "reporting",
     "fitting",
     "cli",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.chip import Chip
+from driftproof.chip import Chip, Programmer
 from driftproof.data import digits
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.backends import TilesNetwork
@@ -18,6 +18,7 @@ from driftproof.evaluation.folded import FoldedNetwork
 from driftproof.mapping import TileSize, map_model
 from driftproof.presets import DevicePreset, load_preset
 from driftproof.zoo import trained_digits_cnn
+from numbering import following
 
 SONOS = load_preset("sonos-agrawal-2022")
 # Sampled moments are compared at |z| < 5.2: false alarm 2e-7 each, fewer than 100 comparisons here
@@ -34,7 +35,9 @@ def sonos_sigma_us(g_us: Tensor) -> Tensor:
     return 12.58037 * (1 - torch.exp(-g_us * 100 / 215.36557)) / 100
 
 
-def loaded(model: nn.Module, preset: DevicePreset, example: Tensor, t_s: float = DAY, tile: TileSize | None = None):
+def loaded(
+    model: nn.Module, preset: DevicePreset, example: Tensor, t_s: float = DAY, tile: TileSize | None = None
+) -> tuple[FoldedNetwork, Chip]:
     mapping = map_model(model, tile)
     network = FoldedNetwork(model, mapping, example)
     chip = Chip(mapping, preset, seed=0, chip=0)
@@ -100,9 +103,9 @@ def test_a_sample_has_its_noise_in_any_batch(linear: nn.Linear) -> None:
     x = torch.randn(10, 12)
     network, _ = loaded(linear, SONOS, x)
     whole = network(x)
-    parts = torch.cat([network(x[:3]), network(x[3:4], 3), network(x[4:], 4)])
+    parts = torch.cat([network(x[:3]), network(x[3:4], [3]), network(x[4:], range(4, 10))])
     torch.testing.assert_close(parts, whole, rtol=1e-6, atol=1e-6)
-    assert float((network(x, 1) - whole).abs().max()) > 1e-3  # other samples, other noise
+    assert float((network(x, following(1, x)) - whole).abs().max()) > 1e-3  # other samples, other noise
     network.at_once = 4
     torch.testing.assert_close(network(x), whole, rtol=1e-6, atol=1e-6)
 
@@ -134,7 +137,8 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.norm(self.conv(x))).flatten(2)
         x = self.line(x).mean(dim=2)
-        return self.fc(torch.relu(self.fc(x)))
+        outputs: Tensor = self.fc(torch.relu(self.fc(x)))
+        return outputs
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +147,8 @@ def net() -> nn.Module:
     model = Net().eval()
     with torch.no_grad():
         model.norm.weight.uniform_(-1, 1)
+        assert model.norm.running_var is not None
+        assert model.norm.running_mean is not None
         model.norm.running_var.uniform_(0.5, 2)
         model.norm.running_mean.normal_()
     return model
@@ -160,9 +166,9 @@ def test_backends_draw_the_same_noise(net: nn.Module, name: str) -> None:
     outputs = []
     for network in (folded, tiles):
         network.load(chip, DAY)
-        outputs.append(network(x, 5))
+        outputs.append(network(x, following(5, x)))
     torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
-    assert float((outputs[0] - folded(x, 6)).abs().max()) > 1e-3  # there is noise
+    assert float((outputs[0] - folded(x, following(6, x))).abs().max()) > 1e-3  # there is noise
 
 
 def test_calls_of_one_layer_are_independent() -> None:
@@ -212,7 +218,8 @@ def test_samples_that_do_not_come_first_are_refused() -> None:
             self.fc = nn.Linear(4, 3)
 
         def forward(self, x: Tensor) -> Tensor:  # [N, 5, 4], but the layer sees [5, N, 4]
-            return self.fc(x.transpose(0, 1)).mean(dim=0)
+            outputs: Tensor = self.fc(x.transpose(0, 1)).mean(dim=0)
+            return outputs
 
     torch.manual_seed(3)
     network, _ = loaded(Mixed(), SONOS, torch.randn(4, 5, 4))
@@ -247,7 +254,9 @@ def test_sonos_spreads_are_the_published_ones(linear: nn.Linear) -> None:
     array = Chip(map_model(linear), SONOS, seed=0, chip=0).arrays[""]
     plus, minus = array.conductances(DAY)
     wanted = (sonos_sigma_us(plus).square() + sonos_sigma_us(minus).square()).sqrt() / 16
-    torch.testing.assert_close(array.product_noise(DAY).weights, wanted)
+    noise = array.product_noise(DAY)
+    assert noise is not None
+    torch.testing.assert_close(noise.weights, wanted)
 
 
 def test_several_pairs_and_stuck_devices_have_their_share_of_it(linear: nn.Linear) -> None:
@@ -264,7 +273,9 @@ def test_several_pairs_and_stuck_devices_have_their_share_of_it(linear: nn.Linea
         stuck += int((~free).sum())
         total += (sonos_sigma_us(g) * share / 16 * free).square()
     assert stuck > 20
-    torch.testing.assert_close(array.product_noise(DAY).weights, total.sqrt())
+    noise = array.product_noise(DAY)
+    assert noise is not None
+    torch.testing.assert_close(noise.weights, total.sqrt())
 
 
 @pytest.mark.parametrize("shape", [(3, 12), (3, 4, 12)])
@@ -278,12 +289,14 @@ def test_a_reference_column_over_several_tiles(shape: tuple[int, ...]) -> None:
     network, chip = loaded(layer, preset, x, tile=TileSize(7, 3))
     reading = chip.read("", DAY)
     noise, scale = reading.noise, reading.scale * reading.alpha
+    assert noise is not None
+    assert noise.reference is not None
     quiet = torch.nn.functional.linear(x, chip.weight("", DAY), layer.bias)
     own = torch.nn.functional.linear(x.square(), chip.weights[""].weight(noise.weights.square(), scale.square())).sqrt()
-    wanted = quiet + own * noise.normals(tuple(own.shape), 0)
+    wanted = quiet + own * noise.normals(tuple(own.shape), range(len(x)))
     rows = chip.weights[""].rows
     common = torch.stack([(x[..., part].square() @ noise.reference[0, part].square()).sqrt() for part in rows], dim=-1)
-    common = common * noise.normals(tuple(common.shape), 0, "mvm-ref")
+    common = common * noise.normals(tuple(common.shape), range(len(x)), "mvm-ref")
     torch.testing.assert_close(network(x), wanted - common @ scale, rtol=1e-5, atol=1e-6)
 
 
@@ -294,6 +307,7 @@ def test_networks_in_half_precision(linear: nn.Linear, dtype: torch.dtype) -> No
     y = network((100 * x).expand(5000, 12))  # squares of these overflow float16
     assert y.dtype == dtype
     reading = chip.read("", DAY)
+    assert reading.noise is not None
     spread = chip.weights[""].weight(reading.noise.weights.square(), (reading.scale * reading.alpha).square())
     wanted = (spread @ (100 * x[0].float()).square()).sqrt()
     rounding = y.float().abs().max() * torch.finfo(dtype).eps
@@ -307,7 +321,9 @@ def test_calls_by_name() -> None:
             self.fc = nn.Linear(4, 2)
 
         def forward(self, x: Tensor | None = None) -> Tensor:
-            return self.fc(input=x) if type(self.fc) is nn.Linear else self.fc(x)  # aihwkit's layers call it x_input
+            # aihwkit's layers call it x_input
+            outputs: Tensor = self.fc(input=x) if type(self.fc) is nn.Linear else self.fc(x)
+            return outputs
 
     torch.manual_seed(5)
     x = torch.ones(2, 4)
@@ -319,9 +335,9 @@ def test_calls_by_name() -> None:
 
 
 def test_a_spent_chip_does_not_read_another_ones_devices(linear: nn.Linear) -> None:
-    mapping = map_model(linear)
-    spent = Chip(mapping, SONOS, seed=0, chip=0)
+    mapping, programmer = map_model(linear), Programmer()
+    spent = programmer.program(mapping, SONOS, seed=0, chip=0)
     fresh = Chip(mapping, SONOS, seed=0, chip=1).weight("", DAY)
-    assert torch.equal(Chip(mapping, SONOS, seed=0, chip=1, memory=spent).weight("", DAY), fresh)
+    assert torch.equal(programmer.program(mapping, SONOS, seed=0, chip=1).weight("", DAY), fresh)
     with pytest.raises(KeyError):
         spent.weight("", DAY)

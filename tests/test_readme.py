@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from driftproof.cli.app import app
@@ -25,7 +26,7 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.strip().splitlines()[-1][:30])
-def test_python_runs(code: str, tmp_path: Path, monkeypatch) -> None:
+def test_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
@@ -33,7 +34,7 @@ def test_python_runs(code: str, tmp_path: Path, monkeypatch) -> None:
         assert (tmp_path / "report" / "index.html").exists()
         assert names["logits"].shape == (4, 10)  # type: ignore[attr-defined]
     if "write_periphery" in code:
-        assert (tmp_path / "mine.toml").exists()
+        assert (tmp_path / "periphery.toml").exists()
     if "Metric.of" in code:
         assert names["error"].quantity.higher_is_better is False  # type: ignore[attr-defined]
 
@@ -51,7 +52,9 @@ def test_commands_parse(words: list[str]) -> None:
 
 def test_every_command_stands_in_the_readme() -> None:
     named = {words[0] for words in commands()} | {"demo"}
-    assert named == set(get_command(app).commands)
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    assert named == set(group.commands)
 
 
 def test_every_preset_stands_in_the_readme() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import timm
@@ -43,7 +44,8 @@ class Tagger(nn.Module):
         self.head = nn.Linear(96, 9)
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        return self.head(self.memory(self.words(input_ids))[0])
+        outputs: Tensor = self.head(self.memory(self.words(input_ids))[0])
+        return outputs
 
 
 class UNet(nn.Module):
@@ -63,7 +65,8 @@ class UNet(nn.Module):
         a = self.one(x)
         b = self.two(a)
         c = self.join2(torch.cat([b, self.up2(self.three(b))], 1))
-        return self.out(self.join1(torch.cat([a, self.up1(c)], 1)))
+        outputs: Tensor = self.out(self.join1(torch.cat([a, self.up1(c)], 1)))
+        return outputs
 
 
 def hugging_face(kind: str, config: str, **options: Any) -> Callable[[], nn.Module]:
@@ -111,11 +114,12 @@ def other_hugging_face() -> Iterator[tuple[str, Callable[[], nn.Module], Any]]:
     def whisper() -> nn.Module:
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-        config = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 96}
-        return WhisperEncoder(transformers.WhisperConfig(**config, num_mel_bins=16, max_source_positions=20))
+        config: dict[str, Any] = {"d_model": 64, "encoder_layers": 2, "encoder_attention_heads": 4}
+        config |= {"encoder_ffn_dim": 96, "num_mel_bins": 16, "max_source_positions": 20}
+        return WhisperEncoder(transformers.WhisperConfig(**config))
 
     yield "whisper encoder", whisper, {"input_features": torch.randn(2, 16, 40)}
-    audio = {"conv_dim": (32, 32), "conv_stride": (5, 2), "conv_kernel": (10, 3)}
+    audio: dict[str, Any] = {"conv_dim": (32, 32), "conv_stride": (5, 2), "conv_kernel": (10, 3)}
     audio |= {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4}
     sizes = {key: SMALL[key] for key in SMALL if key not in ("vocab_size", "max_position_embeddings")}
     yield (
@@ -131,12 +135,7 @@ def networks() -> Iterator[tuple[str, str, Callable[[], nn.Module], Any]]:
         for name in names.split():
             more = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
             images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-            yield (
-                "torchvision",
-                name,
-                lambda name=name, more=more: torchvision.models.get_model(name, weights=None, **more),
-                images,
-            )
+            yield "torchvision", name, partial(torchvision.models.get_model, name, weights=None, **more), images
     parts = {"weights": None, "weights_backbone": None}
     scene = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     yield "torchvision", "fcn_resnet50", lambda: torchvision.models.segmentation.fcn_resnet50(**parts), scene
@@ -155,13 +154,13 @@ def networks() -> Iterator[tuple[str, str, Callable[[], nn.Module], Any]]:
     for size, names in TIMM.items():
         for name in names.split():
             images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-            yield "timm", name, lambda name=name: timm.create_model(name, pretrained=False), images
+            yield "timm", name, partial(timm.create_model, name, pretrained=False), images
     for name, make, inputs in [*language(), *other_hugging_face()]:
         yield "transformers", name, make, inputs
     yield "torch", "LSTM tagger", lambda: Tagger(nn.LSTM), WORDS
     yield "torch", "GRU tagger", lambda: Tagger(nn.GRU), WORDS
     yield "torch", "U-Net", UNet, scene
-    layer = {"d_model": 64, "nhead": 4, "dim_feedforward": 96, "batch_first": True}
+    layer: dict[str, Any] = {"d_model": 64, "nhead": 4, "dim_feedforward": 96, "batch_first": True}
     yield (
         "torch",
         "TransformerEncoder",

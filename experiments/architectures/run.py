@@ -17,8 +17,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from networks import networks
 from torch import Tensor, nn
+
+sys.path.append(str(Path(__file__).parents[1]))
+from architectures.networks import networks
 
 from driftproof import load_preset
 from driftproof.chip import Chip
@@ -36,6 +38,7 @@ def lively(network: nn.Module) -> nn.Module:
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:
+                assert module.running_mean is not None
                 module.running_mean.normal_(0, 0.1, generator=generator)
                 module.running_var.uniform_(0.5, 1.5, generator=generator)
         for parameter in network.parameters():
@@ -86,7 +89,8 @@ def measure(library: str, name: str, network: nn.Module, inputs: Any) -> tuple[d
 def main() -> None:
     wanted = sys.argv[1:]
     old = pd.read_csv(HERE / "networks.csv").to_dict("records") if wanted else []
-    rows, left = {row["network"]: row for row in old}, []
+    rows: dict[str, dict[Any, Any]] = {row["network"]: row for row in old}
+    left: list[dict[Any, Any]] = []
     if wanted:
         left = [row for row in pd.read_csv(HERE / "digital.csv").to_dict("records") if row["network"] not in wanted]
     warnings.simplefilter("ignore")

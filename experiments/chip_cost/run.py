@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 import torchvision
 
-from driftproof.chip import Chip
+from driftproof.chip import Chip, Programmer
+from driftproof.devices import ProgrammedArray
 from driftproof.mapping import Mapping, map_model
 from driftproof.presets import DevicePreset, load_preset
 
@@ -53,13 +54,23 @@ def status(key: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key))
 
 
+def arrays_of(chip: Chip) -> list[ProgrammedArray]:
+    """Return the arrays of a chip, none of which is measured."""
+    return [array for array in chip.arrays.values() if isinstance(array, ProgrammedArray)]
+
+
+def bytes_of(arrays: list[ProgrammedArray]) -> int:
+    """Return how many bytes the state takes that their devices keep for life."""
+    kept = [part for array in arrays for part in (array.first, array.life) if part is not None]
+    return sum(int(part.nbytes) for part in kept)
+
+
 def measure_memory(name: str, mapping: Mapping) -> None:
     """Print what making and reading the first chip takes beyond its state, in MiB: run in a process of its own."""
     Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
     before = status("VmRSS")
     chip = Chip(mapping, load_preset(name), seed=0, chip=0, compensation="none")
-    state = sum(part.nbytes for array in chip.arrays.values() for part in (array.first, array.life) if part is not None)
-    programming = status("VmHWM") - before - state / MIB
+    programming = status("VmHWM") - before - bytes_of(arrays_of(chip)) / MIB
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
     for array in chip.arrays.values():
@@ -80,17 +91,20 @@ def measure(name: str, mapping: Mapping, repeats: int) -> dict[str, object]:
     preset = load_preset(name)
     weights = sum(mapped.target.numel() for mapped in mapping.weights.values())
     largest = max(mapped.target.numel() for mapped in mapping.weights.values()) * 4 / MIB
-    chip = Chip(mapping, preset, seed=0, chip=0, compensation="none")
-    arrays = chip.arrays.values()
-    state = sum(part.nbytes for array in arrays for part in (array.first, array.life) if part is not None)
+    programmer = Programmer()
+    arrays = arrays_of(programmer.program(mapping, preset, seed=0, chip=0, compensation="none"))
+    state, banks = bytes_of(arrays), len(arrays[0].banks)
+    del arrays
     programming, reading = memory_of(name)
-    banks = len(next(iter(arrays)).banks)
     numbers = normals_of(preset, banks)
-    normal, program, drift, read = [], [], [], []
+    normal: list[float] = []
+    program: list[float] = []
+    drift: list[float] = []
+    read: list[float] = []
     for number in range(1, repeats + 1):
         normal.append(draw(mapping, numbers))
         start = time.perf_counter()
-        chip = Chip(mapping, preset, seed=0, chip=number, compensation="none", memory=chip)
+        chip = programmer.program(mapping, preset, seed=0, chip=number, compensation="none")
         program.append(time.perf_counter() - start)
         for times, noise in ((drift, False), (read, True)):
             start = time.perf_counter()

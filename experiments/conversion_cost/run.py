@@ -54,7 +54,8 @@ def measure(backend: str) -> None:
     from driftproof.mapping import map_model
 
     torch.manual_seed(0)
-    network = BertForSequenceClassification(BertConfig()).eval()
+    network: torch.nn.Module = BertForSequenceClassification(BertConfig())
+    network.eval()
     example = {"input_ids": torch.randint(1, 30000, (2, 32))}
     with torch.inference_mode():
         network(**example)  # what torch itself keeps after a first pass is not ours

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
 
-from driftproof.deployment.figures import BLUE, GREY, INK, RED
+from driftproof.plans.figures import BLUE, GREY, INK, RED
 from driftproof.reporting.figures import render
 
 HERE = Path(__file__).parent
@@ -69,7 +69,7 @@ def chosen(seeds: pd.DataFrame) -> pd.DataFrame:
         chosen_on = here.pivot(index="method", columns="seed", values="validation").mean(axis=1)
         reported = here.pivot(index="method", columns="seed", values="test")
         digital = seeds[seeds["device"] == "digital"].pivot(index="method", columns="seed", values="test")
-        settings = {family: chosen_on[names].idxmax() for family, names in families(device).items()}
+        settings = {family: str(chosen_on[names].idxmax()) for family, names in families(device).items()}
         for family, best in settings.items():
             mean, arm = small.student(reported.loc[best])
             gain, gain_arm = small.student(reported.loc[best] - reported.loc["plain"])

@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +22,9 @@ import torch
 from torch import nn
 
 import driftproof as dp
-from driftproof.data import TensorData, cifar10, part
+from driftproof.data import Data, cifar10, part
 from driftproof.evaluation import FoldedNetwork
+from driftproof.intervals import bootstrap_draws, bootstrap_interval
 from driftproof.mapping import map_model
 from driftproof.training import Method, train
 from driftproof.zoo import load_model
@@ -80,10 +83,16 @@ def main() -> None:
             precision="bfloat16",
             augment="crop-flip",
             out=HERE / "out" / "resnet20" / name,
-            on_row=lambda row, name=name: print(name, row, flush=True) if row["validation"] else None,  # type: ignore[misc]
+            on_row=partial(say, name),
         ).model
         measure({name: networks[name]}, report_on)
     summarise()
+
+
+def say(name: str, row: dict[str, Any]) -> None:
+    """Print a row of the log that ends an epoch."""
+    if row["validation"]:
+        print(name, row, flush=True)
 
 
 def summarise() -> None:
@@ -100,27 +109,27 @@ def summarise() -> None:
         table = chips.loc[target]
         # the digital accuracy of the start, on all 5,000 images; the others have 2,000
         top = digital["as it is"] if target in TARGETS else float("nan")
-        drawn = random.integers(len(table), size=(10_000, len(table)))
+        drawn = bootstrap_draws(len(table), random)
         start = table["as it is"].to_numpy()
-        for network in table:
+        for network in map(str, table):
             own = table[network].to_numpy()
             if np.isnan(own).any():
                 continue
             row = {"target": target, "network": network, "digital": digital[network], "accuracy": own.mean()}
-            low, high = np.quantile(own[drawn].mean(axis=1), (0.025, 0.975))
+            low, high = bootstrap_interval(own[drawn].mean(axis=1))
             row |= {"ci95_low": low, "ci95_high": high, "std": own.std(ddof=1), "chips": len(own)}
             if network != "as it is":
                 gain = own - start
                 row |= {"gain": gain.mean(), "share": 100 * gain.mean() / (top - start.mean())}
                 shares = 100 * gain[drawn].mean(axis=1) / (top - start[drawn].mean(axis=1))
-                row |= {"share_low": np.quantile(shares, 0.025), "share_high": np.quantile(shares, 0.975)}
+                row["share_low"], row["share_high"] = bootstrap_interval(shares)
             found.append(row)
     table = pd.DataFrame(found).round(2)
     table.to_csv(HERE / "resnet20.csv", index=False, lineterminator="\n")
     print(table.to_string(index=False))
 
 
-def measure(networks: dict[str, nn.Module], data: TensorData) -> None:
+def measure(networks: dict[str, nn.Module], data: Data) -> None:
     """Append what is not measured yet: accuracy on each target's chips, 5,000 images; 2,000 on other devices."""
     path = HERE / "resnet20_chips.csv"
     done = set()
@@ -130,8 +139,9 @@ def measure(networks: dict[str, nn.Module], data: TensorData) -> None:
     else:
         path.write_text("network,target,preset,time,chip,images,accuracy\n", encoding="utf-8")
     for name, model in networks.items():
-        mapping = map_model(model, example=data.inputs[:8])
-        network = FoldedNetwork(model, mapping, data.inputs[:8])
+        example = next(iter(data.batches(8)))[0]
+        mapping = map_model(model, example=example)
+        network = FoldedNetwork(model, mapping, example)
         for target, (device, time) in {"digital": ("ideal", "1s"), **TARGETS, **OTHERS}.items():
             some = data.head(2000) if target in OTHERS else data
             for number in range(1 if target == "digital" else CHIPS):

@@ -13,11 +13,14 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 from scipy.stats import t as student
-from synthetic import DESIGNS, PRESET, write_measurements
+
+sys.path.append(str(Path(__file__).parents[1]))
+from fit_from_measurements.synthetic import DESIGNS, PRESET, write_measurements
 
 import driftproof as dp
 from driftproof.data import load_data

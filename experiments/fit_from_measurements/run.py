@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pandas as pd
 import torch
-from synthetic import DESIGNS, truth, write_measurements
+
+sys.path.append(str(Path(__file__).parents[1]))
+from fit_from_measurements.synthetic import DESIGNS, truth, write_measurements
 
 from driftproof.fitting import fit_measurements, read_measurements
 

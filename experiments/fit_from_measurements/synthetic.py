@@ -8,6 +8,7 @@ import torch
 
 from driftproof import load_preset
 from driftproof.devices import laws, program
+from driftproof.presets.laws import OneOverFRead, PolynomialProgramming, PowerDrift
 
 PRESET = "pcm-nandakumar-2019"
 DEVICES = 2000
@@ -33,11 +34,18 @@ def write_measurements(path: Path, design: str, seed: int) -> None:
 def truth(design: str) -> dict[str, float]:
     """Return what each parameter of a fit would be without error: the preset's numbers, its curves at the levels."""
     preset = load_preset(PRESET)
-    found = {f"sigma_us.{i}": c for i, c in enumerate(preset.programming.sigma_us)}
+    programming, drift, read = preset.programming, preset.drift, preset.read
+    assert isinstance(programming, PolynomialProgramming)
+    assert isinstance(drift, PowerDrift)
+    assert isinstance(read, OneOverFRead)
+    found = {f"sigma_us.{i}": c for i, c in enumerate(programming.sigma_us)}
     for level in DESIGNS[design]:
         if level:
             r = torch.tensor([level / G_MAX_US])
-            found[f"nu_mean at {level:g} µS"] = float(laws.curve(preset.drift.nu_mean, r))
-            found[f"nu_sd at {level:g} µS"] = float(laws.curve(preset.drift.nu_sd, r))
-    q = preset.read.q[0]
+            found[f"nu_mean at {level:g} µS"] = float(laws.curve(drift.nu_mean, r))
+            found[f"nu_sd at {level:g} µS"] = float(laws.curve(drift.nu_sd, r))
+    q = read.q[0]
+    assert q.scale is not None
+    assert q.exponent is not None
+    assert q.max is not None
     return found | {"q.scale": q.scale, "q.exponent": q.exponent, "q.max": q.max}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from driftproof import load_preset, map_model
 from driftproof.chip import Chip
 from driftproof.data import TensorData, cifar10, digits
-from driftproof.evaluation import FoldedNetwork
+from driftproof.evaluation import Backend, FoldedNetwork
 from driftproof.evaluation.backends import TilesNetwork
 from driftproof.times import format_time, parse_times
 from driftproof.zoo import load_model
@@ -32,12 +32,12 @@ CASES = (
 )
 
 
-def logits(network: object, data: TensorData) -> Tensor:
+def logits(network: Backend, data: TensorData) -> Tensor:
     return torch.cat([network(inputs) for inputs, _ in data.batches(250)])
 
 
 def compare(name: str, model: nn.Module, data: TensorData, chips: int) -> list[dict[str, object]]:
-    example = data.inputs[:8]
+    example = next(iter(data.batches(8)))[0]
     mapping = map_model(model, example=example)
     folded, tiles = FoldedNetwork(model, mapping, example), TilesNetwork(model, mapping)
     rows = []

@@ -11,6 +11,7 @@ import argparse
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from aihwkit.inference import PCMLikeNoiseModel, ReRamWan2022NoiseModel
@@ -25,13 +26,14 @@ from driftproof.evaluation import FoldedNetwork
 from driftproof.evaluation.metrics import METRICS
 from driftproof.evaluation.score import score
 from driftproof.mapping import MappedWeight, Mapping
+from driftproof.presets.laws import PairEncoding, PowerDrift
 from driftproof.times import parse_times
 from driftproof.zoo import load_model
 
 HERE = Path(__file__).parent
 TIMES = {"pcm-nandakumar-2019": "1s,1d,1y", "reram-wan-2022": "1s,1d"}
 # g_max = 40 for ReRAM: aihwkit's default of 25 makes its relative noise 1.6 times too large
-THEIRS: dict[str, Callable[[], object]] = {
+THEIRS: dict[str, Callable[[], Any]] = {
     "pcm-nandakumar-2019": lambda: PCMLikeNoiseModel(g_max=25.0),
     "reram-wan-2022": lambda: ReRamWan2022NoiseModel(g_max=40.0),
 }
@@ -52,8 +54,8 @@ def compensated(mapping: Mapping, nets: Nets, t_s: float) -> dict[str, ArrayRead
 def aihwkit_chip(preset: str, mapping: Mapping, chip: int) -> Nets:
     """Program a chip with aihwkit's noise model, tile by tile on column-wise scaled weights, as its tiles call it."""
     torch.manual_seed(1_000_000 + chip)
-    model: object = THEIRS[preset]()
-    programmed: dict[tuple[str, int, int], tuple[Tensor, object]] = {}
+    model = THEIRS[preset]()
+    programmed: dict[tuple[str, int, int], tuple[Tensor, Any]] = {}
     for mapped in mapping.weights.values():
         for i, rows in enumerate(mapped.rows):
             for j, columns in enumerate(mapped.columns):
@@ -79,20 +81,25 @@ def split_again(array: ProgrammedArray, mapped: MappedWeight, t_s: float | None,
     if t_s is None:
         return net
     preset, out = array.preset, torch.empty_like(net)
-    nu = array.life.view(2, *net.shape)
+    conductance, drift, read = preset.conductance, preset.drift, preset.read
+    assert isinstance(conductance, PairEncoding)
+    assert isinstance(drift, PowerDrift)
+    assert read is not None
+    assert array.life is not None
+    nu, g_max_us = array.life.view(2, *net.shape), conductance.g_max_us
     for rows in mapped.rows:
         for columns in mapped.columns:
             part = net[columns, rows]
             gain = float(part.abs().max()) if rescale else 1.0
             sides = []
             for side, sign in enumerate((1.0, -1.0)):
-                g = (part * sign / gain).clamp(min=0) * preset.conductance.g_max_us
-                drifted = laws.drift(preset.drift, g, nu[side][columns, rows], t_s)
-                sigma = laws.read_sigma(preset.read, drifted, g / preset.conductance.g_max_us, t_s)
+                g = (part * sign / gain).clamp(min=0) * g_max_us
+                drifted = laws.drift(drift, g, nu[side][columns, rows], t_s)
+                sigma = laws.read_sigma(read, drifted, g / g_max_us, t_s)
                 key = f"{array.layer}|{rows.start}|{columns.start}"
                 source = generator(array.seed, array.chip, key, "read+" if side == 0 else "read-", g.device, t_s)
                 sides.append((drifted + sigma * torch.randn(g.shape, generator=source)).clamp(min=0))
-            out[columns, rows] = (sides[0] - sides[1]) / preset.conductance.g_max_us * gain
+            out[columns, rows] = (sides[0] - sides[1]) / g_max_us * gain
     return out
 
 
@@ -101,7 +108,13 @@ def our_chip(preset: str, mapping: Mapping, chip: int, variant: str) -> Nets:
     if variant == "ours":
         return lambda mapped, t_s: arrays[mapped.name].net(t_s or 0.0, read_noise=t_s is not None)
     rescale = variant == "ours, pair dropped and rescaled"
-    return lambda mapped, t_s: split_again(arrays[mapped.name], mapped, t_s, rescale)
+
+    def nets(mapped: MappedWeight, t_s: float | None) -> Tensor:
+        array = arrays[mapped.name]
+        assert isinstance(array, ProgrammedArray)
+        return split_again(array, mapped, t_s, rescale)
+
+    return nets
 
 
 def main() -> None:
@@ -132,15 +145,15 @@ def main() -> None:
                 if preset == "pcm-nandakumar-2019":
                     variants += ["ours, pair dropped", "ours, pair dropped and rescaled"]
                 for law in variants:
-                    make = aihwkit_chip if law == "aihwkit" else lambda *a, law=law: our_chip(*a, law)
-                    nets = make(preset, mapping, chip)
+                    theirs = law == "aihwkit"
+                    nets = aihwkit_chip(preset, mapping, chip) if theirs else our_chip(preset, mapping, chip, law)
                     for t_s in parse_times(times):
                         readings = compensated(mapping, nets, t_s)  # in order: aihwkit draws from torch's global state
                         if (law, preset, chip, t_s) in done:
                             continue
                         network.write(readings)
                         what = f"{law} {preset} chip {chip}"
-                        value = score(METRICS["accuracy"], network, data, 250, torch.device("cpu"), what)
+                        value = score(METRICS["accuracy"], network, data, 250, torch.device("cpu"), what).value
                         csv.writer(file).writerow([law, preset, chip, t_s, value])
                         file.flush()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
 
-from driftproof.deployment.figures import BLUE, GREEN, GREY, INK, RED
+from driftproof.plans.figures import BLUE, GREEN, GREY, INK, RED
 from driftproof.reporting.figures import render
 
 HERE = Path(__file__).parent
@@ -44,10 +45,12 @@ def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
 def best(seeds: pd.DataFrame) -> pd.DataFrame:
     """Return the best σ_train for each σ_test, chosen on validation images, and what it gives on test images."""
     rows = []
+    test: Any
     for (data, test), group in seeds[seeds["sigma_test"] > 0].groupby(["data", "sigma_test"]):
         chosen_on = group.pivot(index="seed", columns="train", values="validation")
         reported = group.pivot(index="seed", columns="train", values="test")
-        chosen, each = chosen_on.mean().idxmax(), chosen_on.idxmax(axis=1)
+        chosen: Any = chosen_on.mean().idxmax()
+        each = chosen_on.idxmax(axis=1)
         gain, ratio = small.student(reported[chosen] - reported[test]), small.student(each / test)
         rows.append(
             {"data": data, "sigma_test": test, "best_sigma_train": chosen, "ratio": round(chosen / test, 2)}

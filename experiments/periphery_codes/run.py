@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -21,8 +22,10 @@ from driftproof.conversion.grid import TileGrid
 from driftproof.data import cifar10
 from driftproof.evaluation import FoldedNetwork
 from driftproof.evaluation.backends import TilesNetwork
+from driftproof.inputs import Inputs
+from driftproof.mapping import Mapping
 from driftproof.periphery import DynamicRange, Periphery, StaticRange, adc_codes, load_periphery
-from driftproof.products import ConvertedProducts, Passes, input_ranges
+from driftproof.products import ConvertedProducts, Passes, Ranges, input_ranges
 from driftproof.zoo import load_model
 
 HERE = Path(__file__).parent
@@ -37,38 +40,49 @@ PERIPHERIES = {
 class Codes:
     """Stands around aihwkit's product in one tile and keeps the codes that its ADC gave."""
 
-    def __init__(self, inner: object, periphery: Periphery, kept: list[Tensor]) -> None:
+    def __init__(self, inner: Any, periphery: Periphery, kept: list[Tensor]) -> None:
         self.inner, self.periphery, self.kept = inner, periphery, kept
 
-    def matmul(self, weight: Tensor, x: Tensor, pars: object, *args: object, **named: object) -> Tensor:
+    def matmul(self, weight: Tensor, x: Tensor, pars: Any, *args: object, **named: object) -> Tensor:
         scale = self.inner._compute_noise_management(x, pars.noise_management, pars)
         scaling = isinstance(scale, Tensor)
         factor = 1.0 / torch.where(scale <= 0, 1.0, scale) if scaling else 1.0
         prepared = self.inner._prepare_input(x, factor, scaling, False, pars)
         _, y = self.inner._finalize_output(self.inner._matmul(weight, prepared), pars)
         self.kept.append(adc_codes(y, self.periphery))
-        return self.inner.matmul(weight, x, pars, *args, **named)
+        outputs: Tensor = self.inner.matmul(weight, x, pars, *args, **named)
+        return outputs
 
 
-def layer_by_layer(kind: str, model: torch.nn.Module, images: Tensor, tiles: TilesNetwork, chip: Chip, t_s: float):
+def layer_by_layer(
+    kind: str,
+    model: torch.nn.Module,
+    images: Inputs,
+    mapping: Mapping,
+    ranges: Ranges,
+    tiles: TilesNetwork,
+    chip: Chip,
+    t_s: float,
+) -> list[dict[str, object]]:
     """Give each layer's inputs, as the digital network has them, to both backends' arrays; compare the codes."""
-    periphery, mapping, rows = PERIPHERIES[kind], tiles.mapping, []
+    periphery, rows = PERIPHERIES[kind], list[dict[str, object]]()
     grids = {m.mapped.name: m for m in tiles.model.modules() if isinstance(m, TileGrid)}
 
     def compare(where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
         mapped, grid = mapping.weights[where.name], grids[where.name]
-        fast = ConvertedProducts(mapped, Passes(), periphery, tiles.ranges.get(where.name, ()))
+        fast = ConvertedProducts(mapped, Passes(), periphery, ranges.get(where.name, ()))
         fast.codes = []
         reading = chip.read(where.name, t_s)
         fast.load(reading)
         fast.multiply(product)
         kept: list[Tensor] = []
-        for tile in grid.pieces:
-            tile.tile._analog_mvm = Codes(tile.tile._analog_mvm, periphery, kept)
+        tiles_of: list[Any] = [piece.tile for piece in grid.pieces]
+        for tile in tiles_of:
+            tile._analog_mvm = Codes(tile._analog_mvm, periphery, kept)
         geometry = product.geometry
         grid(geometry.vectors(geometry.prepare(product.inputs)))
-        for tile in grid.pieces:
-            tile.tile._analog_mvm = tile.tile._analog_mvm.inner
+        for tile in tiles_of:
+            tile._analog_mvm = tile._analog_mvm.inner
         different = total = 0
         for split, codes in enumerate(fast.codes):
             ours = adc_codes(codes, periphery)
@@ -80,7 +94,7 @@ def layer_by_layer(kind: str, model: torch.nn.Module, images: Tensor, tiles: Til
         rows.append({"periphery": kind, "layer": where.name, "codes": total, "different": different})
         return compute()
 
-    weights = [(name, model.get_submodule(w.path).weight) for name, w in mapping.weights.items()]
+    weights = [(name, model.get_parameter(f"{w.path}.weight")) for name, w in mapping.weights.items()]
     with torch.no_grad(), Interception(lambda: Parameters(weights), compare):
         model(images)
     return rows
@@ -94,15 +108,16 @@ def main() -> None:
     arguments = parser.parse_args()
     model = load_model("resnet20", arguments.weights).model
     data = cifar10(arguments.data).head(arguments.images)
-    calibration = cifar10(arguments.data, "train").head(500).inputs
-    example = data.inputs[:8]
+    calibration = cifar10(arguments.data, "train").head(500)
+    example = next(iter(data.batches(8)))[0]
     mapping = map_model(model, example=example)
-    codes, accuracy = [], []
+    images = next(iter(data.batches(100)))[0]
+    codes: list[dict[str, object]] = []
+    accuracy: list[dict[str, object]] = []
     for kind, periphery in PERIPHERIES.items():
-        ranges = input_ranges(model, mapping, periphery, calibration.split(100))
+        ranges = input_ranges(model, mapping, periphery, (inputs for inputs, _ in calibration.batches(100)))
         folded = FoldedNetwork(model, mapping, example, periphery=periphery, ranges=ranges)
         tiles = TilesNetwork(model, mapping, periphery, ranges)
-        tiles.mapping, tiles.ranges = mapping, ranges
         for preset, t_s in (("ideal", 0.0), ("pcm-nandakumar-2019", 86400.0)):
             chip = Chip(mapping, load_preset(preset), seed=0, chip=0)
             folded.load(chip, t_s)
@@ -113,11 +128,11 @@ def main() -> None:
                 right["folded"] += int((a == targets).sum())
                 right["tiles"] += int((b == targets).sum())
                 right["both"] += int((a == b).sum())
-            row = {"periphery": kind, "preset": preset, "images": len(data)}
+            row: dict[str, object] = {"periphery": kind, "preset": preset, "images": len(data)}
             row |= {"folded": 100 * right["folded"] / len(data), "tiles": 100 * right["tiles"] / len(data)}
             accuracy.append(row | {"same_class": 100 * right["both"] / len(data)})
             print(accuracy[-1], flush=True)
-        codes += layer_by_layer(kind, model, data.inputs[:100], tiles, chip, t_s)
+        codes += layer_by_layer(kind, model, images, mapping, ranges, tiles, chip, t_s)
         pd.DataFrame(codes).to_csv(HERE / "codes.csv", index=False, lineterminator="\n")
         pd.DataFrame(accuracy).to_csv(HERE / "accuracy.csv", index=False, lineterminator="\n")
     table = pd.DataFrame(codes).groupby("periphery")[["codes", "different"]].sum()

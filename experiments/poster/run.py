@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.data import TensorData, cifar10, mnist, part
+from driftproof.data import Data, cifar10, mnist, part
 from driftproof.evaluation import FoldedNetwork
 from driftproof.mapping import map_model
 from driftproof.training import Method, train
@@ -33,7 +34,7 @@ HERE = Path(__file__).parent
 CHIPS = 25
 NOISE = (0.02, 0.05, 0.1, 0.15, 0.2)  # of the column's largest weight
 LEVELS = {8: 255, 6: 63, 4: 15, 3: 7, 2: 3}  # bits → levels of a weight
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "mnist": {"seeds": 5, "epochs": 4, "batch_size": 50, "lr": 0.01},
     "resnet20": {"seeds": 1, "epochs": 3, "lr": 0.01, "precision": "bfloat16", "augment": "crop-flip"},
 }
@@ -71,7 +72,8 @@ def main() -> None:
     parser.add_argument("--weights")
     arguments = parser.parse_args()
     settings = dict(SETTINGS[arguments.task])
-    seeds = int(str(settings.pop("seeds")))
+    seeds = int(settings.pop("seeds"))
+    test: Data
     if arguments.task == "mnist":
         training, test = mnist(arguments.data, "train"), mnist(arguments.data).head(2000)
     else:
@@ -85,12 +87,12 @@ def main() -> None:
                 start = load_model("resnet20", arguments.weights).model
             out = HERE / "out" / arguments.task / f"{name.replace(' ', '-')}-{seed}"
             begun = time.process_time()
-            trained = train(start, training, method=make(seed), seed=seed, out=out, **settings)  # type: ignore[arg-type]
+            trained = train(start, training, method=make(seed), seed=seed, out=out, **settings)
             seconds = time.process_time() - begun
             measure(HERE / f"{arguments.task}.csv", trained.model, test, name, seed, seconds)
 
 
-def measure(path: Path, model: nn.Module, data: TensorData, method: str, seed: int, seconds: float) -> None:
+def measure(path: Path, model: nn.Module, data: Data, method: str, seed: int, seconds: float) -> None:
     """Append the accuracies of one network, unless they are there."""
     if path.exists():
         with path.open(encoding="utf-8") as file:
@@ -98,8 +100,9 @@ def measure(path: Path, model: nn.Module, data: TensorData, method: str, seed: i
                 return
     else:
         path.write_text("method,seed,device,chip,images,accuracy,training_seconds\n", encoding="utf-8")
-    mapping = map_model(model, example=data.inputs[:8])
-    network = FoldedNetwork(model, mapping, data.inputs[:8])
+    example = next(iter(data.batches(8)))[0]
+    mapping = map_model(model, example=example)
+    network = FoldedNetwork(model, mapping, example)
     devices = ["ideal", *(f"gaussian:{sigma}" for sigma in NOISE), *(f"levels:{count}" for count in LEVELS.values())]
     rows = []
     for device in devices:

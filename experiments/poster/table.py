@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
 
-from driftproof.deployment.figures import BLUE, GREY, INK, RED
+from driftproof.plans.figures import BLUE, GREY, INK, RED
 from driftproof.reporting.figures import render
 
 HERE = Path(__file__).parent

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,7 +22,7 @@ from matplotlib.figure import Figure
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
 
-from driftproof.deployment.figures import BLUE, GREEN, GREY, INK, RED
+from driftproof.plans.figures import BLUE, GREEN, GREY, INK, RED
 from driftproof.reporting.figures import render
 
 HERE = Path(__file__).parent
@@ -52,7 +54,7 @@ def others(folder: str) -> pd.DataFrame:
 def best(rows: pd.DataFrame, kind: str, data: str, device: str) -> tuple[str, pd.Series]:
     """Return the method of a kind that is best on validation images, and its test accuracies by seed."""
     rows = rows[(rows["data"] == data) & (rows["device"] == device) & rows["method"].str.startswith(kind)]
-    chosen = rows.groupby("method")["validation"].mean().idxmax()
+    chosen = str(rows.groupby("method")["validation"].mean().idxmax())
     return chosen, rows[rows["method"] == chosen].set_index("seed")["test"]
 
 
@@ -86,7 +88,7 @@ def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
     seeds = seeds.sort_values(["data", "method"], key=lambda c: c.map(order.index) if c.name == "method" else c)
     for (data, what, shape), group in seeds.groupby(keys, sort=False):
         digital = group[group["device"] == "digital"]
-        row = {"data": data, "what": what, "shape": shape, "seeds": len(digital)}
+        row: dict[Any, Any] = {"data": data, "what": what, "shape": shape, "seeds": len(digital)}
         row["failed"] = int((digital["test"] < FAILED).sum())
         row |= {device: small.said(g["test"]) for device, g in group.groupby("device", sort=False)}
         for device, _ in CONDITIONS:
@@ -94,7 +96,8 @@ def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
             table = here.pivot(index="seed", columns="shape", values="test")
             if shape not in ("", "constant"):
                 row[f"{device}, over the constant"] = small.said(table[shape] - table["constant"], "+")
-            row[f"{device}, over the best RWP"] = small.said(table[shape] - best(constant, "rwp", data, device)[1], "+")
+            best_rwp = best(constant, "rwp", str(data), device)[1]
+            row[f"{device}, over the best RWP"] = small.said(table[shape] - best_rwp, "+")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -115,8 +118,8 @@ def draw(epochs: pd.DataFrame, data: str) -> Figure:
     figure = Figure(figsize=(10.4, 7.6), layout="constrained")
     panels = figure.subplots(3, len(whats), sharex=True, sharey="row", squeeze=False)
     plain = group[group["what"] == "plain"]
-    sides = (("loss", "training loss where\nthe gradient is taken"), ("update_norm", "norm of the\nupdate's gradient"))
-    sides += (("gradient_sharpness", "gradient sharpness\n‖∇L(w+ε) − ∇L(w)‖ / ‖ε‖"),)
+    sides = [("loss", "training loss where\nthe gradient is taken"), ("update_norm", "norm of the\nupdate's gradient")]
+    sides += [("gradient_sharpness", "gradient sharpness\n‖∇L(w+ε) − ∇L(w)‖ / ‖ε‖")]
     for column, what in enumerate(whats):
         for row, (name, label) in enumerate(sides):
             axes = panels[row][column]
@@ -156,7 +159,7 @@ def main() -> None:
         table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
     print(accuracies(seeds).to_string(index=False))
     for data in small.TASKS:
-        (HERE / f"{data}.png").write_bytes(render(lambda rows, data=data: draw(rows, data), epochs)[1])
+        (HERE / f"{data}.png").write_bytes(render(partial(draw, data=data), epochs)[1])
     print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
 
 

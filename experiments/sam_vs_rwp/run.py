@@ -12,6 +12,7 @@ import math
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
 
-from driftproof.deployment.figures import BLUE, GREY, INK, RED
+from driftproof.plans.figures import BLUE, GREY, INK, RED
 from driftproof.reporting.figures import render
 
 HERE = Path(__file__).parent
@@ -55,16 +56,16 @@ def differences(seeds: pd.DataFrame) -> pd.DataFrame:
         chosen_on = group.pivot(index="method", columns="seed", values="validation").mean(axis=1)
         reported = group.pivot(index="method", columns="seed", values="test")
         kinds = chosen_on.index.str.split().str[0]
-        sam, rwp = (chosen_on[kinds == kind].idxmax() for kind in ("sam", "rwp"))
+        sam, rwp = (str(chosen_on[kinds == kind].idxmax()) for kind in ("sam", "rwp"))
         # the strictest reading of "beats every RWP": the RWP that is best on the test images themselves
-        toughest = reported[[name.startswith("rwp") for name in reported.index]].mean(axis=1).idxmax()
+        toughest = str(reported[[name.startswith("rwp") for name in reported.index]].mean(axis=1).idxmax())
         pairs = {
             "sam_minus_rwp": (sam, rwp),
             "sam_minus_best_rwp_on_test": (sam, toughest),
             "sam_minus_plain": (sam, "plain"),
             "rwp_minus_plain": (rwp, "plain"),
         }
-        row = {"data": data, "sigma_test": test, "sam": sam, "rwp": rwp, "seeds": reported.shape[1]}
+        row: dict[str, Any] = {"data": data, "sigma_test": test, "sam": sam, "rwp": rwp, "seeds": reported.shape[1]}
         row |= {f"{name}_test": reported.loc[m].mean() for name, m in (("plain", "plain"), ("sam", sam), ("rwp", rwp))}
         for name, (one, other) in pairs.items():
             row[name], row[f"{name}_arm"] = small.student(reported.loc[one] - reported.loc[other])

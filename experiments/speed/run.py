@@ -39,7 +39,7 @@ def main() -> None:
     torch.manual_seed(0)
     model, preset = resnet20().eval(), load_preset(arguments.preset)
     images = torch.randn(arguments.images, 3, 32, 32)
-    batches = list(images.split(arguments.batch_size))
+    batches = list(torch.split(images, arguments.batch_size))
     mapping = map_model(model, example=batches[0][:8])
     folded, tiles = FoldedNetwork(model, mapping, batches[0][:8]), TilesNetwork(model, mapping)
     chips = iter(range(10**6))

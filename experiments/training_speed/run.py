@@ -56,12 +56,16 @@ def ours(method: Method | None) -> Callable[[], None]:
 
     def bare() -> None:
         optimizer.zero_grad()
-        loss().backward()
+        torch.autograd.backward(loss())
         optimizer.step()
 
     if method is None:
         return bare
-    return lambda: method.step(loss, network, optimizer) and None
+
+    def step() -> None:
+        method.step(loss, network, optimizer)
+
+    return step
 
 
 def aihwkit(ideal: bool, torch_tile: bool) -> Callable[[], None]:
@@ -83,7 +87,7 @@ def aihwkit(ideal: bool, torch_tile: bool) -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(network(images), labels).backward()
+        torch.autograd.backward(F.cross_entropy(network(images), labels))
         optimizer.step()
 
     return step

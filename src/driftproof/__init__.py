@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from driftproof.conversion import AnalogModel, ProgrammedChip, convert, load, program, save, to_aihwkit
     from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError, DriftproofWarning
-    from driftproof.evaluation import ChipValidation, Recalibration, evaluate
-    from driftproof.mapping import TileSize, map_model
+    from driftproof.evaluation import Deployment, Evaluator, Recalibration, Trial
+    from driftproof.mapping import MappingOptions, TileSize, map_model
+    from driftproof.plans import ChipValidation, evaluate
     from driftproof.presets import DevicePreset, load_preset, preset_names
     from driftproof.record import Record
     from driftproof.reporting import report, summarise
@@ -61,16 +62,20 @@ _HOME = {
     "train": "driftproof.training",
     "AnalogModel": "driftproof.conversion",
     "Chip": "driftproof.chip",
-    "ChipValidation": "driftproof.evaluation",
+    "ChipValidation": "driftproof.plans",
+    "Deployment": "driftproof.evaluation",
     "DevicePreset": "driftproof.presets",
     "DriftproofError": "driftproof.errors",
     "DriftproofWarning": "driftproof.errors",
+    "Evaluator": "driftproof.evaluation",
+    "MappingOptions": "driftproof.mapping",
     "ProgrammedChip": "driftproof.conversion",
     "Recalibration": "driftproof.evaluation",
     "Record": "driftproof.record",
     "TileSize": "driftproof.mapping",
+    "Trial": "driftproof.evaluation",
     "convert": "driftproof.conversion",
-    "evaluate": "driftproof.evaluation",
+    "evaluate": "driftproof.plans",
     "load": "driftproof.conversion",
     "load_device": "driftproof.device_choice",
     "load_preset": "driftproof.presets",
@@ -101,8 +106,12 @@ __all__ = [
     "save",
     "to_aihwkit",
     # Accuracy over time and chips
+    "Deployment",
+    "Evaluator",
+    "MappingOptions",
     "Recalibration",
     "Record",
+    "Trial",
     "evaluate",
     "report",
     "summarise",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from driftproof.compensation import Compensation, as_compensation
+from driftproof.defaults import COMPENSATION
 from driftproof.device_choice import Device
 from driftproof.devices import ProductNoise, ProgrammedArray, SampleNormals, program, restore, stored
 from driftproof.mapping import MappedWeight, Mapping
@@ -45,7 +46,6 @@ class Chip:
         seed: of the evaluation.
         chip: number of the chip: the unit of replication.
         compensation: how the drift is compensated, as text (``tile``, ``column:reference_s=20``) or as a choice.
-        memory: a chip that is not needed any more, whose memory is written over: it must not be read again.
         state: what the devices of this chip keep for life (:meth:`state`), if it was programmed before.
 
     >>> from torch import nn
@@ -63,10 +63,22 @@ class Chip:
         *,
         seed: int,
         chip: int,
-        compensation: str | Compensation = "tile",
-        memory: Chip | None = None,
+        compensation: str | Compensation = COMPENSATION,
         state: dict[str, dict[str, Tensor]] | None = None,
     ) -> None:
+        self._program(mapping, preset, seed, chip, compensation, state, {})
+
+    def _program(
+        self,
+        mapping: Mapping,
+        preset: Device,
+        seed: int,
+        chip: int,
+        compensation: str | Compensation,
+        state: dict[str, dict[str, Tensor]] | None,
+        spent: dict[str, ProgrammedArray | MeasuredArray],
+    ) -> None:
+        """Program every array, into the memory of ``spent`` ones where that fits."""
         self.mapping, self.preset, self.seed, self.number = mapping, preset, seed, chip
         self.compensation = as_compensation(compensation)
         self.weights: dict[str, MappedWeight] = {}
@@ -86,8 +98,7 @@ class Chip:
                     device, mapped.target, own, seed=seed, chip=chip, layer=name, groups=mapped.layout.groups
                 )
                 continue
-            spent = memory.arrays.pop(name, None) if memory else None
-            spent = spent if isinstance(spent, ProgrammedArray) else None
+            before = spent.pop(name, None)
             self.arrays[name] = program(
                 device,
                 mapped.target,
@@ -95,7 +106,7 @@ class Chip:
                 chip=chip,
                 layer=name,
                 groups=mapped.layout.groups,
-                memory=spent,
+                memory=before if isinstance(before, ProgrammedArray) else None,
             )
         self._reference = {
             name: self.compensation.reference(self.weights[name], array.net) for name, array in self.arrays.items()
@@ -120,3 +131,38 @@ class Chip:
         """Return the effective weight of one layer at ``t_s``, compensated, in weight units and the layer's shape."""
         reading = self.read(layer, t_s)
         return self.weights[layer].weight(reading.net, reading.scale * reading.alpha)
+
+
+class Programmer:
+    """Programs one chip after another into the same memory, which takes half the time of fresh memory.
+
+    A chip that it made cannot be read any more once the next one is programmed.
+
+    >>> from torch import nn
+    >>> from driftproof.mapping import map_model
+    >>> from driftproof.presets import load_preset
+    >>> mapping, programmer = map_model(nn.Linear(3, 2)), Programmer()
+    >>> chips = [programmer.program(mapping, load_preset("gaussian:0.1"), seed=0, chip=n) for n in range(2)]
+    >>> list(chips[0].arrays), list(chips[1].arrays)
+    ([], [''])
+    """
+
+    def __init__(self) -> None:
+        self._last: Chip | None = None
+
+    def program(
+        self,
+        mapping: Mapping,
+        preset: Device,
+        *,
+        seed: int,
+        chip: int,
+        compensation: str | Compensation = COMPENSATION,
+    ) -> Chip:
+        """Return a chip, equal to ``Chip(...)`` of the same arguments; the one before must not be read again."""
+        spent = {} if self._last is None else self._last.arrays
+        made = Chip.__new__(Chip)
+        made._program(mapping, preset, seed, chip, compensation, None, spent)
+        spent.clear()
+        self._last = made
+        return made

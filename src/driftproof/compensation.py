@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from driftproof.mapping import MappedWeight
 from driftproof.times import parse_time
 
 Per = Literal["tile", "column"]
+PER: Final = "tile"
 # an array at a time, with or without read noise: [out, in], relative to the columns' maxima
 Read = Callable[[float, bool], Tensor]
 
@@ -64,7 +65,7 @@ class MeanCompensation:
         every_s: α is measured at multiples of this time only and kept in between; 0: at every read-out.
     """
 
-    per: Per = "tile"
+    per: Per = PER
     reference_s: float = 0.0
     every_s: float = 0.0
 
@@ -98,7 +99,7 @@ class ExactCompensation:
         every_s: α is measured at multiples of this time only (the first is programming); 0: at every read-out.
     """
 
-    per: Per = "tile"
+    per: Per = PER
     every_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -176,7 +177,7 @@ def mean_magnitude(mapped: MappedWeight, net: Tensor, per: Per) -> Tensor:
     return columns
 
 
-def least_squares(mapped: MappedWeight, target: Tensor, net: Tensor, per: Per = "tile") -> Tensor:
+def least_squares(mapped: MappedWeight, target: Tensor, net: Tensor, per: Per = PER) -> Tensor:
     """α of each tile (or column) that brings what is read nearest to the targets, [row splits, out]; 1 for zeros."""
     product = torch.stack([(target[:, rows] * net[:, rows]).sum(dim=1) for rows in mapped.rows])
     square = torch.stack([net[:, rows].square().sum(dim=1) for rows in mapped.rows])

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+@lru_cache(maxsize=1)
 def _commit() -> tuple[str, bool | None]:
     """Return the commit of the driftproof checkout that runs, and whether it has changes; "" if it is installed."""
     top = Path(__file__).resolve().parents[2]

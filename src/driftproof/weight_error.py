@@ -7,14 +7,18 @@ from torch import Tensor
 
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation
+from driftproof.defaults import COMPENSATION
 from driftproof.mapping import Mapping, TileSize, map_weight
 from driftproof.presets import DevicePreset
 
 ROWS = 512
 
+WEIGHT, COLUMNS = 0.5, 256
+"""The weight whose error is shown, relative to its column's largest, and how many columns hold it."""
+
 
 def tile_chip(
-    preset: DevicePreset, *, w: float = 0.5, compensation: str | Compensation = "tile", columns: int = 256
+    preset: DevicePreset, *, w: float = WEIGHT, compensation: str | Compensation = COMPENSATION, columns: int = COLUMNS
 ) -> tuple[Chip, Tensor]:
     """Return a chip with one tile, its layer ``tile``, and the weights on it: [columns, 512], the largest of each 1.
 
@@ -35,7 +39,12 @@ def tile_chip(
 
 
 def weight_error(
-    preset: DevicePreset, t_s: float, *, w: float = 0.5, compensation: str | Compensation = "tile", columns: int = 256
+    preset: DevicePreset,
+    t_s: float,
+    *,
+    w: float = WEIGHT,
+    compensation: str | Compensation = COMPENSATION,
+    columns: int = COLUMNS,
 ) -> float:
     """Return the root-mean-square error of a weight, as a share of its column's maximum.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -10,7 +11,7 @@ from driftproof.cli.app import main
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys):
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command in this process: exit code, and what it printed on both streams."""
 
     def run(*words: object) -> tuple[int, str, str]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -18,16 +19,18 @@ import torch
 from driftproof.presets import preset_names
 from driftproof.zoo import resnet20, save_weights
 
+Cli = Callable[..., tuple[int, str, str]]
+
 QUICK = ["--times", "1s,1d", "--chips", "2", "--limit", "50"]
 
 
-def evaluate(cli, out: Path, *words: object):
+def evaluate(cli: Cli, out: Path, *words: object) -> tuple[int, str, str]:
     return cli(
         "evaluate", "digits-cnn", "--data", "digits", "--preset", "pcm-nandakumar-2019", *QUICK, "--out", out, *words
     )
 
 
-def test_evaluate_writes_everything_and_continues(cli, tmp_path: Path) -> None:
+def test_evaluate_writes_everything_and_continues(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = evaluate(cli, tmp_path)
     assert code == 0
     assert "pcm-nandakumar-2019" in out
@@ -43,7 +46,7 @@ def test_evaluate_writes_everything_and_continues(cli, tmp_path: Path) -> None:
     assert {"digital", "ideal-analog", "gaussian:0.1"} <= set(summary["preset"])
 
 
-def test_one_report_out_of_two_records_and_export(cli, tmp_path: Path) -> None:
+def test_one_report_out_of_two_records_and_export(cli: Cli, tmp_path: Path) -> None:
     evaluate(cli, tmp_path / "a", "--label", "compensated")
     evaluate(cli, tmp_path / "b", "--label", "bare", "--compensation", "none")
     code, out, _ = cli("report", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "both", "--keep", 90)
@@ -56,7 +59,7 @@ def test_one_report_out_of_two_records_and_export(cli, tmp_path: Path) -> None:
     assert (tmp_path / "a" / "cells.json").exists()
 
 
-def test_set_changes_the_device(cli, tmp_path: Path) -> None:
+def test_set_changes_the_device(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = evaluate(cli, tmp_path, "--set", "programming.sigma_us.0=12")
     assert code == 0
     assert "programming.sigma_us.0=12" in out
@@ -64,14 +67,14 @@ def test_set_changes_the_device(cli, tmp_path: Path) -> None:
     assert values.drop(["digital", "ideal-analog"]).max() < values["digital"] - 5
 
 
-def test_convert_lists_every_layer(cli) -> None:
+def test_convert_lists_every_layer(cli: Cli) -> None:
     code, out, _ = cli("convert", "digits-cnn", "--preset", "ideal")
     assert code == 0
     assert "digital: normalisation" in out
     assert "analog" in out
 
 
-def test_presets_list_and_show(cli) -> None:
+def test_presets_list_and_show(cli: Cli) -> None:
     _, listed, _ = cli("presets", "list")
     for name in preset_names():
         assert name in listed
@@ -80,7 +83,7 @@ def test_presets_list_and_show(cli) -> None:
         assert "fitted_by" in out
 
 
-def test_doctor(cli, monkeypatch) -> None:
+def test_doctor(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, _ = cli("doctor")
     assert (code, "sound" in out) == (0, True)
     monkeypatch.setattr("driftproof.conversion.health._try_tile", lambda name: "" if name.startswith("Torch") else "no")
@@ -89,7 +92,7 @@ def test_doctor(cli, monkeypatch) -> None:
     assert "pip install aihwkit==" in out
 
 
-def test_version_and_help(cli) -> None:
+def test_version_and_help(cli: Cli) -> None:
     assert "driftproof 0" in cli("--version")[1]
     assert "evaluate" in cli("--help")[1]
 
@@ -147,7 +150,9 @@ RESNET = ["evaluate", "resnet20", "--data", "digits", "--preset", "ideal", "--ou
     ],
     ids=lambda value: " ".join(value)[-60:] if isinstance(value, list) else None,
 )
-def test_bad_input_ends_with_a_message_and_exit_code_2(cli, files, monkeypatch, words, expected) -> None:
+def test_bad_input_ends_with_a_message_and_exit_code_2(
+    cli: Cli, files: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], expected: list[str]
+) -> None:
     monkeypatch.chdir(files)
     code, out, err = cli(*words)
     assert code == 2, err
@@ -157,7 +162,7 @@ def test_bad_input_ends_with_a_message_and_exit_code_2(cli, files, monkeypatch, 
         assert part in text
 
 
-def test_a_folder_with_another_record_is_kept(cli, tmp_path: Path) -> None:
+def test_a_folder_with_another_record_is_kept(cli: Cli, tmp_path: Path) -> None:
     evaluate(cli, tmp_path)
     before = (tmp_path / "record.sqlite").read_bytes()
     code, _, err = evaluate(cli, tmp_path, "--limit", 60)
@@ -167,14 +172,14 @@ def test_a_folder_with_another_record_is_kept(cli, tmp_path: Path) -> None:
 
 
 def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:
-    command = [Path(sys.executable).parent / "driftproof", "presets", "show", "pcm"]
+    command = [str(Path(sys.executable).parent / "driftproof"), "presets", "show", "pcm"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 2
     assert "unknown preset 'pcm'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_demo_tells_the_whole_story(cli, tmp_path: Path) -> None:
+def test_demo_tells_the_whole_story(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = cli("demo", "--out", tmp_path / "demo", "--chips", 2)
     assert code == 0
     for word in (
@@ -193,7 +198,7 @@ def test_demo_tells_the_whole_story(cli, tmp_path: Path) -> None:
     assert (tmp_path / "demo" / "digits-cnn.safetensors").exists()
 
 
-def test_a_damaged_record_is_explained(cli, tmp_path: Path) -> None:
+def test_a_damaged_record_is_explained(cli: Cli, tmp_path: Path) -> None:
     evaluate(cli, tmp_path)
     path = tmp_path / "record.sqlite"
     whole = bytearray(path.read_bytes())
@@ -205,7 +210,7 @@ def test_a_damaged_record_is_explained(cli, tmp_path: Path) -> None:
     assert "error:" in err
 
 
-def test_an_output_that_cannot_be_written_is_explained(cli, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_explained(cli: Cli, tmp_path: Path) -> None:
     evaluate(cli, tmp_path / "a")
     (tmp_path / "file").write_text("mine")
     for words in (["report", tmp_path / "a", "--out", tmp_path / "file" / "sub"], ["demo", "--out", tmp_path / "file"]):
@@ -215,7 +220,7 @@ def test_an_output_that_cannot_be_written_is_explained(cli, tmp_path: Path) -> N
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_users_own_page_is_not_replaced(cli, tmp_path: Path) -> None:
+def test_a_users_own_page_is_not_replaced(cli: Cli, tmp_path: Path) -> None:
     evaluate(cli, tmp_path / "a")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("<h1>my page</h1>")
@@ -228,7 +233,7 @@ def test_a_users_own_page_is_not_replaced(cli, tmp_path: Path) -> None:
     assert "report of its own" in err
 
 
-def test_names_are_printed_as_they_are(cli, tmp_path: Path) -> None:
+def test_names_are_printed_as_they_are(cli: Cli, tmp_path: Path) -> None:
     _, _, err = cli("presets", "show", "gaussian:abc")
     assert "gaussian:abc:" in err
     _, out, _ = evaluate(cli, tmp_path / "a:x:b")
@@ -236,7 +241,14 @@ def test_names_are_printed_as_they_are(cli, tmp_path: Path) -> None:
 
 
 def test_a_stopped_run_says_that_nothing_is_lost(tmp_path: Path) -> None:
-    command = [Path(sys.executable).parent / "driftproof", "evaluate", "digits-cnn", "--data", "digits", "--preset"]
+    command = [
+        str(Path(sys.executable).parent / "driftproof"),
+        "evaluate",
+        "digits-cnn",
+        "--data",
+        "digits",
+        "--preset",
+    ]
     command += ["pcm-nandakumar-2019", "--chips", "5000", "--out", str(tmp_path)]
 
     def heed_interrupts() -> None:
@@ -258,7 +270,7 @@ def test_a_stopped_run_says_that_nothing_is_lost(tmp_path: Path) -> None:
     assert "Traceback" not in err
 
 
-RESNET = """
+SMALL = """
 import torch
 from torch import nn
 from driftproof.data import digits
@@ -272,8 +284,8 @@ def train():
 """
 
 
-def test_mixed_devices_compensation_and_recalibration(cli, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(RESNET)
+def test_mixed_devices_compensation_and_recalibration(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SMALL)
     code, out, err = cli(
         "evaluate", f"{tmp_path}/mine.py:net", "--data", "digits", *QUICK, "--out", tmp_path / "out",
         "--preset", "pcm-nandakumar-2019,0=ideal", "--compensation", "column:every_s=1d",
@@ -300,7 +312,7 @@ def test_mixed_devices_compensation_and_recalibration(cli, tmp_path: Path) -> No
         (["--preset", "measured:nowhere"], "device.toml"),
     ],
 )
-def test_new_choices_are_refused_with_what_to_do(cli, tmp_path: Path, words: list[str], message: str) -> None:
+def test_new_choices_are_refused_with_what_to_do(cli: Cli, tmp_path: Path, words: list[str], message: str) -> None:
     preset = [] if "--preset" in words else ["--preset", "gaussian"]
     code, _, err = cli("evaluate", "digits-cnn", "--data", "digits", *QUICK, *preset, *words, "--out", tmp_path / "out")
     assert code == 2

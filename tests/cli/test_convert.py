@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +17,10 @@ from torch import nn
 import driftproof as dp
 from driftproof.cli.app import main
 from driftproof.cli.layers import layer_table, short_number
-from driftproof.mapping import TileSize, map_model
+from driftproof.mapping import LayerEntry, TileSize, map_model
 from driftproof.zoo import digits_cnn, resnet20, save_weights
+
+Convert = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def convert(monkeypatch, capsys, weights: Path):
+def convert(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], weights: Path) -> Convert:
     """Run the command in this process: exit code, and what it printed on both streams."""
 
     def run(*words: object, width: int = 120) -> tuple[int, str]:
@@ -45,7 +49,7 @@ def convert(monkeypatch, capsys, weights: Path):
     return run
 
 
-def printed(layers, width: int) -> str:
+def printed(layers: Sequence[LayerEntry], width: int) -> str:
     console = Console(width=width, emoji=False, highlight=False, record=True, file=io.StringIO())
     console.print(layer_table(layers, "title"))
     return console.export_text()
@@ -91,7 +95,7 @@ def test_groups_shared_arrays_and_unwatched_networks() -> None:
     assert row(watched, "0")[6:] == ["2", "144", "36", "8"]
 
 
-def test_options_reach_the_conversion(convert) -> None:
+def test_options_reach_the_conversion(convert: Convert) -> None:
     code, text = convert("--where", "conv*,!conv1", "--tile", "64x8", "--scale", "layer", "--clip", "90")
     assert code == 0
     assert row(text, "conv2")[:5] == ["conv2", "Conv2d", "144 x 32", "12", "75.0"]
@@ -102,7 +106,7 @@ def test_options_reach_the_conversion(convert) -> None:
     assert "digital as asked: conv1 (Conv2d); fc2 (Linear)" in text
 
 
-def test_the_folder_is_the_converted_network(convert, weights: Path, tmp_path: Path) -> None:
+def test_the_folder_is_the_converted_network(convert: Convert, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = ("--where", "!fc1", "--tile", "64x64", "--compensation", "column", "--to", "safetensors", "--out", out)
     code, text = convert(*given)
@@ -114,7 +118,7 @@ def test_the_folder_is_the_converted_network(convert, weights: Path, tmp_path: P
 
     load_weights(model, weights)
     x = torch.randn(5, 1, 8, 8)
-    options = {"where": "!fc1", "tile": TileSize(64, 64), "compensation": "column"}
+    options: dict[str, Any] = {"where": "!fc1", "tile": TileSize(64, 64), "compensation": "column"}
     wanted = dp.convert(model, "ideal", example=torch.zeros(1, 1, 8, 8), **options)
     with torch.no_grad():
         assert torch.equal(loaded.model(x), wanted.model(x))
@@ -138,13 +142,16 @@ def test_the_folder_is_the_converted_network(convert, weights: Path, tmp_path: P
         (["--input-shape", "a,b"], "--input-shape 'a,b'"),
     ],
 )
-def test_what_is_refused(convert, words: list[str], expected: str) -> None:
+def test_what_is_refused(convert: Convert, words: list[str], expected: str) -> None:
     code, text = convert(*words)
     assert (code, expected in text) == (2, True), text
     assert "Traceback" not in text
 
 
-def test_strict_and_untrained(convert, monkeypatch, capsys, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("always::driftproof.DriftproofWarning")  # the command line prints them
+def test_strict_and_untrained(
+    convert: Convert, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     assert convert("--strict")[0] == 0
     (tmp_path / "mine.py").write_text(
         "import torch\n"
@@ -159,7 +166,8 @@ def test_strict_and_untrained(convert, monkeypatch, capsys, tmp_path: Path) -> N
     )
     for words, code, expected in (
         ([f"{tmp_path}/mine.py:model", "--input-shape", "3"], 0, "digital: its weight goes through bilinear"),
-        ([f"{tmp_path}/mine.py:model", "--input-shape", "3", "--strict"], 2, "strict: 1 weights that multiply"),
+        ([f"{tmp_path}/mine.py:model", "--input-shape", "3"], 0, "1 weight that multiplies stays digital although"),
+        ([f"{tmp_path}/mine.py:model", "--input-shape", "3", "--strict"], 2, "1 weight that multiplies would stay"),
         (["resnet20", "--to", "safetensors", "--out", str(tmp_path / "x")], 2, "random weights"),
     ):
         monkeypatch.setattr(sys, "argv", ["driftproof", "convert", *words, "--preset", "ideal"])

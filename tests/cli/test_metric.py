@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from driftproof.cli.app import main
+
+Evaluate = Callable[[str], tuple[int, str]]
 
 FILE = """
 import torch
@@ -34,7 +37,7 @@ def spread(outputs, targets): return outputs.std()
 
 
 @pytest.fixture
-def evaluate(tmp_path: Path, monkeypatch, capsys):
+def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Evaluate:
     (tmp_path / "mine.py").write_text(FILE)
 
     def run(metric: str) -> tuple[int, str]:
@@ -53,7 +56,7 @@ def evaluate(tmp_path: Path, monkeypatch, capsys):
     return run
 
 
-def test_a_metric_by_name(evaluate, tmp_path: Path) -> None:
+def test_a_metric_by_name(evaluate: Evaluate, tmp_path: Path) -> None:
     code, printed = evaluate("perplexity")
     assert code == 0
     assert "mine.py:net, perplexity" in printed
@@ -68,14 +71,14 @@ def test_a_metric_by_name(evaluate, tmp_path: Path) -> None:
     assert "metric: 'perplexity' in the record, 'token-accuracy' now" in printed
 
 
-def test_a_metric_of_ones_own(evaluate, tmp_path: Path) -> None:
+def test_a_metric_of_ones_own(evaluate: Evaluate, tmp_path: Path) -> None:
     code, printed = evaluate(f"{tmp_path}/mine.py:spread")
     assert code == 0
     assert "drop" in printed
     assert set(pd.read_csv(tmp_path / "out" / "cells.csv")["metric"]) == {"mine.py:spread"}
 
 
-def test_an_unknown_metric_leaves_nothing(evaluate, tmp_path: Path) -> None:
+def test_an_unknown_metric_leaves_nothing(evaluate: Evaluate, tmp_path: Path) -> None:
     code, printed = evaluate("perplexty")
     assert code == 2
     assert "did you mean perplexity?" in printed

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from driftproof.cli.app import main
-from driftproof.deployment import CAUSES
+from driftproof.plans import CAUSES
+from driftproof.record import Record
+from driftproof.reporting import report
 
+type Cli = Callable[..., tuple[int, str, str]]
 QUICK = ["--time", "1d", "--chips", "2", "--limit", "121"]
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys):
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Run the command in this process: exit code, and what it printed on both streams."""
 
     def run(*words: object) -> tuple[int, str, str]:
@@ -33,21 +37,22 @@ def cli(monkeypatch, capsys):
     return run
 
 
-def test_layers_and_causes_are_written_and_printed(cli, tmp_path: Path) -> None:
+def test_layers_and_causes_are_written_and_printed(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = cli("--preset", "gaussian:0.3", "--out", tmp_path)
     assert code == 0
     assert "Layer by layer: gaussian:0.3 at 1 d, 2 chips, 121 samples" in out
     assert "mapping and periphery" in out
     assert {path.name for path in tmp_path.iterdir()} == {
         *(f"{name}.{form}" for name in ("layers", "causes") for form in ("csv", "svg", "png")),
-        "deployment_cells.csv",
+        "record.sqlite",
+        "record.lock",
     }
     assert list(pd.read_csv(tmp_path / "layers.csv")["layer"]) == ["conv1", "conv2", "fc1", "fc2"]
     assert list(pd.read_csv(tmp_path / "causes.csv")["cause"]) == [*CAUSES, "all"]
     assert max(map(len, out.splitlines()[:-1])) <= 80  # the last line is a path
 
 
-def test_a_target_adds_the_curve_on_the_other_half(cli, tmp_path: Path) -> None:
+def test_a_target_adds_the_curve_on_the_other_half(cli: Cli, tmp_path: Path) -> None:
     words = ("--preset", "ideal,fc1=gaussian:0.9", "--target", 98, "--report-chips", 3, "--out", tmp_path)
     code, out, _ = cli(*words)
     assert code == 0
@@ -58,14 +63,37 @@ def test_a_target_adds_the_curve_on_the_other_half(cli, tmp_path: Path) -> None:
     assert "2 other chips and 60 other samples" in " ".join(out.split())
     assert "1 digital layer of 4 (fc1)" in " ".join(out.split())
     assert (tmp_path / "curve.png").exists()
-    cells = (tmp_path / "deployment_cells.csv").read_text()
+    with Record.open(tmp_path) as record, Record.open(tmp_path / "reported") as reported:
+        cells = [len(list(found.outcomes())) for found in (record, reported)]
+        runs = [found.runs() for found in (record, reported)]
+    assert min(cells) > 10
     code, again, _ = cli(*words)
     assert code == 0
     assert again == out
-    assert (tmp_path / "deployment_cells.csv").read_text() == cells
+    with Record.open(tmp_path) as record, Record.open(tmp_path / "reported") as reported:
+        assert [len(list(found.outcomes())) for found in (record, reported)] == cells
+        assert [record.runs(), reported.runs()] == runs  # nothing was left to measure
 
 
-def test_other_data_can_be_reported_on(cli, tmp_path: Path) -> None:
+def test_cells_of_an_earlier_driftproof_are_not_continued(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "deployment_cells.csv").write_text("subject,data\n")
+    code, _, err = cli("--preset", "ideal", "--out", tmp_path)
+    assert code == 2
+    assert "cells of an earlier driftproof" in err
+    assert "choose another --out folder" in " ".join(err.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["deployment_cells.csv"]
+
+
+def test_a_sensitivity_is_a_record_like_any_other(cli: Cli, tmp_path: Path) -> None:
+    assert cli("--preset", "gaussian:0.3", "--out", tmp_path)[0] == 0
+    with Record.open(tmp_path) as record:
+        page = report(record, tmp_path / "report").read_text(encoding="utf-8")
+        cells = record.cells()
+    assert set(cells["digital"]) >= {"", "conv1", "conv2 fc1 fc2"}
+    assert "in which some layers are kept digital" in " ".join(page.split())
+
+
+def test_other_data_can_be_reported_on(cli: Cli, tmp_path: Path) -> None:
     words = ("--preset", "ideal", "--target", 90, "--report-data", "digits-train", "--report-chips", 1)
     code, out, err = cli(*words, "--out", tmp_path)
     assert code == 0
@@ -73,20 +101,20 @@ def test_other_data_can_be_reported_on(cli, tmp_path: Path) -> None:
     assert "warning" not in err
 
 
-def test_what_belongs_to_the_search_wants_a_target(cli, tmp_path: Path) -> None:
+def test_what_belongs_to_the_search_wants_a_target(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("--preset", "ideal", "--margin", 1, "--out", tmp_path / "new")
     assert code == 2
     assert "give it a --target" in err
     assert not (tmp_path / "new").exists()
 
 
-def test_a_target_out_of_reach_is_refused(cli, tmp_path: Path) -> None:
+def test_a_target_out_of_reach_is_refused(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("--preset", "ideal", "--target", 100.5, "--out", tmp_path)
     assert code == 2
     assert "cannot be reached" in err
 
 
-def test_a_number_of_the_preset_can_be_changed(cli, tmp_path: Path) -> None:
+def test_a_number_of_the_preset_can_be_changed(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = cli("--preset", "gaussian:0.1", "--set", "programming.sigma=0.9", "--out", tmp_path)
     assert code == 0
     assert "programming.sigma=0.9" in out

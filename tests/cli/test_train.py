@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+Cli = Callable[..., tuple[int, str, str]]
+
 WORDS = ("train", "digits-cnn", "--data", "digits-train", "--batch-size", 50, "--lr", 0.02)
 
 
-def test_a_noise_trained_network_holds_better(cli, tmp_path: Path) -> None:
+def test_a_noise_trained_network_holds_better(cli: Cli, tmp_path: Path) -> None:
     """gaussian:0.2, 8 chips: 90.6 % plain, 97 to 98 % trained; the margin of 3 points is several standard errors."""
     noise = ("--preset", "gaussian:0.2", "--strength", 1.3, "--schedule", "quadratic", "--clip-weights", 2)
     code, out, _ = cli(
@@ -31,7 +34,7 @@ def test_a_noise_trained_network_holds_better(cli, tmp_path: Path) -> None:
     assert values["trained"] > values["plain"] + 3
 
 
-def test_the_same_command_goes_on_and_another_is_refused(cli, tmp_path: Path) -> None:
+def test_the_same_command_goes_on_and_another_is_refused(cli: Cli, tmp_path: Path) -> None:
     words = (*WORDS, "--method", "sam", "--rho", 0.05, "--epochs", 1, "--limit", 200, "--out", tmp_path)
     assert cli(*words)[0] == 0
     written = (tmp_path / "last.safetensors").read_bytes()
@@ -42,7 +45,7 @@ def test_the_same_command_goes_on_and_another_is_refused(cli, tmp_path: Path) ->
     assert "gradient clipping was 'none', now '1'" in err
 
 
-def test_the_strength_is_chosen_and_told(cli, tmp_path: Path) -> None:
+def test_the_strength_is_chosen_and_told(cli: Cli, tmp_path: Path) -> None:
     words = ("--preset", "gaussian:0.2", "--strength", "auto", "--auto-epochs", 1, "--epochs", 1, "--limit", 300)
     code, out, _ = cli(*WORDS, *words, "--validation-chips", 1, "--out", tmp_path)
     assert code == 0
@@ -75,17 +78,18 @@ def test_the_strength_is_chosen_and_told(cli, tmp_path: Path) -> None:
         (("--method", "sam", "--time", "1d"), "--time is of a device"),
     ],
 )
-def test_what_cannot_be_is_explained(cli, words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_is_explained(cli: Cli, words: tuple[str, ...], message: str, tmp_path: Path) -> None:
     code, _, err = cli(*WORDS, *words, "--epochs", 1, "--out", tmp_path)
     assert code == 2
     assert message in " ".join(err.split())
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    written: dict[str, Any] = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    return written
 
 
-def test_a_run_validated_otherwise_is_another_one(cli, tmp_path: Path) -> None:
+def test_a_run_validated_otherwise_is_another_one(cli: Cli, tmp_path: Path) -> None:
     words = (*WORDS, "--method", "plain", "--epochs", 1, "--limit", 200, "--validation-chips", 1, "--out", tmp_path)
     assert cli(*words, "--preset", "gaussian:0.1")[0] == 0
     for other in (
@@ -99,7 +103,9 @@ def test_a_run_validated_otherwise_is_another_one(cli, tmp_path: Path) -> None:
         assert "validation's" in err
 
 
-def test_without_a_device_all_samples_are_trained_on_and_with_one_a_random_tenth_is_not(cli, tmp_path: Path) -> None:
+def test_without_a_device_all_samples_are_trained_on_and_with_one_a_random_tenth_is_not(
+    cli: Cli, tmp_path: Path
+) -> None:
     words = (*WORDS, "--method", "plain", "--epochs", 1, "--limit", 200)
     assert cli(*words, "--out", tmp_path / "alone")[0] == 0
     assert settings(tmp_path / "alone")["samples"] == 200
@@ -127,14 +133,14 @@ def test_without_a_device_all_samples_are_trained_on_and_with_one_a_random_tenth
         (("--method", "noise-injection", "--strength", 2), "strength", "2"),
     ],
 )
-def test_options_come_to_what_they_say(cli, words: tuple[str, ...], key: str, value: str, tmp_path: Path) -> None:
+def test_options_come_to_what_they_say(cli: Cli, words: tuple[str, ...], key: str, value: str, tmp_path: Path) -> None:
     few = ("--epochs", 1, "--limit", 100, "--out", tmp_path)
     assert cli(*WORDS, *words, *few, *(("--validation-chips", 1) if "--preset" in words else ()))[0] == 0
     assert settings(tmp_path)[key] == value
 
 
 def test_a_single_process_with_a_rank_of_its_own_writes_and_speaks(
-    cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As an array job of a scheduler has it: RANK is set, but nobody else is there."""
     monkeypatch.setenv("RANK", "3")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -10,7 +12,7 @@ PCM = "pcm-nandakumar-2019"
 IMAGES = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def images(stride: int = 1, act: type[nn.Module] = nn.ReLU, classes: int = 10, **norm: float) -> nn.Sequential:
+def images(stride: int = 1, act: type[nn.Module] = nn.ReLU, classes: int = 10, **norm: Any) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(1, 4, 3, stride=stride, padding=stride // 2),
         nn.BatchNorm2d(4, **norm),
@@ -53,7 +55,8 @@ class Language(nn.Module):
         x = self.other_norm(x + self.memory(x)[0])
         x = self.coarse(x)
         x = self.again(F.gelu(self.inner(x))) * self.gain
-        return self.head(self.groups(x.transpose(1, 2)).transpose(1, 2))
+        outputs: torch.Tensor = self.head(self.groups(x.transpose(1, 2)).transpose(1, 2))
+        return outputs
 
 
 TOKENS = torch.arange(14).reshape(2, 7) % 11

@@ -56,7 +56,9 @@ def test_ideal_devices_equal_the_digital_layer(layer: nn.Module, shape: tuple[in
 @pytest.mark.parametrize("compensation", ["none", "tile", "column", "exact"])
 @pytest.mark.parametrize("preset", ["pcm-nandakumar-2019", "reram-wan-2022", "gaussian:0.1"])
 @pytest.mark.parametrize("shape", [(27, 11), (3, 8, 3)])
-def test_a_chip_on_tiles_multiplies_by_its_effective_weights(compensation, preset, shape) -> None:
+def test_a_chip_on_tiles_multiplies_by_its_effective_weights(
+    compensation: str, preset: str, shape: tuple[int, int] | tuple[int, int, int]
+) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(*shape) if len(shape) == 2 else nn.Conv2d(*shape)
     x = torch.randn(3, 27) if len(shape) == 2 else torch.randn(3, 3, 6, 6)
@@ -132,7 +134,7 @@ def test_half_precision_is_refused_on_tiles() -> None:
         dp.convert(network().bfloat16(), "ideal")
 
 
-def test_missing_aihwkit_is_explained(monkeypatch) -> None:
+def test_missing_aihwkit_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "aihwkit"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "aihwkit", None)
@@ -174,7 +176,7 @@ def test_a_chip_stands_at_the_end_of_programming_before_it_drifts() -> None:
 
 
 @pytest.mark.parametrize("t_s", [-100.0, float("nan"), "later"])
-def test_impossible_times_of_a_chip(t_s) -> None:
+def test_impossible_times_of_a_chip(t_s: float | str) -> None:
     with pytest.raises(DriftproofError, match="time"):
         dp.program(dp.convert(nn.Linear(3, 2), "ideal")).drift(t_s)
 

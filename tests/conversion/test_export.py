@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,18 +48,20 @@ class Zoo(nn.Module):
         x = self.mirrored(self.grouped(self.same(self.norm(self.conv(x)))))
         x = self.mine(self.line(x.flatten(2)))
         x = self.twice(self.twice(x))
-        return self.head(self.attention(x, x, x, need_weights=False)[0])
+        outputs: torch.Tensor = self.head(self.attention(x, x, x, need_weights=False)[0])
+        return outputs
 
 
 def zoo() -> Zoo:
     torch.manual_seed(0)
     made = Zoo().eval()
     made.second = made.twice
+    assert made.norm.running_mean is not None
     made.norm.running_mean.uniform_()
     return made
 
 
-def perfect(kind: type = TorchInferenceRPUConfig):
+def perfect(kind: type = TorchInferenceRPUConfig) -> Any:
     config = kind()
     config.forward.is_perfect = True
     return config
@@ -128,15 +131,15 @@ def test_three_dimensions_on_the_compiled_tile() -> None:
 def test_the_default_is_aihwkits_noise_on_the_whole_range() -> None:
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 5))
     with torch.no_grad():
-        model[0].weight.mul_(0.01)
-    made = dp.to_aihwkit(model).model
+        model.get_parameter("0.weight").mul_(0.01)
+    made: Any = dp.to_aihwkit(model).model
     tile = made[0].analog_module
     assert type(tile.rpu_config.noise_model) is PCMLikeNoiseModel
     assert not tile.rpu_config.forward.is_perfect
     assert float(tile.tile.get_weights().abs().max()) == 1.0  # aihwkit's own default leaves it at 0.00125
     with torch.no_grad():
         weight, _ = made[0].get_weights()
-        assert relative(weight, model[0].weight) < 1e-6
+        assert relative(weight, model.get_parameter("0.weight")) < 1e-6
     made.drift_analog_weights(86400.0)
     with torch.no_grad():
         assert relative(made(torch.ones(1, 64)), model(torch.ones(1, 64))) > 1e-3
@@ -146,12 +149,14 @@ def test_a_converted_network_takes_its_layers_and_tiles_along(tmp_path: Path) ->
     model = zoo()
     analog = dp.convert(model, "pcm-nandakumar-2019", tile=TileSize(4, 4), where="!conv", example=IMAGES)
     loaded = dp.load(dp.save(analog, tmp_path / "saved"), Zoo2())
+    assert isinstance(loaded, dp.AnalogModel)
     for given in (analog, loaded):
         made = dp.to_aihwkit(given)
         assert [entry.name for entry in made.layers if entry.analog] == ["head"]
         assert made.layers[-1].tiles == 2 * 2
         assert made.digital["conv"] == "digital as asked"
-        weight, bias = made.model.head.get_weights()
+        head: Any = made.model.head
+        weight, bias = head.get_weights()
         assert relative(weight, model.head.weight.detach()) < 1e-6
         assert torch.equal(bias, model.head.bias)
         assert_nothing_of_ours(made.model)
@@ -192,7 +197,8 @@ def test_two_networks_of_one_name_keep_their_code() -> None:
                 self.fc = nn.Linear(4, 2)
 
             def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return sign * self.fc(x)
+                outputs: torch.Tensor = sign * self.fc(x)
+                return outputs
 
         return Net()
 
@@ -203,7 +209,7 @@ def test_two_networks_of_one_name_keep_their_code() -> None:
             assert relative(made(torch.ones(1, 4)), model(torch.ones(1, 4))) < 1e-5
 
 
-def test_what_cannot_be_exported(monkeypatch) -> None:
+def test_what_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         DriftproofError, match=r"no layer for anything in this network. Seen: \(root\) Conv1d: aihwkit's"
     ):
@@ -211,7 +217,7 @@ def test_what_cannot_be_exported(monkeypatch) -> None:
     with pytest.raises(DriftproofError, match="bfloat16"):
         dp.to_aihwkit(nn.Linear(3, 3).bfloat16())
     with pytest.raises(DriftproofError, match="got a ProgrammedChip"):
-        dp.to_aihwkit(dp.program(dp.convert(nn.Linear(3, 3), "ideal")))
+        dp.to_aihwkit(dp.program(dp.convert(nn.Linear(3, 3), "ideal")))  # type: ignore[arg-type]
     for name in [name for name in sys.modules if name.split(".")[0] == "aihwkit"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "aihwkit", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 
 import pytest
+import torch
 
 from driftproof.conversion import health
 
@@ -17,8 +18,10 @@ def test_the_installed_pair_is_sound() -> None:
 @pytest.mark.parametrize(
     ("torch_version", "wanted"), [("2.15.0+cu132", "aihwkit==1.2.0"), ("2.11.0", "aihwkit==1.1.0")]
 )
-def test_a_failing_compiled_tile_names_the_pair_to_install(monkeypatch, torch_version: str, wanted: str) -> None:
-    monkeypatch.setattr(health.torch, "__version__", torch_version)
+def test_a_failing_compiled_tile_names_the_pair_to_install(
+    monkeypatch: pytest.MonkeyPatch, torch_version: str, wanted: str
+) -> None:
+    monkeypatch.setattr(torch, "__version__", torch_version)
     monkeypatch.setattr(health, "_try_tile", lambda name: "" if name.startswith("Torch") else "RuntimeError: no")
     found = health.check_installation()
     assert wanted in found.advice
@@ -26,15 +29,15 @@ def test_a_failing_compiled_tile_names_the_pair_to_install(monkeypatch, torch_ve
     assert not found.torch_tile
 
 
-def test_no_aihwkit(monkeypatch) -> None:
+def test_no_aihwkit(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(health.metadata, "version", missing)
+    monkeypatch.setattr(metadata, "version", missing)
     assert "pip install aihwkit" in health.check_installation().advice
 
 
-def test_a_tile_that_multiplies_wrongly_is_found(monkeypatch) -> None:
+def test_a_tile_that_multiplies_wrongly_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     from aihwkit.nn import AnalogLinear
 
     right = AnalogLinear.forward

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,9 @@ MISFITS = [
 
 
 @pytest.mark.parametrize(("build", "other", "expected"), MISFITS, ids=[e[0][:30] for _, _, e in MISFITS])
-def test_another_network_is_refused_by_name(build, other, expected, tmp_path: Path) -> None:
+def test_another_network_is_refused_by_name(
+    build: Callable[[], nn.Module], other: Callable[[], nn.Module], expected: list[str], tmp_path: Path
+) -> None:
     x = IMAGES if build is images else TOKENS
     folder = dp.save(dp.convert(trained(build()), PCM, example=x), tmp_path / "a")
     with pytest.raises(DriftproofError, match="Build the network as it was when it was saved") as caught:
@@ -70,7 +73,9 @@ def test_what_makes_no_difference_is_taken(tmp_path: Path) -> None:
     folder = dp.save(dp.convert(trained(images()), PCM), tmp_path / "a")
     dp.load(folder, nn.DataParallel(images(momentum=0.5)))
     inplace = images()
-    inplace[2].inplace = True
+    activation = inplace[2]
+    assert isinstance(activation, nn.ReLU)
+    activation.inplace = True
     dp.load(folder, inplace)
 
 
@@ -165,7 +170,7 @@ def test_nothing_is_replaced_silently(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
-def test_a_crash_leaves_what_was_there(tmp_path: Path, monkeypatch) -> None:
+def test_a_crash_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chip = dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=0)
     folder = dp.save(chip, tmp_path / "a")
 
@@ -194,7 +199,7 @@ def test_a_crash_leaves_what_was_there(tmp_path: Path, monkeypatch) -> None:
 
 def test_what_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(DriftproofError, match="got a Sequential; convert it first"):
-        dp.save(images(), tmp_path / "a")
+        dp.save(images(), tmp_path / "a")  # type: ignore[arg-type]
     analog = dp.convert(images(), "ideal")
     analog.tiled["4"].tiles[0][0].tile.weight.data[0, 0] += 0.1
     with pytest.raises(DriftproofError, match="layer 4: its tiles hold other weights"):

@@ -6,7 +6,9 @@ import json
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,16 +17,32 @@ from torch import nn
 import driftproof as dp
 from conversion.saved_networks import IMAGES, PCM, TOKENS, Language, images, trained
 from driftproof.conversion import loading, saving, verbs
+from driftproof.conversion.tiles import analog_layer
 from driftproof.devices import array as device_array
+from driftproof.devices.normals import layer_normals
 from driftproof.mapping import TileSize, map_model
-from driftproof.measured import load_measured, save_conductances
+from driftproof.measured import MeasuredDevice, load_measured, save_conductances
 from driftproof.periphery import load_periphery
 from driftproof.presets import preset_names
 from driftproof.presets.laws import Stuck
 
+Converted = dp.AnalogModel | dp.ProgrammedChip
+
+
+def load_analog(folder: Path, model: nn.Module) -> dp.AnalogModel:
+    found = dp.load(folder, model)
+    assert isinstance(found, dp.AnalogModel)
+    return found
+
+
+def load_programmed(folder: Path, model: nn.Module) -> dp.ProgrammedChip:
+    found = dp.load(folder, model)
+    assert isinstance(found, dp.ProgrammedChip)
+    return found
+
 
 @torch.no_grad()
-def outputs(made, x: torch.Tensor) -> list[torch.Tensor]:
+def outputs(made: Converted, x: torch.Tensor) -> list[torch.Tensor]:
     """Return what a converted network computes; of a programmed one now, and at other times."""
     found = [made.model(x)]
     if isinstance(made, dp.ProgrammedChip):
@@ -32,7 +50,7 @@ def outputs(made, x: torch.Tensor) -> list[torch.Tensor]:
     return found
 
 
-def assert_same(first, second, x: torch.Tensor) -> None:
+def assert_same(first: Converted, second: Converted, x: torch.Tensor) -> None:
     pairs = list(zip(outputs(first, x), outputs(second, x), strict=True))
     assert all(torch.equal(a, b) for a, b in pairs)
     assert all(bool(torch.isfinite(a).all()) for a, _ in pairs)
@@ -41,8 +59,9 @@ def assert_same(first, second, x: torch.Tensor) -> None:
 @pytest.mark.parametrize("tile", [TileSize(), TileSize(50, 4)], ids=["one tile", "many tiles"])
 @pytest.mark.parametrize("kind", ["images", "language", "root", "layer scale", "clipped", "some digital"])
 def test_loaded_equals_saved(kind: str, tile: TileSize, tmp_path: Path) -> None:
-    options: dict[str, object] = {"tile": tile}
-    build, x = images, IMAGES
+    options: dict[str, Any] = {"tile": tile}
+    build: Callable[[], nn.Module] = images
+    x = IMAGES
     if kind == "language":
         build, x = Language, TOKENS
     elif kind == "root":
@@ -54,12 +73,12 @@ def test_loaded_equals_saved(kind: str, tile: TileSize, tmp_path: Path) -> None:
     elif kind == "some digital":
         options["where"] = "!4"
     analog = dp.convert(trained(build()), PCM, example=x, compensation="column:reference_s=20", **options)
-    again = dp.load(dp.save(analog, tmp_path / "a"), build())
+    again = load_analog(dp.save(analog, tmp_path / "a"), build())
     assert_same(again, analog, x)
     assert again.layers == analog.layers
     assert (again.preset, again.compensation, again.mapping.tile) == (analog.preset, analog.compensation, tile)
     chip = dp.program(analog, seed=3, chip=2).drift("1d")
-    loaded = dp.load(dp.save(chip, tmp_path / "deep" / "b"), build())
+    loaded = load_programmed(dp.save(chip, tmp_path / "deep" / "b"), build())
     assert loaded.t_s == 86400.0
     assert_same(loaded, chip, x)
     # chips of the loaded network are those of the saved one
@@ -75,16 +94,14 @@ def test_every_preset(preset: str, tmp_path: Path) -> None:
     chip = dp.program(analog, chip=1).drift(100.0)
     with torch.no_grad():
         chip.model(IMAGES)  # the next sample is number 3
-    loaded = dp.load(dp.save(chip, tmp_path / "chip"), images())
+    loaded = load_programmed(dp.save(chip, tmp_path / "chip"), images())
     assert loaded.chip.preset == chip.chip.preset
     assert_same(loaded, chip, IMAGES)
 
 
-def test_tiles_hold_the_targets_however_aihwkit_rounds(tmp_path: Path, monkeypatch) -> None:
-    real = verbs.analog_layer
-
-    def rounded_otherwise(layer: nn.Module, config: object) -> nn.Module | None:
-        made = real(layer, config)
+def test_tiles_hold_the_targets_however_aihwkit_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rounded_otherwise(layer: nn.Module, config: object) -> Any:
+        made: Any = analog_layer(layer, config)
         for tile in made.analog_tiles():
             tile.tile.set_weights(torch.nextafter(tile.tile.get_weights(), torch.tensor(0.0)))
         return made
@@ -103,7 +120,8 @@ def test_a_buffer_that_a_network_makes_at_work_is_not_missed(tmp_path: Path) -> 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if not hasattr(self, "cache"):
                 self.register_buffer("cache", torch.arange(64.0), persistent=False)
-            return self.fc(x + self.cache)
+            outputs: torch.Tensor = self.fc(x + self.get_buffer("cache"))
+            return outputs
 
     analog = dp.convert(Lazy(), PCM, example=IMAGES.flatten(1))
     assert "cache" in dict(analog.model.named_buffers())
@@ -132,7 +150,7 @@ def test_a_periphery_and_its_ranges(periphery: str, tmp_path: Path) -> None:
     if periphery == "dynamic":
         around = around.with_changes(input_range={"kind": "dynamic"})
     analog = dp.convert(trained(images()), PCM, tile=TileSize(50, 4), periphery=around, calibration=IMAGES)
-    again = dp.load(dp.save(analog, tmp_path / "a"), images())
+    again = load_analog(dp.save(analog, tmp_path / "a"), images())
     assert (again.periphery, again.ranges) == (around, analog.ranges)
     assert bool(again.ranges) == (periphery == "standard")
     chip = dp.program(again).drift("1h")
@@ -145,7 +163,7 @@ def lifelong(preset: str) -> dp.DevicePreset:
 
 
 @pytest.mark.parametrize("preset", [PCM, "reram-wan-2022", "sonos-agrawal-2022", "pcm-hermes-2"])
-def test_no_device_is_drawn_again(preset: str, tmp_path: Path, monkeypatch) -> None:
+def test_no_device_is_drawn_again(preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = lifelong(preset)
     law = device.programming
     if hasattr(law, "time_correlation") and preset == "reram-wan-2022":
@@ -157,11 +175,10 @@ def test_no_device_is_drawn_again(preset: str, tmp_path: Path, monkeypatch) -> N
     chip = dp.Chip(mapping, device, seed=1, chip=4)
     nets = {name: [chip.read(name, t).net for t in (0.0, 100.0, 1e6)] for name in mapping.weights}
     folder = dp.save(chip, tmp_path / "chip")
-    real = device_array.layer_normals
 
-    def only_reading(like, seed, number, layer, purpose, *rest):
+    def only_reading(like: torch.Tensor, seed: int, number: int, layer: str, purpose: str, *rest: Any) -> Any:
         assert purpose.startswith("read"), f"{purpose} was drawn again"
-        return real(like, seed, number, layer, purpose, *rest)
+        return layer_normals(like, seed, number, layer, purpose, *rest)
 
     monkeypatch.setattr(device_array, "layer_normals", only_reading)
     again = dp.load(folder)
@@ -172,7 +189,7 @@ def test_no_device_is_drawn_again(preset: str, tmp_path: Path, monkeypatch) -> N
 
 def test_other_devices_in_other_layers(tmp_path: Path) -> None:
     analog = dp.convert(trained(images()), f"{PCM},4=reram-wan-2022")
-    again = dp.load(dp.save(analog, tmp_path / "a"), images())
+    again = load_analog(dp.save(analog, tmp_path / "a"), images())
     assert again.preset == analog.preset
     assert again.preset.sha256 == analog.preset.sha256
     chip = dp.program(analog)
@@ -183,16 +200,17 @@ def test_measured_chips_are_stored_with_their_conductances(tmp_path: Path) -> No
     model = trained(images())
     mapping = map_model(model)
     for number in range(2):
-        chip = dp.Chip(mapping, dp.load_preset(PCM), seed=0, chip=number)
-        save_conductances(chip, tmp_path / "measured" / f"chip{number}", "1s,1d", name="mine")
+        drawn = dp.Chip(mapping, dp.load_preset(PCM), seed=0, chip=number)
+        save_conductances(drawn, tmp_path / "measured" / f"chip{number}", "1s,1d", name="mine")
     (tmp_path / "measured" / "chip0" / "device.toml").rename(tmp_path / "measured" / "device.toml")
     device = load_measured(tmp_path / "measured")
     chip = dp.program(dp.convert(model, device), chip=1).drift("1h")
     folder = dp.save(chip, tmp_path / "saved")
     for path in (tmp_path / "measured").rglob("*.npz"):
         path.unlink()
-    loaded = dp.load(folder, images())
+    loaded = load_programmed(folder, images())
     assert loaded.chip.preset.sha256 == device.sha256
+    assert isinstance(loaded.chip.preset, MeasuredDevice)
     assert loaded.chip.preset.chips == 2
     assert_same(loaded, chip, IMAGES)
 

@@ -36,7 +36,9 @@ def both(n: int) -> list[Data]:
 def test_batches_cover_everything_once_in_order(data: Data, batch_size: int) -> None:
     batches = list(data.batches(batch_size))
     assert [len(x) for x, _ in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    assert torch.equal(torch.cat([x for x, _ in batches]).flatten(), torch.arange(10.0) ** 2)
+    assert torch.equal(
+        torch.cat([x for x, _ in batches if isinstance(x, torch.Tensor)]).flatten(), torch.arange(10.0) ** 2
+    )
     assert torch.equal(torch.cat([y for _, y in batches]), torch.arange(10) % 3)
 
 
@@ -46,6 +48,7 @@ def test_head_is_the_first_samples(data: Data) -> None:
     assert len(head) == 3
     assert head.name == data.name
     (inputs, _), *rest = head.batches(8)
+    assert isinstance(inputs, torch.Tensor)
     assert inputs.flatten().tolist() == [0, 1, 4]
     assert not rest
     assert len(data.head(10)) == 10
@@ -149,13 +152,13 @@ def test_tensor_data_refuses() -> None:
 
 
 def test_a_dataset_that_fits_is_read_once_and_a_larger_one_batch_by_batch() -> None:
-    class Counting(Dataset):
+    class Counting(Dataset[tuple[torch.Tensor, int]]):
         reads = 0
 
         def __len__(self) -> int:
             return 100
 
-        def __getitem__(self, index: int):
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
             Counting.reads += 1
             return torch.full((3,), float(index)), index % 2
 
@@ -166,6 +169,8 @@ def test_a_dataset_that_fits_is_read_once_and_a_larger_one_batch_by_batch() -> N
     batches = list(held.batches(7)), list(data.batches(7))
     assert Counting.reads == 100
     for (a, b), (c, d) in zip(*batches, strict=True):
+        assert isinstance(a, torch.Tensor)
+        assert isinstance(c, torch.Tensor)
         assert torch.equal(a, c)
         assert torch.equal(b, d)
     assert hold(data, most_bytes=100) is data

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from driftproof.data import cifar10, load_data, mnist
+from driftproof.data import Data, cifar10, load_data, mnist
 from driftproof.errors import DriftproofError
 
 ROOT = os.environ.get("DRIFTPROOF_DATA", "")
@@ -16,7 +18,7 @@ needs_data = pytest.mark.skipif(not ROOT, reason="set DRIFTPROOF_DATA to the fol
 
 def write_idx(path: Path, *sizes: int) -> None:
     """Write zeros in MNIST's file format: unsigned bytes, big-endian sizes."""
-    body = bytes(torch.tensor(sizes).prod().item())
+    body = bytes(math.prod(sizes))
     path.write_bytes(bytes([0, 0, 8, len(sizes)]) + struct.pack(f">{len(sizes)}I", *sizes) + body)
 
 
@@ -32,7 +34,7 @@ def fake_mnist(root: Path, images: int) -> Path:
 @pytest.mark.parametrize(
     ("load", "folder", "how"), [(cifar10, "cifar-10-batches-py", "CIFAR10"), (mnist, "raw", "MNIST")]
 )
-def test_missing_folder(load, folder: str, how: str, tmp_path: Path) -> None:
+def test_missing_folder(load: Callable[[Path], Data], folder: str, how: str, tmp_path: Path) -> None:
     with pytest.raises(DriftproofError, match=rf"no folder .*{folder}.*torchvision\.datasets\.{how}\(.*download=True"):
         load(tmp_path)
 
@@ -48,7 +50,9 @@ def test_damaged_cifar10(tmp_path: Path) -> None:
 
 def test_damaged_mnist(tmp_path: Path) -> None:
     raw = fake_mnist(tmp_path, 10_000)
-    assert mnist(tmp_path).inputs.shape == (10_000, 1, 28, 28)
+    inputs = mnist(tmp_path).inputs
+    assert isinstance(inputs, torch.Tensor)
+    assert inputs.shape == (10_000, 1, 28, 28)
     images = raw / "t10k-images-idx3-ubyte"
     for content in (images.read_bytes()[:-100], b"", b"<html>not here</html>"):
         images.write_bytes(content)
@@ -81,6 +85,7 @@ def test_cifar10_is_what_torchvisions_transforms_give() -> None:
     steps = [transforms.ToTensor(), transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
     reference = CIFAR10(ROOT, train=False, transform=transforms.Compose(steps))
     inputs, targets = next(data.batches(50))
+    assert isinstance(inputs, torch.Tensor)
     assert inputs.is_contiguous()
     assert torch.equal(inputs, torch.stack([reference[i][0] for i in range(50)]))
     assert targets.tolist() == [reference[i][1] for i in range(50)]
@@ -96,6 +101,7 @@ def test_mnist_is_what_torchvisions_transforms_give() -> None:
     steps = [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
     reference = MNIST(ROOT, train=False, transform=transforms.Compose(steps))
     inputs, targets = next(data.batches(50))
+    assert isinstance(inputs, torch.Tensor)
     assert torch.equal(inputs, torch.stack([reference[i][0] for i in range(50)]))
     assert targets.tolist() == [reference[i][1] for i in range(50)]
     assert len(mnist(ROOT, "train")) == 60_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_named_inputs_from_whatever_people_have(given: object) -> None:
         batches = list(source.batches(4))
         assert [len(targets) for _, targets in batches] == [4, 4, 2]
         for name, whole in NAMED.items():
-            assert torch.equal(torch.cat([inputs[name] for inputs, _ in batches]), whole)  # type: ignore[call-overload]
+            assert torch.equal(torch.cat([inputs[name] for inputs, _ in batches if isinstance(inputs, dict)]), whole)
         assert torch.equal(torch.cat([targets for _, targets in batches]), LABELS)
         (inputs, targets), *rest = source.head(3).batches(8)
         assert {name: len(part) for name, part in inputs.items()} == {"input_ids": 3, "attention_mask": 3}  # type: ignore[union-attr]
@@ -159,7 +160,7 @@ def test_batches_that_are_no_pair_are_refused() -> None:
         as_pair((IDS, MASK, LABELS), "batch")
 
 
-def test_a_users_file_may_return_named_inputs(tmp_path) -> None:
+def test_a_users_file_may_return_named_inputs(tmp_path: Path) -> None:
     file = tmp_path / "text.py"
     file.write_text("import torch\ndef test_set():\n    return {'ids': torch.ones(4, 2), 'labels': torch.zeros(4)}\n")
     data = load_data(f"{file}:test_set")

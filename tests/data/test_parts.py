@@ -14,6 +14,8 @@ def test_halves_are_all_samples_and_share_none() -> None:
     data = digits()
     first, second = halves(data)
     assert (len(first), len(second)) == (299, 298)
+    assert isinstance(first, TensorData)
+    assert isinstance(second, TensorData)
     assert torch.equal(torch.cat([first.targets, second.targets]), data.targets)
     assert shared_samples(first, second) == 0
     assert shared_samples(first, data) == len(first)
@@ -57,7 +59,7 @@ def test_held_out_samples_are_a_random_share_and_the_others_are_left() -> None:
 
 
 def test_a_share_of_a_dataset_is_held_out_without_reading_it() -> None:
-    class Unread(torch.utils.data.Dataset):
+    class Unread(torch.utils.data.Dataset[None]):
         def __len__(self) -> int:
             return 50
 

@@ -19,7 +19,7 @@ def pcm_nu(r: float, xi: float) -> float:
 
 
 def pcm_read(g_programmed: float, nu: float, xi: float, t_s: float) -> float:
-    g = g_programmed * ((t_s + 20.0) / 20.0) ** -nu
+    g: float = g_programmed * ((t_s + 20.0) / 20.0) ** -nu
     r = g_programmed / 25.0
     q = min(0.0088 / r**0.65, 0.2) if r > 0 else 0.2
     sigma = g * q * math.sqrt(math.log((t_s + 20.0 + 250e-9) / (2 * 250e-9)))

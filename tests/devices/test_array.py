@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from devices import reference
-from driftproof.devices import canonical_name, generator, program
+from driftproof.devices import ProgrammedArray, canonical_name, generator, program
 from driftproof.devices.laws import programming_sigma
 from driftproof.devices.normals import BLOCK
-from driftproof.presets import load_preset, preset_names
+from driftproof.presets import DevicePreset, load_preset, preset_names
+from driftproof.presets.laws import Conductances, PolynomialInTime, PolynomialProgramming
 
 PCM, WAN = load_preset("pcm-nandakumar-2019"), load_preset("reram-wan-2022")
 LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -20,11 +21,13 @@ Z = 5.2
 N = 200_000
 
 
-def array(preset, target, chip=0, layer="fc", seed=0):
+def array(
+    preset: DevicePreset, target: torch.Tensor, chip: int = 0, layer: str = "fc", seed: int = 0
+) -> ProgrammedArray:
     return program(preset, target, seed=seed, chip=chip, layer=layer)
 
 
-def numbers(purpose, n, chip=0, layer="fc", t_s=None):
+def numbers(purpose: str, n: int, chip: int = 0, layer: str = "fc", t_s: float | None = None) -> torch.Tensor:
     """The standard normal numbers of a key, drawn block by block as the devices draw them."""
     source = generator(0, chip, layer, purpose, torch.device("cpu"), t_s)
     parts = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
@@ -70,7 +73,11 @@ def test_wan_spread_at_every_time_matches_the_law_with_its_clipping(r: float, t_
         (WAN, 172800.0, (None, None, None, 9.82, None, None)),
     ],
 )
-def test_declared_programming_noise_is_the_published_table(preset, t_s, percent) -> None:
+def test_declared_programming_noise_is_the_published_table(
+    preset: DevicePreset, t_s: float, percent: tuple[float | None, ...]
+) -> None:
+    assert isinstance(preset.conductance, Conductances)
+    assert isinstance(preset.programming, PolynomialProgramming | PolynomialInTime)
     r = torch.tensor([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])
     target = r * preset.conductance.g_max_us
     sigma = 100 * programming_sigma(preset.programming, r, target, t_s) / preset.conductance.g_max_us
@@ -111,6 +118,7 @@ def test_drift_slope_of_every_device_is_its_nu() -> None:
     devices = array(PCM, target)
     start = devices.conductances(0.0, read_noise=False)[0].view(-1)
     alive = start > 0.1
+    assert devices.life is not None
     for t_s in (60.0, 86400.0, 31536000.0):
         g = devices.conductances(t_s, read_noise=False)[0].view(-1)
         slope = -(g[alive] / start[alive]).log() / math.log((t_s + 20) / 20)
@@ -119,7 +127,9 @@ def test_drift_slope_of_every_device_is_its_nu() -> None:
 
 @pytest.mark.parametrize("r", [0.05, 0.3, 1.0])
 def test_nu_has_the_declared_mean_and_spread(r: float) -> None:
-    nu = array(PCM, torch.full((1, N), r)).life[0].double()
+    life = array(PCM, torch.full((1, N), r)).life
+    assert life is not None
+    nu = life[0].double()
     mean = min(max(-0.0155 * math.log(r) + 0.0244, 0.049), 0.1)
     sd = min(max(-0.0125 * math.log(r) - 0.0059, 0.008), 0.045)
     # |x| of a normal number whose mean is 2 sd or more away from zero: folding moves both by less than 2 %
@@ -205,9 +215,12 @@ def test_the_two_devices_of_a_pair_are_independent() -> None:
 
 def test_presets_share_their_numbers() -> None:
     target = torch.full((1, 1000), 0.5)
-    xi = array(WAN, target).first[0]
-    assert torch.equal(array(load_preset("gaussian:1"), target).first[0], xi)
-    g = array(PCM, target).first[0]
+    xi, same, g = (array(preset, target).first for preset in (WAN, load_preset("gaussian:1"), PCM))
+    assert xi is not None
+    assert same is not None
+    assert g is not None
+    xi, same, g = xi[0], same[0], g[0]
+    assert torch.equal(same, xi)
     torch.testing.assert_close((g - 12.5) / (0.26348 + 1.9650 / 2 - 1.1731 / 4), xi, rtol=1e-3, atol=1e-4)
 
 

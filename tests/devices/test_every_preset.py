@@ -15,14 +15,17 @@ from driftproof.chip import Chip
 from driftproof.devices import program
 from driftproof.devices.laws import programming_sigma, saturating
 from driftproof.errors import DriftproofError
-from driftproof.evaluation import evaluate
 from driftproof.mapping import Mapping, TileSize, map_weight
+from driftproof.plans import evaluate
 from driftproof.presets import DevicePreset, load_preset, preset_names
 from driftproof.presets.laws import (
     Conductances,
     ExactProgramming,
     GaussianProgramming,
     OffsetEncoding,
+    PolynomialInTime,
+    PolynomialProgramming,
+    PowerDrift,
     SaturatingInTime,
     UniformProgramming,
 )
@@ -37,10 +40,12 @@ Z, N, DAY = 5.2, 100_000, 86400.0
 def declared(preset: DevicePreset, r: float, t_s: float = 0.0) -> tuple[float, float]:
     """Mean and standard deviation in µS that the preset's programming law declares, before clipping."""
     conductance, law = preset.conductance, preset.programming
+    assert isinstance(conductance, Conductances)
     g = conductance.g_min_us + r * (conductance.g_max_us - conductance.g_min_us)
     if isinstance(law, SaturatingInTime):
         mean, sigma = saturating(law, torch.tensor([g]), t_s)
         return float(mean), float(sigma)
+    assert isinstance(law, PolynomialProgramming | PolynomialInTime)
     return g, float(programming_sigma(law, torch.tensor([r]), torch.tensor([g]), t_s))
 
 
@@ -78,6 +83,7 @@ def test_realised_programming_is_the_declared_law_with_its_clipping(name: str, r
 )
 def test_the_published_table_of_programming_noise(name: str, percent: tuple[float, ...]) -> None:
     preset = load_preset(name)
+    assert isinstance(preset.conductance, Conductances)
     span = preset.conductance.g_max_us - preset.conductance.g_min_us
     digits = 3 if max(percent) < 2 and "milo" not in name else 2
     for r, published in zip((0.0, 0.1, 0.25, 0.5, 0.75, 1.0), percent, strict=True):
@@ -115,11 +121,13 @@ def test_realised_error_of_the_net_weight(name: str, w: float) -> None:
         assert float(error.abs().max()) <= step / 2 + 1e-6
 
 
-@pytest.mark.parametrize("name", [n for n in DEVICES if load_preset(n).drift and load_preset(n).drift.law == "power"])
+@pytest.mark.parametrize("name", [n for n in DEVICES if isinstance(load_preset(n).drift, PowerDrift)])
 def test_drift_slope_of_every_device_is_its_nu(name: str) -> None:
     preset = load_preset(name)
     target = torch.linspace(-1, 1, 4001).reshape(1, -1)
     array = program(preset, target, seed=0, chip=0, layer="fc")
+    assert isinstance(preset.drift, PowerDrift)
+    assert array.life is not None
     start = array.conductances(0.0, read_noise=False)
     for t_s in (3600.0, 31536000.0):
         for side, g in enumerate(array.conductances(t_s, read_noise=False)):
@@ -166,5 +174,5 @@ def test_times_out_of_validity_are_marked(name: str) -> None:
     marks = cells[cells["preset"] == name].sort_values("t_s")["in_validity"].tolist()
     assert marks == [True, False]
     evaluate(torch.nn.Linear(3, 2), data, presets=[name], times=[high], chips=1, strict=True).close()
-    with pytest.raises(DriftproofError, match="strict: preset"):
+    with pytest.raises(DriftproofError, match="within validity: preset"):
         evaluate(torch.nn.Linear(3, 2), data, presets=[name], times=[high * 2], chips=1, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_one_device_through_increments_is_one_path() -> None:
     assert torch.equal(array.conductances(6 * DAY)[0], array.conductances(5 * DAY)[0])
 
 
-def test_increments_want_a_spread_that_grows(tmp_path) -> None:
+def test_increments_want_a_spread_that_grows(tmp_path: Path) -> None:
     file = tmp_path / "wan.toml"
     file.write_text('extends = "reram-wan-2022"\nname = "wan"\n[programming]\ntime_correlation = "increments"\n')
     with pytest.raises(DriftproofError, match=r"spread that grows, but at r = .* it falls from .* at 86400 s"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,12 +12,14 @@ from torch import Tensor, nn
 import driftproof as dp
 from driftproof.data import as_data
 from driftproof.errors import DriftproofError
-from driftproof.evaluation import Metric, Recalibration, evaluate
+from driftproof.evaluation import Metric, Recalibration
+from driftproof.evaluation.backends import BackendName
+from driftproof.plans import evaluate
 
 SOURCE = torch.Generator().manual_seed(5)
 IDS = torch.randint(0, 20, (30, 6), generator=SOURCE)
 MASK = (torch.rand(30, 6, generator=SOURCE) < 0.8).float()
-SETTINGS = {"presets": ["gaussian:0.1"], "times": "1s", "chips": 2}
+SETTINGS: dict[str, Any] = {"presets": ["gaussian:0.1"], "times": "1s", "chips": 2}
 
 
 class Language(nn.Module):
@@ -55,7 +60,7 @@ def values(record: dp.Record) -> list[float]:
 
 
 @pytest.mark.parametrize("backend", ["folded", "tiles"])
-def test_a_language_model_by_its_perplexity(backend) -> None:
+def test_a_language_model_by_its_perplexity(backend: BackendName) -> None:
     record = evaluate(Language(), TEXT, metric="perplexity", backend=backend, batch_size=8, **SETTINGS)
     digital, ideal, *chips = values(record)
     assert set(record.cells()["metric"]) == {"perplexity"}
@@ -70,7 +75,7 @@ def test_a_language_model_by_its_perplexity(backend) -> None:
 def test_backends_agree_on_named_and_on_several_inputs() -> None:
     for network, data, metric in ((Language(), TEXT, "perplexity"), (Difference(), PAIRS, "mse")):
         made = [
-            values(evaluate(network, data, metric=metric, backend=backend, **SETTINGS))  # type: ignore[arg-type]
+            values(evaluate(network, data, metric=metric, backend=backend, **SETTINGS))
             for backend in ("folded", "tiles")
         ]
         assert made[0] == pytest.approx(made[1], rel=1e-4)
@@ -80,8 +85,8 @@ def test_recalibration_takes_several_inputs() -> None:
     source = torch.Generator().manual_seed(9)
     inputs = (torch.randn(40, 3, generator=source), torch.randn(40, 3, generator=source))
     anew = Recalibration((inputs, torch.zeros(40)), "time")
-    plain = values(evaluate(Difference(), PAIRS, metric="mse", **SETTINGS))  # type: ignore[arg-type]
-    measured = values(evaluate(Difference(), PAIRS, metric="mse", recalibrate=anew, **SETTINGS))  # type: ignore[arg-type]
+    plain = values(evaluate(Difference(), PAIRS, metric="mse", **SETTINGS))
+    measured = values(evaluate(Difference(), PAIRS, metric="mse", recalibrate=anew, **SETTINGS))
     assert measured[0] == plain[0]  # the network itself is not changed
     assert all(abs(one - other) > 1e-6 for one, other in zip(measured[1:], plain[1:], strict=True))
 
@@ -90,8 +95,8 @@ def closeness(outputs: Tensor, targets: Tensor) -> float:
     return float(-(outputs - targets).abs().mean())
 
 
-def test_a_function_of_ones_own(tmp_path) -> None:
-    with evaluate(Difference(), PAIRS, metric=closeness, out=tmp_path, batch_size=7, **SETTINGS) as record:  # type: ignore[arg-type]
+def test_a_function_of_ones_own(tmp_path: Path) -> None:
+    with evaluate(Difference(), PAIRS, metric=closeness, out=tmp_path, batch_size=7, **SETTINGS) as record:
         assert record.subject is not None
         assert (record.subject.metric, record.subject.quantity.higher_is_better) == ("closeness", True)
         with torch.no_grad():
@@ -100,14 +105,14 @@ def test_a_function_of_ones_own(tmp_path) -> None:
     lower = Metric.of(closeness, name="closeness", higher_is_better=False)
     for other in (lower, "mse"):
         with pytest.raises(DriftproofError, match=r"is about something else.*metric"):
-            evaluate(Difference(), PAIRS, metric=other, out=tmp_path, **SETTINGS)  # type: ignore[arg-type]
+            evaluate(Difference(), PAIRS, metric=other, out=tmp_path, **SETTINGS)
 
 
 @pytest.mark.parametrize("metric", ["perplexity", "token-accuracy", "f1"])
-def test_the_same_network_continues_and_other_code_does_not(metric: str, tmp_path) -> None:
+def test_the_same_network_continues_and_other_code_does_not(metric: str, tmp_path: Path) -> None:
     def run(scale: float, chips: int, batch_size: int) -> dp.Record:
         settings = {**SETTINGS, "chips": chips}
-        return evaluate(Language(scale), TEXT, metric=metric, out=tmp_path, batch_size=batch_size, **settings)  # type: ignore[arg-type]
+        return evaluate(Language(scale), TEXT, metric=metric, out=tmp_path, batch_size=batch_size, **settings)
 
     run(1.0, chips=1, batch_size=30).close()
     with run(1.0, chips=2, batch_size=4) as record:  # rounding differs, the network does not
@@ -118,7 +123,7 @@ def test_the_same_network_continues_and_other_code_does_not(metric: str, tmp_pat
         run(-1.0, chips=3, batch_size=30)
 
 
-def test_impossible_targets_are_explained_and_leave_nothing_behind(tmp_path) -> None:
+def test_impossible_targets_are_explained_and_leave_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(DriftproofError, match=r"digital: accuracy wants outputs of shape \[30, classes\]"):
         evaluate(Language(), TEXT, out=tmp_path, **SETTINGS)
     with evaluate(Language(), TEXT, metric="token-accuracy", out=tmp_path, **SETTINGS) as record:
@@ -128,7 +133,7 @@ def test_impossible_targets_are_explained_and_leave_nothing_behind(tmp_path) -> 
     assert not (tmp_path / "new").exists()
 
 
-def test_a_report_of_a_perplexity(tmp_path) -> None:
+def test_a_report_of_a_perplexity(tmp_path: Path) -> None:
     with evaluate(Language(), as_data(TEXT, name="text"), metric="perplexity", **SETTINGS) as record:
         page = dp.report(record, tmp_path).read_text()
     assert "reaches perplexity" in page

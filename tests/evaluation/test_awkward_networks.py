@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -50,13 +51,15 @@ def test_broken_weights(fault: str, periphery: str) -> None:
     model = network()
     with torch.no_grad():
         if fault == "zero filters":
-            model[0].weight[::2] = 0
+            model.get_parameter("0.weight")[::2] = 0
         elif fault == "dead channel":
-            model[0].weight[1], model[0].bias[1], model[1].running_mean[1] = 0, -1, 0
+            model.get_parameter("0.weight")[1] = 0
+            model.get_parameter("0.bias")[1] = -1
+            model.get_buffer("1.running_mean")[1] = 0
         elif fault == "outliers":
-            model[5].weight.view(-1)[::97] *= 10
+            model.get_parameter("5.weight").view(-1)[::97] *= 10
         elif fault == "zero layer":
-            model[3].weight.zero_()
+            model.get_parameter("3.weight").zero_()
     fast, slow = both(model, periphery=periphery)
     assert bool(torch.isfinite(fast).all())
     # with converters a sum at a code's edge may fall on either side
@@ -92,10 +95,14 @@ def test_half_precision_is_folded_and_refused_on_tiles(dtype: torch.dtype) -> No
         TilesNetwork(model, mapping)
 
 
-@pytest.mark.parametrize(
-    "wrap", [nn.DataParallel, torch.compile, lambda m: nn.Sequential(m[0], torch.compile(m[1:]))], ids=str
-)
-def test_wrapped_networks_give_what_the_plain_one_gives(wrap) -> None:
+def compiled_in_part(model: nn.Sequential) -> nn.Module:
+    rest = torch.compile(model[1:])
+    assert isinstance(rest, nn.Module)
+    return nn.Sequential(model[0], rest)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile, compiled_in_part], ids=str)
+def test_wrapped_networks_give_what_the_plain_one_gives(wrap: Callable[[nn.Sequential], nn.Module]) -> None:
     model = network()
     wrapped = wrap(copy.deepcopy(model))
     for a, b in zip(both(model), both(wrapped), strict=True):
@@ -137,11 +144,13 @@ def test_code_that_reads_a_weight_past_its_tiles_cannot_go_unnoticed() -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y = self.conv(x)
-            return y * self.conv.weight.mean() if self.sly else y
+            outputs: torch.Tensor = y * self.conv.weight.mean() if self.sly else y
+            return outputs
 
     model = Sly().eval()
     analog = dp.convert(model, "ideal", example=X)
     assert bool(torch.isfinite(analog.model(X)).all())
+    assert isinstance(analog.model, Sly)
     analog.model.sly = True
     assert bool(analog.model(X).isnan().all())
 
@@ -153,11 +162,15 @@ def test_parts_of_a_converted_network_can_be_called_by_themselves() -> None:
     ).eval()
     x = torch.randn(2, 5, 8)
     analog = dp.convert(model, "ideal", example=x)
+    assert isinstance(analog.model, nn.Sequential)
     with torch.no_grad():
         torch.testing.assert_close(analog.model[0](x), model[0](x), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(analog.model[1](x)[0], model[1](x)[0], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(
-            analog.model[0].self_attn(x, x, x)[0], model[0].self_attn(x, x, x)[0], rtol=1e-4, atol=1e-5
+            analog.model.get_submodule("0.self_attn")(x, x, x)[0],
+            model.get_submodule("0.self_attn")(x, x, x)[0],
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Self
 
 import pytest
 import torch
@@ -41,7 +43,8 @@ class Views(nn.Module):
         self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(F.relu(self.conv(x)).view(len(x), -1))
+        outputs: torch.Tensor = self.fc(F.relu(self.conv(x)).view(len(x), -1))
+        return outputs
 
 
 class Branches(nn.Module):
@@ -53,7 +56,8 @@ class Branches(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.conv(x)
-        return (self.norm(y) + y).mean((2, 3))
+        outputs: torch.Tensor = (self.norm(y) + y).mean((2, 3))
+        return outputs
 
 
 class Shared(nn.Module):
@@ -64,7 +68,8 @@ class Shared(nn.Module):
         self.conv, self.one, self.two = nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2), nn.BatchNorm2d(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.two(self.conv(self.one(self.conv(x)))).mean((2, 3))
+        outputs: torch.Tensor = self.two(self.conv(self.one(self.conv(x)))).mean((2, 3))
+        return outputs
 
 
 class Untraceable(nn.Module):
@@ -76,10 +81,11 @@ class Untraceable(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.norm(self.fc(x))
-        return y if y.sum() > 0 else y * 2
+        outputs: torch.Tensor = y if y.sum() > 0 else y * 2
+        return outputs
 
 
-CASES = {
+CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "resnet20": (resnet20, (3, 3, 32, 32), 19),
     "linear": (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)), (5, 6), 1),
     "sequence": (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4)), (5, 4, 6), 0),
@@ -154,7 +160,7 @@ def test_the_given_network_stays_as_it_was() -> None:
     before = copy.deepcopy(model.state_dict())
     network = FoldedNetwork(model, map_model(model), torch.randn(5, 6))
     network.load(Chip(map_model(model), load_preset("gaussian:1"), seed=0, chip=0), 1.0)
-    assert isinstance(model[1], nn.BatchNorm1d)
+    assert isinstance(model.get_submodule("1"), nn.BatchNorm1d)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -163,7 +169,7 @@ def test_batchnorm_in_training_statistics_is_not_folded() -> None:
     assert foldable_norms(model, torch.randn(1, 1, 8, 8)) == {}
 
 
-def test_a_fold_that_goes_wrong_is_left_out(monkeypatch) -> None:
+def test_a_fold_that_goes_wrong_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model = lively(Branches())
     monkeypatch.setattr("driftproof.evaluation.folded.foldable_norms", lambda *_: {"conv": "norm"})
     x = torch.randn(3, 1, 8, 8)
@@ -188,7 +194,8 @@ class ReadsWeights(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         extra = self.conv.weight.mean() if self.which == "conv" else self.norm.weight.mean()
-        return self.norm(self.conv(x)).mean((2, 3)) + extra
+        outputs: torch.Tensor = self.norm(self.conv(x)).mean((2, 3)) + extra
+        return outputs
 
 
 class OneNormTwice(nn.Module):
@@ -199,13 +206,14 @@ class OneNormTwice(nn.Module):
         self.a, self.b, self.norm = nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 3), nn.BatchNorm2d(2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.b(self.norm(self.a(x)))).mean((2, 3))
+        outputs: torch.Tensor = self.norm(self.b(self.norm(self.a(x)))).mean((2, 3))
+        return outputs
 
 
 class AlwaysTraining(nn.BatchNorm2d):
     """A BatchNorm that uses the batch's statistics in eval mode too."""
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> Self:
         return super().train(True)
 
 
@@ -224,7 +232,7 @@ def hooked() -> nn.Module:
         (hooked, (3, 1, 8, 8)),
     ],
 )
-def test_what_must_not_fold_does_not(make, shape) -> None:
+def test_what_must_not_fold_does_not(make: Callable[[], nn.Module], shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     model, x = lively(make()), torch.randn(shape)
     network = FoldedNetwork(model, map_model(model), x)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,16 +45,16 @@ def causal_loss() -> float:
 
 def right_tokens() -> float:
     kept = (SOME != -100).numpy()
-    return 100 * reference.accuracy_score(SOME.numpy()[kept], TOKEN_LOGITS.argmax(-1).numpy()[kept])
+    return 100 * float(reference.accuracy_score(SOME.numpy()[kept], TOKEN_LOGITS.argmax(-1).numpy()[kept]))
 
 
 def f1(targets: Tensor, outputs: Tensor) -> float:
     kept = (targets != -100).numpy()
     truth, said = targets.numpy()[kept], outputs.argmax(-1).numpy()[kept]
-    return 100 * reference.f1_score(truth, said, average="macro", labels=np.unique(truth), zero_division=0)
+    return 100 * float(reference.f1_score(truth, said, average="macro", labels=np.unique(truth), zero_division=0))
 
 
-CASES = {
+CASES: dict[str, tuple[Tensor, Tensor, Callable[[], float]]] = {
     "accuracy": (LOGITS, CLASSES, lambda: 100 * reference.accuracy_score(CLASSES, LOGITS.argmax(1))),
     "top5": (LOGITS, CLASSES, lambda: 100 * reference.top_k_accuracy_score(CLASSES, LOGITS, k=5, labels=range(8))),
     "token-accuracy": (TOKEN_LOGITS, SOME, right_tokens),
@@ -72,10 +75,10 @@ def test_every_metric_has_a_case_and_a_quantity() -> None:
 def test_a_metric_is_its_reference_whatever_the_batches(case: str, batch_size: int) -> None:
     outputs, targets, wanted = CASES[case]
     data = TensorData("d", outputs, targets)
-    found = score(METRICS[case.split(" of ")[0]], lambda x, _: x, data, batch_size, CPU, "test")
+    found = score(METRICS[case.split(" of ")[0]], lambda x, _: x, data, batch_size, CPU, "test").value
     assert found == pytest.approx(wanted(), rel=1e-6)
     small = TensorData("d", outputs, targets.to(torch.int8) if not targets.is_floating_point() else targets)
-    assert score(METRICS[case.split(" of ")[0]], lambda x, _: x, small, 37, CPU, "test") == pytest.approx(found)
+    assert score(METRICS[case.split(" of ")[0]], lambda x, _: x, small, 37, CPU, "test").value == pytest.approx(found)
 
 
 def test_perplexity_shifts_as_hugging_face_does() -> None:
@@ -101,7 +104,7 @@ def test_memory_does_not_grow_with_the_batches() -> None:
 
 def measured(metric: str | Metric, outputs: Tensor, targets: Tensor, batch_size: int = 10) -> float:
     data = TensorData("d", outputs, targets)
-    return score(as_metric(metric), lambda x, _: x, data, batch_size, CPU, "here")
+    return score(as_metric(metric), lambda x, _: x, data, batch_size, CPU, "here").value
 
 
 @pytest.mark.parametrize(
@@ -135,15 +138,15 @@ def test_what_does_not_fit_is_explained(metric: str, outputs: Tensor, targets: T
 def test_the_main_output_is_measured() -> None:
     data = TensorData("d", {"x": LOGITS}, CLASSES)
     returned = {"loss": torch.tensor(0.0), "logits": LOGITS}
-    plain = score(METRICS["accuracy"], lambda x, _: x["x"], data, 37, CPU, "t")  # type: ignore[call-overload, index]
+    plain = score(METRICS["accuracy"], lambda x, _: x["x"], data, 37, CPU, "t").value  # type: ignore[call-overload, index]
     for made in (returned, (LOGITS, torch.zeros(1))):
-        assert score(METRICS["accuracy"], lambda x, _, made=made: made, data, 37, CPU, "t") == plain  # type: ignore[misc]
+        assert score(METRICS["accuracy"], lambda x, _, made=made: made, data, 37, CPU, "t").value == plain  # type: ignore[misc]
     with pytest.raises(DriftproofError, match="t: the network returns a NoneType"):
         score(METRICS["accuracy"], lambda x, _: None, data, 37, CPU, "t")
 
 
 def test_a_failing_network_is_explained_with_its_inputs() -> None:
-    def fails(x: object, _: int) -> Tensor:
+    def fails(x: object, _: object) -> Tensor:
         raise RuntimeError("no such axis")
 
     with pytest.raises(
@@ -181,7 +184,7 @@ def test_a_function_gets_all_outputs_and_targets() -> None:
         (lambda y, t: 1 / 0, r"got ZeroDivisionError"),
     ],
 )
-def test_a_function_that_gives_no_number_is_explained(function, message: str) -> None:
+def test_a_function_that_gives_no_number_is_explained(function: Callable[..., Any], message: str) -> None:
     with pytest.raises(DriftproofError, match=message):
         measured(Metric.of(function, name="mine", percent=True), VALUES, VALUES)
 
@@ -209,12 +212,12 @@ def accuracy(outputs: Tensor, targets: Tensor) -> float:
         ),
     ],
 )
-def test_what_is_no_metric_is_refused(given, message: str) -> None:
+def test_what_is_no_metric_is_refused(given: Any, message: str) -> None:
     with pytest.raises(DriftproofError, match=message):
         as_metric(given)
 
 
-def test_a_file_gives_a_function_or_a_metric(tmp_path) -> None:
+def test_a_file_gives_a_function_or_a_metric(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "from driftproof.evaluation import Metric\n"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import driftproof as dp
+from driftproof.batch_norm import recalibrate
 from driftproof.chip import Chip
 from driftproof.data.batched import TensorData
 from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.evaluation.backends import TilesNetwork
 from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.evaluation.recalibration import measure_norms
+from driftproof.inputs import Inputs
 from driftproof.mapping import map_model
 
 YEAR = 31_536_000.0
@@ -111,14 +114,14 @@ def evaluated(net: nn.Module, when: str | None, **options: object) -> dp.Record:
     )  # fmt: skip
 
 
-def test_the_evaluator_measures_after_programming_or_at_each_time(net: nn.Module, tmp_path) -> None:
-    values = {}
+def test_the_evaluator_measures_after_programming_or_at_each_time(net: nn.Module, tmp_path: Path) -> None:
+    values: dict[str | None, dict[tuple[Any, Any], Any]] = {}
     for when in (None, "programming", "time"):
         record = evaluated(net, when, out=tmp_path)  # one record holds all three
         kinds = {
             item.recalibration.when if item.recalibration else None: k for k, item in record.configurations().items()
         }
-        key = kinds[when]  # type: ignore[index]
+        key = kinds[when]
         cells = record.cells()
         cells = cells[(cells["config_id"] == key) & (cells["preset"] == "pcm-nandakumar-2019")]
         values[when] = {(row.chip, row.t_s): row.value for row in cells.itertuples()}
@@ -140,7 +143,7 @@ def test_the_evaluator_measures_after_programming_or_at_each_time(net: nn.Module
     assert "BatchNorm measured anew at every time on 64 inputs" in page
 
 
-def test_it_continues_as_if_never_stopped(net: nn.Module, tmp_path) -> None:
+def test_it_continues_as_if_never_stopped(net: nn.Module, tmp_path: Path) -> None:
     whole = evaluated(net, "programming").cells()["value"].tolist()
     recalibrate = dp.Recalibration(labelled(100, 5), "programming", 64)
     for times in (["1y"], ["0s", "1y"]):
@@ -165,13 +168,13 @@ def test_what_cannot_be_measured(net: nn.Module) -> None:
         dp.evaluate(net, data, presets=["ideal"], times="1s", chips=1, recalibrate=dp.Recalibration(data)).close()
     broken = copy.deepcopy(net)
     with pytest.raises(DriftproofError, match="NaN or infinite"):
-        measure_norms(broken, lambda x, _: broken(x), [torch.full((4, 1, 8, 8), torch.inf)])
+        recalibrate(broken, lambda x, _: broken(x), [torch.full((4, 1, 8, 8), torch.inf)])
 
 
 def test_batches_of_unequal_size_count_by_their_samples() -> None:
     norm = nn.BatchNorm1d(3).eval()
     x = torch.randn(252, 3, generator=torch.Generator().manual_seed(6)) + 1
-    measure_norms(nn.Sequential(norm), lambda batch, _: norm(batch), [x[:250], x[250:]])
+    recalibrate(nn.Sequential(norm), lambda batch, _: norm(batch), [x[:250], x[250:]])
     torch.testing.assert_close(norm.running_mean, x.mean(dim=0))
     wanted = (250 * x[:250].var(dim=0) + 2 * x[250:].var(dim=0)) / 252
     torch.testing.assert_close(norm.running_var, wanted)
@@ -181,11 +184,11 @@ def test_single_products_of_each_sample_have_noise_of_their_own() -> None:
     firsts: list[int] = []
     norm = nn.BatchNorm1d(3).eval()
 
-    def run(batch: Tensor, first: int) -> Tensor:
+    def run(batch: Inputs, first: int) -> Any:
         firsts.append(first)
         return norm(batch)
 
-    measure_norms(nn.Sequential(norm), run, [torch.randn(4, 3), torch.randn(2, 3)])
+    recalibrate(nn.Sequential(norm), run, [torch.randn(4, 3), torch.randn(2, 3)])
     assert firsts == [-4, -6]  # samples -4 to -1, then -6 and -5
 
 
@@ -196,11 +199,12 @@ class Aside(nn.Module):
         super().__init__()
         self.flat, self.fc, self.bn = nn.Flatten(), nn.Linear(64, 3), nn.BatchNorm1d(3)
         self.other = nn.BatchNorm1d(3) if called else nn.Identity()
-        self.bn.running_mean.fill_(2.0)
+        self.bn.get_buffer("running_mean").fill_(2.0)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.fc(self.flat(x))
-        return self.other(nn.functional.batch_norm(y, self.bn.running_mean, self.bn.running_var))
+        outputs: Tensor = self.other(nn.functional.batch_norm(y, self.bn.running_mean, self.bn.running_var))
+        return outputs
 
 
 def test_a_norm_that_is_not_called_keeps_its_statistics_and_is_named() -> None:
@@ -213,13 +217,13 @@ def test_a_norm_that_is_not_called_keeps_its_statistics_and_is_named() -> None:
         )  # fmt: skip
     model = Aside(True).eval()
     with pytest.warns(DriftproofWarning, match=r"does not reach bn: .*keep their statistics"):
-        measure_norms(model, lambda x, _: model(x), [data.inputs])
-    assert model.bn.running_mean.tolist() == [2.0] * 3
-    assert model.other.running_mean.abs().max() > 0.1
+        recalibrate(model, lambda x, _: model(x), [data.inputs])
+    assert model.get_buffer("bn.running_mean").tolist() == [2.0] * 3
+    assert model.get_buffer("other.running_mean").abs().max() > 0.1
 
 
 @pytest.mark.parametrize("inputs", [torch.randn(30, 3, 8, 8), torch.randn(30, 1, 9, 9), torch.ones(30, 1, 8, 8).int()])
-def test_inputs_that_the_network_does_not_take(net: nn.Module, inputs: Tensor, tmp_path) -> None:
+def test_inputs_that_the_network_does_not_take(net: nn.Module, inputs: Tensor, tmp_path: Path) -> None:
     other = TensorData("other", inputs, torch.zeros(30).long())
     with pytest.raises(DriftproofError, match="does not take inputs of other"):
         dp.evaluate(net, labelled(20, 4), presets=["ideal"], recalibrate=dp.Recalibration(other), out=tmp_path / "out")
@@ -237,7 +241,9 @@ def test_measuring_on_what_is_reported_is_told(net: nn.Module, reported: int, me
 
 
 def test_perfect_devices_are_recalibrated_too(net: nn.Module) -> None:
-    shifted = TensorData("shifted", 3 + 4 * labelled(100, 5).inputs, labelled(100, 5).targets)
+    inputs = labelled(100, 5).inputs
+    assert isinstance(inputs, Tensor)
+    shifted = TensorData("shifted", 3 + 4 * inputs, labelled(100, 5).targets)
     record = dp.evaluate(
         net, labelled(300, 4), presets=["ideal"], times="1s", chips=1, recalibrate=dp.Recalibration(shifted)
     )

@@ -15,7 +15,9 @@ from driftproof.zoo import trained_digits_cnn
 
 PCM = "pcm-nandakumar-2019"
 DATA = digits().head(100)
-CALIBRATION = TensorData("others", digits().inputs[200:300], digits().targets[200:300])
+IMAGES = digits().inputs
+assert isinstance(IMAGES, torch.Tensor)
+CALIBRATION = TensorData("others", IMAGES[200:300], digits().targets[200:300])
 COARSE = load_periphery("standard").with_changes(dac_bits=2, adc_bits=3)
 
 
@@ -64,21 +66,26 @@ def test_configurations_with_other_surroundings_stand_side_by_side(tmp_path: Pat
     assert str(COARSE) in page
     assert "input ranges measured on 100 inputs of others" in page
     record.close()
-    with pytest.raises(dp.DriftproofError, match="the conversion differs"):
-        run(out=tmp_path, where="!conv1")
-    with pytest.raises(dp.DriftproofError, match="scale: 'column' in the record, 'layer' now"):
-        run(out=tmp_path, scale="layer")
+    for options in ({"where": "!conv1"}, {"scale": "layer"}, {"tile": dp.TileSize(16, 16)}):
+        run(out=tmp_path, **options).close()
+    record = run(out=tmp_path, clip=99.0)
+    found = record.configurations().values()
+    assert len(found) == 6
+    assert len({item.conversion for item in found}) == 5  # the periphery lies around the same tiles
+    assert len(record.conversions()) == 5
+    page = dp.report(record, tmp_path / "all").read_text(encoding="utf-8")
+    for words in ("tiles 16 × 16", "weights relative to the layer", "clipped at 99.0 %", "3 analog layers"):
+        assert words in page
 
 
 def test_chosen_layers() -> None:
     record = run(where="fc*")
-    subject = record.subject
-    assert subject is not None
-    assert {layer.name: layer.reason for layer in subject.layers if not layer.analog and "conv" in layer.name} == {
+    (conversion,) = record.conversions().values()
+    assert {layer.name: layer.reason for layer in conversion.layers if not layer.analog and "conv" in layer.name} == {
         "conv1": "digital as asked",
         "conv2": "digital as asked",
     }
-    assert all(layer.macs_per_input for layer in subject.layers if layer.name.startswith(("conv", "fc")))
+    assert all(layer.macs_per_input for layer in conversion.layers if layer.name.startswith(("conv", "fc")))
 
 
 def test_backends_agree_on_cells_between_converters() -> None:

@@ -11,6 +11,7 @@ import torch
 from driftproof.devices import program
 from driftproof.fitting import Measurements
 from driftproof.presets import DevicePreset, load_preset
+from driftproof.presets.laws import Conductances
 
 PCM = load_preset("pcm-nandakumar-2019")
 LEVELS = (1.0, 5.0, 10.0, 25.0)
@@ -28,6 +29,7 @@ def made(
 ) -> Measurements:
     """Return the readings of some devices, in turn of each level, at every time; ``group`` rows if not told apart."""
     target = torch.tensor(levels)[torch.arange(devices) % len(levels)]
+    assert isinstance(preset.conductance, Conductances)
     low, high = preset.conductance.g_min_us, preset.conductance.g_max_us
     array = program(preset, ((target - low) / (high - low))[None], seed=seed, chip=0, layer="measured")
     g = torch.stack([array.conductances(t, read_noise)[0][0] for t in times], 1).double().numpy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from driftproof.errors import DriftproofError
 from driftproof.fitting import FittedDevice, Measurements, fit_measurements, repeats
 from driftproof.fitting.figure import figure_bytes
 from driftproof.presets import load_preset
-from driftproof.presets.laws import Piece
+from driftproof.presets.laws import Piece, PolynomialProgramming, PowerDrift
 from fitting.made import PCM, made
 
 
@@ -35,15 +36,20 @@ def assert_four_sigma(device: FittedDevice, truth: dict[str, float]) -> None:
             assert abs(one.value - true) < 2.05 * (one.high95 - one.low95) / 2, name
 
 
+assert isinstance(PCM.programming, PolynomialProgramming)
+assert isinstance(PCM.drift, PowerDrift)
+SIGMA_US, DRIFT = PCM.programming.sigma_us, PCM.drift
+
+
 def truth_of(levels: tuple[float, ...]) -> dict[str, float]:
-    found = {f"sigma_us.{i}": c for i, c in enumerate(PCM.programming.sigma_us)} | {
+    found = {f"sigma_us.{i}": c for i, c in enumerate(SIGMA_US)} | {
         "q.scale": 0.0088,
         "q.exponent": -0.65,
     }
     for level in levels:
         r = torch.tensor([level / 25])
-        found[f"nu_mean at {level:g} µS"] = float(laws.curve(PCM.drift.nu_mean, r))
-        found[f"nu_sd at {level:g} µS"] = float(laws.curve(PCM.drift.nu_sd, r))
+        found[f"nu_mean at {level:g} µS"] = float(laws.curve(DRIFT.nu_mean, r))
+        found[f"nu_sd at {level:g} µS"] = float(laws.curve(DRIFT.nu_sd, r))
     return found
 
 
@@ -65,6 +71,10 @@ def test_intervals_are_as_wide_as_they_should_be(recovered: FittedDevice) -> Non
     """At 25 µS nearly all of ν's error is that of a mean and a spread of 100 devices (and a little read noise)."""
     found = {one.name: one for one in recovered.fit.parameters}
     mean, sd = found["nu_mean at 25 µS"], found["nu_sd at 25 µS"]
+    assert mean.low95 is not None
+    assert mean.high95 is not None
+    assert sd.low95 is not None
+    assert sd.high95 is not None
     assert 1.0 < (mean.high95 - mean.low95) / (2 * 1.96 * sd.value / math.sqrt(100)) < 1.4
     assert 1.0 < math.log(sd.high95 / sd.low95) / (2 * 1.96 / math.sqrt(2 * 100)) < 1.6
 
@@ -136,11 +146,12 @@ def test_without_read_noise() -> None:
 
 
 def test_devices_that_all_drift_alike() -> None:
-    drift = PCM.drift.model_copy(update={"nu_sd": (Piece(polynomial=(0.0,)),)})
+    drift = DRIFT.model_copy(update={"nu_sd": (Piece(polynomial=(0.0,)),)})
     device = fit_measurements(made(PCM.model_copy(update={"drift": drift}), levels=(5.0, 10.0, 25.0), devices=150))
     for one in device.fit.parameters:
         if one.name.startswith("nu_sd"):
             assert one.low95 == 0, one
+            assert one.high95 is not None
             assert one.value < one.high95 < 0.012, one
 
 
@@ -150,7 +161,7 @@ def test_one_time_gives_programming_only() -> None:
     assert device.read is None
     assert any("one time only" in note for note in device.notes)
     # 1 s is 5 % of t0: the drift until then takes 0.3 % of the conductance
-    assert_four_sigma(device, {f"sigma_us.{i}": c for i, c in enumerate(PCM.programming.sigma_us)})
+    assert_four_sigma(device, {f"sigma_us.{i}": c for i, c in enumerate(SIGMA_US)})
 
 
 def test_groups_give_marginals_only() -> None:
@@ -197,7 +208,7 @@ def test_devices_each_read_once_at_different_times_are_groups_too() -> None:
         ({"drift": "linear", "degree": 1}, ["wanted power or none"]),
     ],
 )
-def test_impossible_wishes_are_explained(options: dict, words: list[str]) -> None:
+def test_impossible_wishes_are_explained(options: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(DriftproofError) as caught:
         fit_measurements(made(levels=(5.0, 25.0), devices=40), **options)
     for word in words:

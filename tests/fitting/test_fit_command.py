@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from driftproof.cli.app import app
 from driftproof.errors import DriftproofError
 from driftproof.presets import load_preset
+from driftproof.presets.laws import Conductances, OneOverFRead, PolynomialProgramming, PowerDrift
 from fitting.made import made, write_csv
 
 
@@ -38,6 +39,7 @@ def test_a_preset_a_figure_and_a_table(folder: Path) -> None:
     assert (folder / "Wafer 7.png").read_bytes().startswith(b"\x89PNG")
     assert "wafer-7: 90 devices, 270 readings" in said
     assert "30 at 5 µS, 30 at 10 µS, 30 at 25 µS" in said
+    assert preset.fit is not None
     for one in preset.fit.parameters:
         assert re.search(
             rf"{re.escape(one.name)} +{re.escape(f'{one.value:.4g}')} +{re.escape(f'{one.low95:.4g} to')}", said
@@ -52,6 +54,10 @@ def test_options_reach_the_fit(folder: Path) -> None:
     said = fit(folder / "Wafer 7.csv", "--out", out, "--figure", figure, *words)
     preset = load_preset(out)
     assert preset.name == "other-name"
+    assert isinstance(preset.programming, PolynomialProgramming)
+    assert isinstance(preset.conductance, Conductances)
+    assert isinstance(preset.drift, PowerDrift)
+    assert isinstance(preset.read, OneOverFRead)
     assert len(preset.programming.sigma_us) == 2
     assert (preset.conductance.g_min_us, preset.conductance.g_max_us) == (1.0, 30.0)
     assert (preset.drift.t0_s, preset.read.t0_s, preset.read.t_read_s) == (10.0, 10.0, 1e-6)
@@ -80,7 +86,9 @@ def test_nothing_is_written_over_without_force(folder: Path) -> None:
         (["--name", "My Wafer"], "wanted small letters"),
     ],
 )
-def test_impossible_options(folder: Path, tmp_path: Path, monkeypatch, words: list[str], said: str) -> None:
+def test_impossible_options(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DriftproofError, match=said):
         fit(folder / "Wafer 7.csv", *(["--out", "y.toml"] if "--out" not in words else []), *words)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from driftproof.errors import DriftproofError
-from driftproof.fitting import read_measurements
+from driftproof.fitting import Measurements, read_measurements
 from fitting.made import made, write_csv
 
 HEADER = "device,g_target_us,t_s,g_us"
@@ -19,7 +19,7 @@ def good(devices: int = 12) -> list[str]:
     return [f"d{i},10,{t},{10 + 0.1 * i - 0.2 * (t > 1)}" for i in range(devices) for t in (1, 100)]
 
 
-def read(tmp_path: Path, lines: list[str], header: str = HEADER):
+def read(tmp_path: Path, lines: list[str], header: str = HEADER) -> Measurements:
     path = tmp_path / "mine.csv"
     path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return read_measurements(path)

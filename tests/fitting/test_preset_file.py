@@ -15,6 +15,7 @@ from driftproof.fitting import FittedDevice, Measurements, fit_measurements
 from driftproof.fitting.figure import figure_bytes
 from driftproof.fitting.preset_file import preset_name, preset_text
 from driftproof.presets import DevicePreset, load_preset
+from driftproof.presets.laws import OneOverFRead, PolynomialProgramming, PowerDrift
 from fitting.made import made
 
 
@@ -40,6 +41,11 @@ def test_numbers_come_through(fitted: FittedDevice, preset: DevicePreset) -> Non
     assert preset.source.title == 'Wafer "7"'
     assert preset.source.where == f"measurements in made.csv (sha256 {'0' * 64})"
     assert preset.source.fitted_by == "driftproof presets fit"
+    assert isinstance(preset.programming, PolynomialProgramming)
+    assert isinstance(preset.drift, PowerDrift)
+    assert isinstance(preset.read, OneOverFRead)
+    assert fitted.drift is not None
+    assert fitted.read is not None
     assert preset.programming.sigma_us == pytest.approx(fitted.sigma_us, rel=1e-5)
     assert preset.drift.nu_mean[0].at_r == pytest.approx(fitted.drift.r)
     assert preset.drift.nu_mean[0].values == pytest.approx(fitted.drift.mean, rel=1e-5)
@@ -82,6 +88,8 @@ def test_fitting_what_a_fit_draws_gives_the_fit_again(fitted: FittedDevice, pres
     for one in fitted.fit.parameters:
         if one.name.startswith("nu_mean"):
             other = found[one.name]
+            assert other.low95 is not None
+            assert other.high95 is not None
             assert abs(other.value - one.value) < 2.05 * (other.high95 - other.low95) / 2
 
 

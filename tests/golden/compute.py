@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 import driftproof as dp
-from driftproof.deployment import Conditions, MixedNetwork
-from driftproof.evaluation import Metric
-from driftproof.mapping import Mapping
+from driftproof.evaluation import Deployment, Evaluator, Metric, Trial
+from driftproof.mapping import Mapping, MappingOptions
 from driftproof.measured import save_conductances
 from driftproof.periphery import Periphery, StaticRange
 from golden.design import COMPENSATIONS, DEVICES, DIGITAL, Row
@@ -52,9 +51,10 @@ class Capture:
         return Metric.of(self, name="captured", percent=True)
 
 
-def mixed_conditions(**options: Any) -> Conditions:
-    """Return under which conditions networks with digital layers are measured; keywords are those of ``evaluate``."""
-    return Conditions(progress=False, **options)
+def deployment_of(device: str, **options: Any) -> Deployment:
+    """Return a deployment; keywords are those of ``evaluate``."""
+    places = {name: options.pop(name) for name in ("tile", "scale", "clip", "where") if name in options}
+    return Deployment(device=device, mapping=MappingOptions(**places), **options)
 
 
 def mixed_logits(
@@ -66,14 +66,13 @@ def mixed_logits(
         row: its network, chip and times.
         device: text of the device of the analog layers.
         digital: names of the digital layers.
-        options: those of ``evaluate`` that a measurement of digital layers takes too.
+        options: those of ``evaluate`` that a deployment and an evaluator take too.
     """
-    capture, loaded = Capture(), dp.load_device(device)
-    mixed = MixedNetwork(network(row.network), data(), mixed_conditions(metric=capture.metric, **options))
-    values = [
-        float(mixed.measure(loaded, time, data(), chips=[int(row.chip)], configurations=[digital])[0, 0])
-        for time in row.read_times
-    ]
+    capture, options = Capture(), dict(options)
+    evaluator = Evaluator(network(row.network), data(), capture.metric, batch_size=options.pop("batch_size"))
+    deployment = deployment_of(device, **options)
+    trials = [Trial(deployment, int(row.chip), seconds(time), frozenset(digital)) for time in row.read_times]
+    values = [evaluator(trial).value for trial in trials]
     return capture.outputs, values
 
 

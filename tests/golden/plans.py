@@ -12,9 +12,9 @@ from torch import Tensor
 
 import driftproof as dp
 from driftproof.data import Data, digits
-from driftproof.deployment import causes, choose_digital_layers, sensitivity
-from driftproof.evaluation import Metric
-from golden.compute import Cell, mixed_conditions, short
+from driftproof.evaluation import Evaluator, Metric
+from driftproof.plans import causes, choose_digital_layers, sensitivity
+from golden.compute import Cell, deployment_of, short
 from golden.networks import network
 
 SAMPLES = 60
@@ -36,33 +36,34 @@ def _entropy(outputs: Tensor, targets: Tensor) -> float:
 ENTROPY = Metric.of(_entropy, name="entropy", higher_is_better=False, lowest=0)
 
 
-def _sensitivity(preset: str, t: str, name: str, **conditions: object) -> Cell:
-    found = sensitivity(network(name), _data(), preset, t, chips=2, conditions=mixed_conditions(**conditions))
+def _sensitivity(preset: str, t: str, name: str, metric: str | Metric = "accuracy", **conditions: object) -> Cell:
+    evaluator = Evaluator(network(name), _data(), metric)
+    found = sensitivity(evaluator, deployment_of(preset, **conditions), t, chips=2)
     numbers = [found.digital, *found.analog.values]
     for layer in found.layers:
         numbers += [*layer.drop.values, *layer.gain.values]
     return {"numbers": short(numbers), "names": [layer.name for layer in found.layers]}
 
 
-def _causes(preset: str, t: str, name: str, **conditions: object) -> Cell:
-    found = causes(network(name), _data(), preset, t, chips=2, conditions=mixed_conditions(**conditions))
+def _causes(preset: str, t: str, name: str, metric: str | Metric = "accuracy", **conditions: object) -> Cell:
+    evaluator = Evaluator(network(name), _data(), metric)
+    found = causes(evaluator, deployment_of(preset, **conditions), t, chips=2)
     numbers = [found.digital, *found.total.values]
     for cause in found.causes:
         numbers += [*cause.values.values, *cause.drop.values]
     return {"numbers": short(numbers), "names": [cause.name for cause in found.causes]}
 
 
-def _digital_layers(preset: str, t: str, target: float, **conditions: object) -> Cell:
+def _digital_layers(preset: str, t: str, target: float, metric: str | Metric = "accuracy") -> Cell:
+    evaluator = Evaluator(network("digits-cnn"), _data(), metric)
     found = choose_digital_layers(
-        network("digits-cnn"),
-        _data(),
-        _others(),
-        preset,
+        evaluator,
+        evaluator.on(_others()),
+        deployment_of(preset),
         t,
         target=target,
         chips=2,
         report_chips=2,
-        conditions=mixed_conditions(**conditions),
     )
     numbers = [found.choose_digital, found.report_digital, float(found.searched)]
     for point in found.points:

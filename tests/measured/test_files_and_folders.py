@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ def place(folder: Path, settings: str = PAIR) -> Path:
 
 def write(folder: Path, name: str = "fc", **arrays: np.ndarray) -> None:
     folder.mkdir(exist_ok=True)
-    np.savez(folder / f"{name}.npz", **({"g_plus_us": TWO, "g_minus_us": NONE} | arrays))
+    given: dict[str, Any] = {"g_plus_us": TWO, "g_minus_us": NONE} | arrays
+    np.savez(folder / f"{name}.npz", **given)
 
 
 def said(folder: Path) -> str:
@@ -238,7 +240,9 @@ def test_errors_of_layers_by_hand(tmp_path: Path) -> None:
     write(place(tmp_path), "(root)", g_plus_us=np.array([[18.0, 10.0], [10.0, 20.0]]))
     (error,) = load_measured(tmp_path).layer_errors(map_model(model))
     # one of four weights is 0.1 too small: rms 0.1 / 2; 2.4 / sqrt(2.5 * 2.31)
-    assert error == LayerError("", 0, 0.0, pytest.approx(0.05, rel=1e-5), pytest.approx(2.4 / (2.5 * 2.31) ** 0.5))
+    rms: Any = pytest.approx(0.05, rel=1e-5)
+    cosine: Any = pytest.approx(2.4 / (2.5 * 2.31) ** 0.5)
+    assert error == LayerError("", 0, 0.0, rms, cosine)
 
 
 def test_mixed_up_arrays_are_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from driftproof.chip import Chip
 from driftproof.data import digits
 from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.mapping import TileSize, map_model
-from driftproof.measured import load_measured, save_conductances
+from driftproof.measured import MeasuredArray, MeasuredDevice, load_measured, save_conductances
 from driftproof.zoo import trained_digits_cnn
 
 PAIR = 'name = "mine"\n[conductance]\nencoding = "pair"\ng_min_us = 1.0\ng_max_us = 21.0\n'
@@ -31,7 +32,7 @@ def folder(tmp_path: Path, settings: str = PAIR, **files: str) -> Path:
     return tmp_path
 
 
-def array(place: Path, target: torch.Tensor = TARGET):
+def array(place: Path, target: torch.Tensor = TARGET) -> MeasuredArray:
     return load_measured(place).array("fc", 0, target)
 
 
@@ -43,7 +44,7 @@ def test_a_pair_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reference", ["constant", "column"])
 def test_an_offset_by_hand(tmp_path: Path, reference: str) -> None:
     folder(tmp_path, OFFSET.format(reference))
-    more = {"g_reference_us": np.array([48.0, 52.0])} if reference == "column" else {}
+    more: dict[str, Any] = {"g_reference_us": np.array([48.0, 52.0])} if reference == "column" else {}
     np.savez(tmp_path / "fc.npz", g_us=np.array([[90.0, 30.0], [60.0, 50.0]]), **more)
     middle = torch.tensor([[48.0, 52.0]]) if more else 50.0
     wanted = (torch.tensor([[90.0, 30.0], [60.0, 50.0]]) - middle) / 40
@@ -201,7 +202,7 @@ def test_faults_of_a_folder(tmp_path: Path) -> None:
         device.array("fc", 0, -TARGET)
 
 
-def _only_unknown(device) -> None:
+def _only_unknown(device: MeasuredDevice) -> None:
     device.layers[0]["head"] = device.layers[0]["fc"]
     device.check_layers(["head"])
 

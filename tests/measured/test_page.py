@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from driftproof.cli.app import app
@@ -37,7 +38,9 @@ def test_the_example_comes_to_the_numbers_beside_it(tmp_path: Path) -> None:
 
 def test_the_command_parses() -> None:
     name, *words = shlex.split(blocks("sh")[0].replace("\\\n", " "))[1:]
-    command = get_command(app).commands[name]
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    command = group.commands[name]
     assert command.make_context(name, words) is not None
 
 

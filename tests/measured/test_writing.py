@@ -15,9 +15,9 @@ from driftproof.mapping import map_model
 from driftproof.measured import load_measured, save_conductances
 
 
-def simulated(preset: str = "pcm-nandakumar-2019", **keys: int) -> Chip:
+def simulated(preset: str = "pcm-nandakumar-2019", seed: int = 5, chip: int = 3) -> Chip:
     torch.manual_seed(0)
-    return Chip(map_model(nn.Linear(300, 200)), dp.load_preset(preset), **{"seed": 5, "chip": 3, **keys})
+    return Chip(map_model(nn.Linear(300, 200)), dp.load_preset(preset), seed=seed, chip=chip)
 
 
 def test_what_was_simulated_says_so(tmp_path: Path) -> None:

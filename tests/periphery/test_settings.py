@@ -120,7 +120,7 @@ def test_settings_never_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         STANDARD.adc_bits = 6  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Periphery("mine")  # type: ignore[call-arg]
+        Periphery("mine")  # type: ignore[call-arg, misc]
 
 
 def test_a_drop_along_the_wires_is_not_repeatable() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from driftproof.errors import DriftproofError
 from driftproof.presets import DevicePreset, load_preset, parse_changes, preset_folder, preset_names
+from driftproof.presets.laws import GaussianProgramming, PolynomialProgramming, PowerDrift
 
 NAMES = preset_names()
 
@@ -37,7 +39,7 @@ def test_every_preset_says_who_measured_what_and_where(name: str) -> None:
 def test_presets_are_frozen_and_their_hash_is_that_of_their_numbers(name: str) -> None:
     preset = load_preset(name)
     with pytest.raises(ValidationError):
-        preset.version = 2
+        preset.version = 2  # type: ignore[misc]
     assert preset.model_copy(update={"summary": "other words"}).sha256 == preset.sha256
     numbers = tomllib.loads((preset_folder() / f"{name}.toml").read_text())
     for table in ("programming", "drift", "read", "validity"):
@@ -54,19 +56,25 @@ def test_units_stand_in_the_keys() -> None:
 
 
 def test_argument_and_changes_show_in_the_name() -> None:
-    assert load_preset("gaussian:0.02").programming.sigma == 0.02
+    programming = load_preset("gaussian:0.02").programming
+    assert isinstance(programming, GaussianProgramming)
+    assert programming.sigma == 0.02
     assert load_preset("gaussian:0.02").name == "gaussian:0.02"
     changed = load_preset("pcm-nandakumar-2019", parse_changes(["drift.t0_s=30", "programming.sigma_us.0=0.3"]))
+    assert isinstance(changed.drift, PowerDrift)
+    assert isinstance(changed.programming, PolynomialProgramming)
     assert changed.drift.t0_s == 30
     assert changed.programming.sigma_us == (0.3, 1.9650, -1.1731)
     assert "drift.t0_s=30" in changed.name
     assert changed.sha256 != load_preset("pcm-nandakumar-2019").sha256
 
 
-def test_a_users_own_file(tmp_path) -> None:
+def test_a_users_own_file(tmp_path: Path) -> None:
     text = (preset_folder() / "pcm-nandakumar-2019.toml").read_text().replace("pcm-nandakumar-2019", "mine", 1)
     (tmp_path / "mine.toml").write_text(text.replace("t0_s = 20.0\nnu_mean", "t0_s = 25.0\nnu_mean"))
-    assert load_preset(tmp_path / "mine.toml").drift.t0_s == 25
+    drift = load_preset(tmp_path / "mine.toml").drift
+    assert isinstance(drift, PowerDrift)
+    assert drift.t0_s == 25
 
 
 @pytest.mark.parametrize(
@@ -114,7 +122,7 @@ PCM = (preset_folder() / "pcm-nandakumar-2019.toml").read_text()
         ("[source]", "[source", ["not a TOML file"]),
     ],
 )
-def test_faulty_files_name_file_key_and_what_was_wanted(tmp_path, old: str, new: str, words: list[str]) -> None:
+def test_faulty_files_name_file_key_and_what_was_wanted(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
     assert old in PCM
     path = tmp_path / "mine.toml"
     path.write_text(PCM.replace(old, new, 1))
@@ -141,14 +149,14 @@ def test_presets_need_no_torch() -> None:
     ("curve", "missing"),
     [("{ per_ln_r = -0.01, constant = 0.02 }", "max"), ("{ per_ln_r = 0.01, constant = 0.02, max = 1.0 }", "min")],
 )
-def test_a_curve_has_a_value_where_devices_hold_zero(tmp_path, curve: str, missing: str) -> None:
+def test_a_curve_has_a_value_where_devices_hold_zero(tmp_path: Path, curve: str, missing: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(f'extends = "pcm-nandakumar-2019"\nname = "mine"\n[drift]\nnu_mean = {curve}\n')
     with pytest.raises(DriftproofError, match=f"no finite value at r = 0.*give it a {missing}"):
         load_preset(str(file))
 
 
-def test_a_source_may_state_the_temperature(tmp_path) -> None:
+def test_a_source_may_state_the_temperature(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('extends = "pcm-nandakumar-2019"\nname = "mine"\n[validity]\ntemperature_c = [20.0, 30.0]\n')
     assert load_preset(str(file)).validity.temperature_c == (20.0, 30.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,7 @@ from driftproof.data import digits
 from driftproof.errors import DriftproofError
 from driftproof.mapping import map_model
 from driftproof.presets import load_mix
+from driftproof.presets.laws import GaussianProgramming
 from driftproof.zoo import trained_digits_cnn
 
 MIX = "pcm-nandakumar-2019,fc=reram-wan-2022,conv*=gaussian-layer:0.05"
@@ -86,7 +89,7 @@ def test_patterns_that_do_nothing_are_refused(net: nn.Module, text: str, message
         Chip(map_model(net), load_mix(text), seed=0, chip=0)
 
 
-def test_a_record_and_report_name_all_its_devices(tmp_path) -> None:
+def test_a_record_and_report_name_all_its_devices(tmp_path: Path) -> None:
     text = "pcm-nandakumar-2019,conv1=ideal"
     with dp.evaluate(
         trained_digits_cnn(), digits().head(100), presets=[text, "gaussian:0.05"], times=["1d"], chips=2, out=tmp_path
@@ -108,13 +111,15 @@ def test_a_conversion_refuses_patterns_that_do_nothing(net: nn.Module) -> None:
 
 def test_patterns_are_globs_and_changes_reach_every_device(net: nn.Module) -> None:
     mix = load_mix("gaussian:0.1,c?nv1=gaussian-layer:0.1", {"programming.sigma": 0.3})
-    assert mix.for_layer("conv1").programming.sigma == 0.3
-    assert mix.for_layer("conv2").programming.sigma == 0.3
+    for layer in ("conv1", "conv2"):
+        programming = mix.for_layer(layer).programming
+        assert isinstance(programming, GaussianProgramming)
+        assert programming.sigma == 0.3
     assert mix.for_layer("conv1.more").name == mix.default.name
     assert mix.name.endswith("[programming.sigma=0.3]")
 
 
-def test_one_name_with_other_numbers_is_refused(tmp_path) -> None:
+def test_one_name_with_other_numbers_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('extends = "gaussian"\nname = "gaussian:0.1"\n[programming]\nsigma = 0.5\n')
     with pytest.raises(DriftproofError, match="one name and other numbers"):

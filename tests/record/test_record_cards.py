@@ -23,8 +23,8 @@ def entry() -> PresetEntry:
 
 def test_a_card_comes_out_as_it_went_in(entry: PresetEntry, tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path) as record:
-        key, number = begin(record)
-        fill(record, key, number, entry, {1.0: [90.0]})
+        made, number = begin(record)
+        fill(record, made, number, entry, {1.0: [90.0]})
     with Record.open(tmp_path) as record:
         assert record.presets() == {"pcm": entry}
         content = json.loads(export(record, "json", tmp_path / "cells.json").read_text())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,27 +17,21 @@ from driftproof.reporting.gather import gather
 from driftproof.reporting.lifetime import Lifetime, default_keep, lifetime
 from driftproof.reporting.statistics import bad_percentile
 from driftproof.reporting.verdict import verdicts
-from synthetic_record import cell, configuration, preset, run, subject
+from synthetic_record import begin, fill, preset
 
 DAY = 86_400.0
 WER = Quantity(name="wer", words="word error rate", percent=True, higher_is_better=False)
 R2 = Quantity(name="r2", words="R²")
 
 
-def made(values: dict[float, list[float]], metric: str = "perplexity", digital: float = 20.0, **about) -> Record:
+def made(values: dict[float, list[float]], metric: str = "perplexity", digital: float = 20.0, **about: Any) -> Record:
     record = Record.create_or_open(None)
-    record.claim(subject(metric=metric, **about))
-    key, number = record.add_configuration(configuration()), record.start_run(run())
-    record.add_preset(preset("pcm", valid_s=(0.0, 1000 * DAY)))
-    for name in ("digital", "ideal-analog"):
-        record.add_cell(cell(key, name, digital, metric=metric), number)
-    for t_s, row in values.items():
-        for chip, value in enumerate(row):
-            record.add_cell(cell(key, "pcm", value, chip=chip, t_s=t_s, metric=metric), number)
+    conditions, number = begin(record, digital=digital, metric=metric, **about)
+    fill(record, conditions, number, preset("pcm", valid_s=(0.0, 1000 * DAY)), values)
     return record
 
 
-def words(path) -> str:
+def words(path: Path) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", path.read_text()).replace(" .", ".").split())
 
 
@@ -89,7 +85,7 @@ def test_a_lifetime_ends_when_the_mean_rises() -> None:
     assert lifetime([1.0], [20.1], keep=20.0, sign=-1) == Lifetime("below", 1.0)
 
 
-def sentence(values, keep=None, **about) -> str:
+def sentence(values: dict[float, list[float]], keep: float | None = None, **about: Any) -> str:
     with made(values, **about) as record:
         evidence = gather(record)
         (found,) = verdicts(evidence, next(iter(evidence.names)), keep)
@@ -118,7 +114,7 @@ def test_sentences_of_other_units() -> None:
     assert sentence({1.0: [0.9]}, metric="r2", own_metric=R2, digital=0.912).startswith("keeps R² at or above 0.82 at")
 
 
-def test_the_page_speaks_of_the_metric_and_of_no_accuracy(tmp_path) -> None:
+def test_the_page_speaks_of_the_metric_and_of_no_accuracy(tmp_path: Path) -> None:
     with made({1.0: [21.0, 22.0], 10.0: [22.0, 40.0]}) as record:
         page = report(record, tmp_path)
     text = words(page)
@@ -164,7 +160,7 @@ def test_axes_carry_the_metric_and_are_logarithmic_where_values_span_decades() -
         assert label.get_position()[1] == pytest.approx(height, abs=0.05)
 
 
-def test_records_of_different_metrics_do_not_share_a_report(tmp_path) -> None:
+def test_records_of_different_metrics_do_not_share_a_report(tmp_path: Path) -> None:
     said = r"different metrics \(perplexity and accuracy in %\); report them apart"
     records = [made({1.0: [21.0]}), made({1.0: [90.0]}, metric="accuracy", digital=91.0)]
     with pytest.raises(DriftproofError, match=said):
@@ -175,7 +171,7 @@ def test_records_of_different_metrics_do_not_share_a_report(tmp_path) -> None:
         report([made({1.0: [0.9]}, metric="r2", own_metric=way) for way in ways], tmp_path)
 
 
-def test_a_threshold_is_a_value_of_the_metric(tmp_path) -> None:
+def test_a_threshold_is_a_value_of_the_metric(tmp_path: Path) -> None:
     perplexity, percent = made({1.0: [21.0]}), made({1.0: [90.0]}, metric="f1", digital=91.0)
     assert "at or below 150" in words(report(perplexity, tmp_path, keep=150.0))
     with pytest.raises(DriftproofError, match=r"keep = 0.5: wanted a value of perplexity, from 1"):

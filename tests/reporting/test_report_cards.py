@@ -10,23 +10,26 @@ from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from PIL import Image
 
 from driftproof.device_card import device_card
 from driftproof.errors import DriftproofError
-from driftproof.evaluation import evaluate
+from driftproof.plans import evaluate
 from driftproof.presets import DevicePreset, load_preset, preset_names
+from driftproof.presets.card import Card
 from driftproof.record import FILE_NAME, PresetEntry, Record
 from driftproof.reporting import figures, report, write_card
 from driftproof.reporting.card_figures import card_figure, titles
 from driftproof.reporting.cards import card_content, fit_content
 from driftproof.reporting.figures import render_small
 from driftproof.reporting.gather import gather
-from reporting.test_report_page import Reader, words
+from reporting.page_text import Reader, words
 from synthetic_record import begin, fill
 
 NAMES = ["pcm-nandakumar-2019", "reram-wan-2022", "gaussian:0.1"]
@@ -55,11 +58,16 @@ def entries() -> dict[str, PresetEntry]:
     return {name: entry_of(load_preset(name)) for name in [*preset_names(), "gaussian:0.1", "levels:15"]}
 
 
+def card_of(entry: PresetEntry) -> Card:
+    assert entry.card is not None
+    return entry.card
+
+
 def record_of(entries: list[PresetEntry], folder: Path | None = None) -> Record:
     record = Record.create_or_open(folder)
-    key, number = begin(record)
+    made, number = begin(record)
     for entry in entries:
-        fill(record, key, number, entry, {1.0: [90.0, 91.0]})
+        fill(record, made, number, entry, {1.0: [90.0, 91.0]})
     return record
 
 
@@ -80,7 +88,7 @@ def texts(figure: Figure) -> list[Text]:
 
 def test_every_preset_has_a_small_figure(entries: dict[str, PresetEntry]) -> None:
     for name in preset_names():
-        svg = render_small(card_figure, entries[name].card)
+        svg = render_small(card_figure, card_of(entries[name]))
         assert len(svg) < 60_000, name
         assert b"nan" not in svg, name
         assert not re.search(rb'(?:href|src)="[^#"]', svg), name
@@ -91,7 +99,7 @@ def test_every_preset_has_a_small_figure(entries: dict[str, PresetEntry]) -> Non
 )
 def test_no_words_overlap(name: str, entries: dict[str, PresetEntry]) -> None:
     with figures._settings():
-        figure = card_figure(entries[name].card)
+        figure = card_figure(card_of(entries[name]))
         boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
     assert len(boxes) > 30
     for (one, box), (other, second) in combinations(boxes, 2):
@@ -100,7 +108,7 @@ def test_no_words_overlap(name: str, entries: dict[str, PresetEntry]) -> None:
 
 def test_panels_say_what_they_show(entries: dict[str, PresetEntry]) -> None:
     pcm, wan, ideal, gaussian = (
-        [text.get_text() for text in texts(card_figure(entries[name].card))]
+        [text.get_text() for text in texts(card_figure(card_of(entries[name])))]
         for name in ("pcm-nandakumar-2019", "reram-wan-2022", "ideal", "gaussian:0.1")
     )
     assert {"σ in µS", "ν  (mean ± sd of devices)", "target conductance in µS", "1 s: rms 3.7 %"} <= set(pcm)
@@ -109,7 +117,7 @@ def test_panels_say_what_they_show(entries: dict[str, PresetEntry]) -> None:
     assert ideal.count("no error: every weight is exact") == 2
     assert "no drift law in this preset" in ideal
     assert {"|weight| in % of the column's maximum", "1 s, 1 d, 1 y: rms 10 %"} <= set(gaussian)
-    assert [titles(entries[name].card)[1] for name in ("pcm-hermes-1", "reram-cmo-2pct", "levels")] == [
+    assert [titles(card_of(entries[name]))[1] for name in ("pcm-hermes-1", "reram-cmo-2pct", "levels")] == [
         "Drift exponent",
         "Shift and spread",
         "Drift",
@@ -117,25 +125,25 @@ def test_panels_say_what_they_show(entries: dict[str, PresetEntry]) -> None:
 
 
 def test_courses_are_dashed_and_pale_outside_validity(entries: dict[str, PresetEntry]) -> None:
-    card = entries["reram-wan-2022"].card
+    card = card_of(entries["reram-wan-2022"])
     axes = card_figure(card).axes[2]
     assert len(axes.lines) == 2 * 5
     for course, solid, dashed in zip(card.courses, axes.lines[::2], axes.lines[1::2], strict=True):
         inside = [mean for mean, t_s in zip(course.mean, card.times_s, strict=True) if card.in_validity(t_s)]
-        assert list(solid.get_ydata()) == inside
-        assert list(dashed.get_ydata()) == list(course.mean[len(inside) - 1 :])
+        assert np.asarray(solid.get_ydata()).tolist() == inside
+        assert np.asarray(dashed.get_ydata()).tolist() == list(course.mean[len(inside) - 1 :])
         assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
-        assert dashed.get_alpha() < solid.get_alpha()
-    bands = [band.get_alpha() for band in axes.collections]
+        assert (dashed.get_alpha() or 1.0) < (solid.get_alpha() or 1.0)
+    bands = [band.get_alpha() or 1.0 for band in axes.collections]
     assert bands[0] > bands[1]
 
 
 def test_the_histograms_are_the_cards(entries: dict[str, PresetEntry]) -> None:
-    card = entries["pcm-nandakumar-2019"].card
+    card = card_of(entries["pcm-nandakumar-2019"])
     panel = card_figure(card).axes[3]
-    drawn = [tuple(patch.get_data().values) for patch in panel.patches]
+    drawn = [tuple(patch.get_data()[0]) for patch in panel.patches if isinstance(patch, StepPatch)]
     assert drawn == [error.shares for error in card.errors]
-    ends = card_figure(entries["reram-wan-2022"].card).axes[3].patches
+    ends = card_figure(card_of(entries["reram-wan-2022"])).axes[3].patches
     assert [patch.get_linestyle() for patch in ends] == ["-", "-", (0, (3, 2))]
 
 

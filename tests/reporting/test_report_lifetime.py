@@ -1,19 +1,22 @@
+"""How long a mean stays on the good side, and the sentence about it."""
+
 from __future__ import annotations
 
 import math
 
 import pytest
 
-from driftproof.record import Record
+from driftproof.errors import DriftproofError
+from driftproof.record import PresetEntry, Record
 from driftproof.reporting.gather import gather
 from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
-from driftproof.reporting.verdict import verdicts
-from synthetic_record import begin, fill, preset
+from driftproof.reporting.verdict import Verdict, verdicts
+from synthetic_record import begin, fill, key_of, preset
 
 DAY = 86_400.0
 
 
-def test_crossing_is_linear_in_the_logarithm_of_time():
+def test_crossing_is_linear_in_the_logarithm_of_time() -> None:
     # 91 → 89 between 1 h and 100 h: 90 is half way, at the geometric mean, 10 h.
     found = lifetime([1.0, 3600.0, 360_000.0], [91.5, 91.0, 89.0], keep=90.0)
     assert found.kind == "crossed"
@@ -22,18 +25,31 @@ def test_crossing_is_linear_in_the_logarithm_of_time():
     assert lifetime([1.0, 1e4], [92.0, 84.0], keep=90.0).t_s == pytest.approx(10.0)
 
 
-def test_from_time_zero_the_crossing_is_linear_in_time():
+def test_from_time_zero_the_crossing_is_linear_in_time() -> None:
     assert lifetime([0.0, 100.0], [91.0, 87.0], keep=90.0) == Lifetime("crossed", 25.0)
 
 
-def test_ends():
+def test_ends() -> None:
     assert lifetime([1.0, 2.0], [89.9, 95.0], keep=90.0) == Lifetime("below", 1.0)
     assert lifetime([1.0, 2.0], [95.0, 90.0], keep=90.0) == Lifetime("held", 2.0)
     # A later recovery does not count.
     assert lifetime([1.0, 100.0, 1e4], [91.0, 89.0, 95.0], keep=90.0).t_s == pytest.approx(10.0)
 
 
-def test_default_threshold_is_a_whole_percent_at_least_one_below():
+@pytest.mark.parametrize(
+    ("times_s", "values", "message"),
+    [
+        ([1.0, 2.0], [90.0], "got 2 times and 1 values; wanted one value for each time"),
+        ([], [], "got no times; wanted at least one"),
+        ([1.0, 100.0, 10.0], [90.0, 89.0, 88.0], "the times 1, 100, 10 s are not in ascending order; sort them"),
+    ],
+)
+def test_a_curve_that_is_none_is_refused(times_s: list[float], values: list[float], message: str) -> None:
+    with pytest.raises(DriftproofError, match=f"lifetime: {message}"):
+        lifetime(times_s, values, keep=90.0)
+
+
+def test_default_threshold_is_a_whole_percent_at_least_one_below() -> None:
     assert [default_keep(x) for x in (91.73, 91.0, 90.99, 0.4)] == [90.0, 90.0, 89.0, 0.0]
 
 
@@ -42,33 +58,40 @@ def test_default_threshold_is_a_whole_percent_at_least_one_below():
     [(40 * DAY, "40 days"), (3 * 3600.0, "3 hours"), (365 * DAY, "1 year"), (59.7, "1 minute"), (364.9 * DAY, "1 year"),
      (90.0, "1.5 minutes"), (0.0, "0 seconds"), (23.4 * 3600, "23 hours"), (3650 * DAY, "10 years")],
 )  # fmt: skip
-def test_words(t_s, words):
+def test_words(t_s: float, words: str) -> None:
     assert in_words(t_s) == words
 
 
-def sentence(values, keep=None, entry=None, digital=91.73):
+def sentence(
+    values: dict[float, list[float]],
+    keep: float | None = None,
+    entry: PresetEntry | None = None,
+    digital: float = 91.73,
+) -> Verdict:
     with Record.create_or_open(None) as record:
-        key, number = begin(record, digital=digital)
-        fill(record, key, number, entry or preset("pcm", valid_s=(0.0, 1000 * DAY)), values)
-        (found,) = verdicts(gather(record), key, keep)
+        made, number = begin(record, digital=digital)
+        fill(record, made, number, entry or preset("pcm", valid_s=(0.0, 1000 * DAY)), values)
+        (found,) = verdicts(gather(record), key_of(record, made), keep)
     return found
 
 
-def test_a_crossing_with_its_interval():
+def test_a_crossing_with_its_interval() -> None:
     # Three equal chips have no spread: shift two of them so that the interval's half width is known.
     half = 4.302653 * 0.5 / math.sqrt(3)
     values = {1.0: [91.5, 92.0, 92.5], 1e4: [87.5, 88.0, 88.5]}
     found = sentence(values)
     # The mean falls by one point a decade from 92; the ends of the interval are half higher and lower.
     low, high = 10 ** (2 - half), 10 ** (2 + half)
-    assert found.lifetime == Lifetime("crossed", pytest.approx(100.0))
+    assert found.lifetime is not None
+    assert found.lifetime.kind == "crossed"
+    assert found.lifetime.t_s == pytest.approx(100.0)
     assert found.text == (
         f"keeps 90 % accuracy for about {in_words(100.0)} (95 % interval {in_words(low)} to {in_words(high)})"
     )
     assert found.preliminary
 
 
-def test_times_out_of_validity_never_count():
+def test_times_out_of_validity_never_count() -> None:
     short = preset("short", valid_s=(0.0, 10.0))
     found = sentence({1.0: [91.0], 10.0: [90.5], 1e6: [20.0]}, entry=short)
     assert found.lifetime == Lifetime("held", 10.0)
@@ -78,13 +101,13 @@ def test_times_out_of_validity_never_count():
     assert "outside its range of validity" in never.text
 
 
-def test_below_from_the_start_and_interval_open_at_both_ends():
+def test_below_from_the_start_and_interval_open_at_both_ends() -> None:
     assert sentence({1.0: [80.0], 10.0: [79.0]}).text == "is below 90 % from the first measured time, 1 s (80.0 %)"
     wide = sentence({1.0: [91.0, 89.4], 1e4: [90.5, 89.3]})
     assert "(95 % interval under 1 second to at least 2.8 hours)" in wide.text
 
 
-def test_a_given_threshold_and_a_preset_without_time():
+def test_a_given_threshold_and_a_preset_without_time() -> None:
     assert sentence({1.0: [80.0], 10.0: [79.0]}, keep=79.0).lifetime == Lifetime("held", 10.0)
     flat = preset("gaussian:0.05", drift={}, programming={"law": "gaussian", "sigma": 0.05})
     assert (
@@ -103,5 +126,5 @@ def test_a_given_threshold_and_a_preset_without_time():
         (89.9, "is below 90 % from the first measured time, 1 s (89.9 %)"),
     ],
 )
-def test_a_mean_beside_the_threshold_is_not_rounded_to_it(mean, text):
+def test_a_mean_beside_the_threshold_is_not_rounded_to_it(mean: float, text: str) -> None:
     assert sentence({1.0: [mean]}).text == text

@@ -1,8 +1,10 @@
+"""The page of a report: self-contained, complete, and honest about what it shows."""
+
 from __future__ import annotations
 
 import base64
 import re
-from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,63 +13,36 @@ from driftproof.errors import DriftproofError
 from driftproof.record import FILE_NAME, Record
 from driftproof.reporting import report
 from driftproof.reporting.gather import gather
-from synthetic_record import begin, cell, configuration, fill, large_record, preset, run
+from reporting.page_text import Reader, words
+from synthetic_record import (
+    begin,
+    conditions,
+    configuration,
+    fill,
+    key_of,
+    large_record,
+    preset,
+    run,
+)
 
 FILES = {"cells.csv", "summary.csv", "index.html"} | {
     f"{figure}.{form}" for figure in ("chips", "accuracy_over_time") for form in ("svg", "png")
 }
 
 
-class Reader(HTMLParser):
-    """Collects addresses, tags and text, and checks that what opens closes."""
-
-    EMPTY = frozenset({"meta", "link", "img", "br"})
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.addresses: list[tuple[str, str, str]] = []
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.text += " "
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-        for name, value in attrs:
-            assert not name.startswith("on")
-            if name in ("src", "href", "srcset", "data", "action", "poster", "style", "background"):
-                self.addresses.append((tag, name, value or ""))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
-            self.text += data
-
-
-def words(html: str) -> str:
-    return " ".join(Reader(html).text.split())
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     with large_record(None) as record:
         return report(record, folder / "new" / "out")
 
 
-def test_every_file_is_written_and_nothing_else(made):
+def test_every_file_is_written_and_nothing_else(made: Path) -> None:
     assert {path.name for path in made.parent.iterdir()} == FILES
     assert made.name == "index.html"
 
 
-def test_the_page_asks_for_nothing(made):
+def test_the_page_asks_for_nothing(made: Path) -> None:
     html = made.read_text()
     reader = Reader(html)
     assert "script" not in reader.tags
@@ -81,7 +56,7 @@ def test_the_page_asks_for_nothing(made):
     assert set(re.findall(r"https?://[^\"<\s]*", outside)) == {"https://doi.org/10.1109/X.2019.1"}
 
 
-def test_the_pictures_ask_for_nothing(made):
+def test_the_pictures_ask_for_nothing(made: Path) -> None:
     images = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', made.read_text())
     assert len(images) == 2
     for image in images:
@@ -93,7 +68,7 @@ def test_the_pictures_ask_for_nothing(made):
             assert address.startswith("#")
 
 
-def test_the_page_says_what_it_must(made):
+def test_the_page_says_what_it_must(made: Path) -> None:
     text = words(made.read_text())
     order = [
         "resnet20 on analog hardware, with cifar10",
@@ -124,19 +99,19 @@ def test_the_page_says_what_it_must(made):
     assert "preliminary" not in text[: text.index("How to read")]
 
 
-def test_few_chips_are_preliminary_and_their_band_is_the_range(tmp_path):
+def test_few_chips_are_preliminary_and_their_band_is_the_range(tmp_path: Path) -> None:
     with large_record(None, chips=3) as record:
         text = words(report(record, tmp_path).read_text())
     assert "preliminary means fewer than 20 chips" in text
     assert "Band: all chips (lowest to highest), as there are fewer than 20" in text
 
 
-def test_text_from_names_is_escaped(tmp_path):
+def test_text_from_names_is_escaped(tmp_path: Path) -> None:
     evil = '<img src=x onerror="alert(1)">&$x_$'
     with Record.create_or_open(None) as record:
-        key, number = begin(record, label=evil, model=evil, data=evil)
+        used, number = begin(record, label=evil, model=evil, data=evil)
         entry = preset(evil, summary=evil, source={"title": evil, "doi": '10.1/"><script>'}, assumptions=[evil])
-        fill(record, key, number, entry, {1.0: [90.0, 91.0], 10.0: [89.0, 90.0]})
+        fill(record, used, number, entry, {1.0: [90.0, 91.0], 10.0: [89.0, 90.0]})
         record.start_run(run(command=evil, versions={evil: evil}, machine={evil: evil}, commit=evil))
         html = report(record, tmp_path).read_text()
     reader = Reader(html)
@@ -145,7 +120,7 @@ def test_text_from_names_is_escaped(tmp_path):
     assert reader.text.count(evil) > 10
 
 
-def test_the_same_record_gives_the_same_bytes(tmp_path):
+def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:
     with large_record(tmp_path / "record", chips=3) as record:
         report(record, tmp_path / "a")
     report(tmp_path / "record", tmp_path / "b")
@@ -154,7 +129,7 @@ def test_the_same_record_gives_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-def test_csv_files_hold_the_tables(made):
+def test_csv_files_hold_the_tables(made: Path) -> None:
     cells, summary = (pd.read_csv(made.parent / name) for name in ("cells.csv", "summary.csv"))
     assert len(cells) == 2 + 4 * 6 * 25
     assert len(summary) == 2 + 4 * 6
@@ -164,7 +139,7 @@ def test_csv_files_hold_the_tables(made):
     assert row["worst"] == own.min()
 
 
-def test_several_records_are_told_apart_by_what_differs(tmp_path):
+def test_several_records_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     plain = large_record(tmp_path / "plain", chips=2, label="plain")
     robust = large_record(tmp_path / "robust", chips=2, label="robust", better=0.5, model_hash="77")
     with plain, robust:
@@ -179,7 +154,7 @@ def test_several_records_are_told_apart_by_what_differs(tmp_path):
         assert list(gather([one, other]).names.values()) == ["weights 01234567", "weights retraine"]
 
 
-def test_copies_of_a_record_count_once_and_contradictions_are_errors(tmp_path):
+def test_copies_of_a_record_count_once_and_contradictions_are_errors(tmp_path: Path) -> None:
     with large_record(None, chips=2) as one, large_record(None, chips=2) as copy:
         assert len(gather([one, copy]).cells) == 2 + 4 * 6 * 2
     with (
@@ -189,14 +164,14 @@ def test_copies_of_a_record_count_once_and_contradictions_are_errors(tmp_path):
     ):
         report([one, other], tmp_path)
     with Record.create_or_open(None) as one, large_record(None, chips=2) as other:
-        key, number = begin(one)
-        fill(one, key, number, preset("reram-wan-2022").model_copy(update={"sha256": "x"}), {1.0: [90.0]})
+        used, number = begin(one)
+        fill(one, used, number, preset("reram-wan-2022").model_copy(update={"sha256": "x"}), {1.0: [90.0]})
         with pytest.raises(DriftproofError, match="'reram-wan-2022' has other numbers"):
             report([one, other], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_mistakes_are_named(tmp_path):
+def test_mistakes_are_named(tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path / "r") as record:
         with pytest.raises(DriftproofError, match=r"no cells yet in .*driftproof evaluate"):
             report(record, tmp_path / "out")
@@ -206,9 +181,9 @@ def test_mistakes_are_named(tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(DriftproofError, match="is a file"):
             report(record, tmp_path / "file")
-        other = record.add_configuration(configuration(seed=1))
-        record.add_preset(preset("pcm"))
-        record.add_cell(cell(other, "pcm", 90.0), 1)
+        other = conditions(seed=1)
+        record.add_configuration(key_of(record, other), configuration(other))
+        fill(record, other, 1, preset("pcm"), {1.0: [90.0]})
         with pytest.raises(DriftproofError, match="no row 'digital'"):
             report(record, tmp_path / "out")
     with pytest.raises(DriftproofError, match="no record to report on"):
@@ -216,21 +191,21 @@ def test_mistakes_are_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_record_of_digital_only_has_a_page(tmp_path):
+def test_a_record_of_digital_only_has_a_page(tmp_path: Path) -> None:
     with Record.create_or_open(None) as record:
         begin(record)
         assert "No device preset has been measured yet" in words(report(record, tmp_path).read_text())
 
 
-def test_an_unfinished_record_says_so(tmp_path):
+def test_an_unfinished_record_says_so(tmp_path: Path) -> None:
     with Record.create_or_open(None) as record:
-        key, number = begin(record)
-        fill(record, key, number, preset("pcm"), {1.0: [90.0, 91.0], 10.0: [89.0]})
+        used, number = begin(record)
+        fill(record, used, number, preset("pcm"), {1.0: [90.0, 91.0], 10.0: [89.0]})
         assert "unfinished: not every time has the same number of chips" in words(report(record, tmp_path).read_text())
 
 
-def test_from_59_chips_there_is_a_fifth_percentile(tmp_path):
+def test_from_59_chips_there_is_a_fifth_percentile(tmp_path: Path) -> None:
     with Record.create_or_open(None) as record:
-        key, number = begin(record)
-        fill(record, key, number, preset("pcm"), {1.0: [30.0 + chip for chip in range(59)]})
+        used, number = begin(record)
+        fill(record, used, number, preset("pcm"), {1.0: [30.0 + chip for chip in range(59)]})
         assert "32.90 (≥ 30.00)" in words(report(record, tmp_path).read_text())

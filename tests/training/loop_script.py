@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,6 +52,6 @@ if __name__ == "__main__":
     folder, rank = Path(sys.argv[2]), os.environ["RANK"]
     run(sys.argv[1], folder, 1)
     found = run(sys.argv[1], folder / "again", 1)  # a second training of the same processes
-    told = {"best": found.best, "best_epoch": found.best_epoch, "rows": found.rows}
+    told: dict[str, Any] = {"best": found.best, "best_epoch": found.best_epoch, "rows": found.rows}
     told["weights"] = [weight.flatten().tolist() for weight in found.model.parameters()]
     (folder / f"found{rank}.json").write_text(json.dumps(told))

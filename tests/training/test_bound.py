@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,12 +35,21 @@ from driftproof.training.measured_bound import choice_nats, mixture_kl, normals,
 from driftproof.zoo import digits_cnn, trained_digits_cnn
 
 SOME = digits("train").head(60)
+IMAGES = SOME.inputs
+assert isinstance(IMAGES, torch.Tensor)
+ONE = IMAGES[:1]
 MODEL = trained_digits_cnn()
 ROUNDED = DevicePreset.model_validate(load_preset("gaussian:0.1").model_dump() | {"levels": {"count": 15}})
 
 
-def bound(**changes) -> Bound:
-    given = {"errors": [0.05, 0.1], "kl": {"fc": 20.0}, "samples": 500, "classes": 10, "noise": "gaussian:0.1"}
+def bound(**changes: Any) -> Bound:
+    given: dict[str, Any] = {
+        "errors": [0.05, 0.1],
+        "kl": {"fc": 20.0},
+        "samples": 500,
+        "classes": 10,
+        "noise": "gaussian:0.1",
+    }
     return pac_bayes_bound(**(given | changes))
 
 
@@ -190,7 +200,9 @@ def test_a_smaller_noise_is_bounded_by_the_change_alone_or_under_the_assumption(
     assert far is not None
     assert near.assumed == found.kl_form < near.proved < far.proved == 100
     assert binary_kl(near.proved / 100, found.kl_form / 100) == pytest.approx(0.01, abs=1e-9)
-    assert found.at_noise("x", error=0.02, kl=0.0).test.proved == pytest.approx(found.kl_form)
+    nearest = found.at_noise("x", error=0.02, kl=0.0).test
+    assert nearest is not None
+    assert nearest.proved == pytest.approx(found.kl_form)
 
 
 def test_the_change_of_noise_holds_for_known_errors() -> None:
@@ -202,7 +214,9 @@ def test_the_change_of_noise_holds_for_known_errors() -> None:
             nats = gaussian_kl(zero, inner * one, zero, outer * one)
             assert binary_kl(small, large) <= nats
             known = bound(errors=[large] * 10**6, kl={}, samples=10**6)
-            assert small <= known.at_noise("x", error=small, kl=nats).test.proved / 100
+            said = known.at_noise("x", error=small, kl=nats).test
+            assert said is not None
+            assert small <= said.proved / 100
 
 
 def test_samples_that_contradict_the_assumption_are_told() -> None:
@@ -214,7 +228,7 @@ def test_samples_that_contradict_the_assumption_are_told() -> None:
 def test_the_kl_between_two_noises_is_that_of_their_spreads() -> None:
     found = measure_bound(MODEL, None, SOME, "gaussian:0.1", draws=1, test_noise="gaussian:0.05").test
     assert found is not None
-    weights = sum(parameter.numel() for parameter in AnalogWeights.of(MODEL, SOME.inputs[:1]).parameters.values())
+    weights = sum(parameter.numel() for parameter in AnalogWeights.of(MODEL, ONE).parameters.values())
     assert found.kl == pytest.approx(weights * (0.25 - 1 - math.log(0.25)) / 2, rel=1e-4)
     of_device = measure_bound(MODEL, None, SOME, "pcm-nandakumar-2019@1y", draws=1, test_noise="gaussian:0.01").test
     assert of_device is not None
@@ -278,25 +292,25 @@ def test_a_network_that_stayed_at_its_start_pays_for_the_choices_alone() -> None
     tensors = len(list(MODEL.parameters())) + len(list(MODEL.buffers())) - 4
     assert found.pop("digital numbers") == pytest.approx(tensors * math.log(2))
     for name, nats in found.items():
-        assert 5 < nats < 15 + 4e-5 * MODEL.get_submodule(name).weight.numel()
+        assert 5 < nats < 15 + 4e-5 * MODEL.get_parameter(f"{name}.weight").numel()
 
 
 def test_how_strong_the_noise_is_does_not_enter_the_prior() -> None:
-    start = AnalogWeights.of(MODEL, SOME.inputs[:1])
+    start = AnalogWeights.of(MODEL, ONE)
     weak, strong = (normals(start, as_noise(f"gaussian:{sigma}")) for sigma in (0.03, 0.4))
     assert weak is not None
     assert strong is not None
     for name in weak:
         shape = prior_shape(weak[name])
         torch.testing.assert_close(shape.spread, prior_shape(strong[name]).spread, rtol=1e-5, atol=0)
-        largest = MODEL.get_submodule(name).weight.detach().flatten(1).abs().amax(dim=1)
+        largest = MODEL.get_parameter(f"{name}.weight").detach().flatten(1).abs().amax(dim=1)
         torch.testing.assert_close(shape.spread.flatten(1)[:, 0].float(), largest, rtol=1e-5, atol=0)
 
 
 def test_every_bit_of_a_digital_number_that_training_changed_is_paid_for() -> None:
     start = copy.deepcopy(MODEL)
     base = measure_bound(MODEL, start, SOME, "gaussian:0.1", draws=1).kl["digital numbers"]
-    for changed, size in ((start.fc2.bias, 10), (start.bn1.running_mean, 16)):
+    for changed, size in ((start.fc2.bias, 10), (start.get_buffer("bn1.running_mean"), 16)):
         with torch.no_grad():
             changed[3] += 1
         now = measure_bound(MODEL, start, SOME, "gaussian:0.1", draws=1).kl["digital numbers"]
@@ -321,10 +335,10 @@ def test_the_mixture_costs_no_more_than_its_best_part_and_that_is_close_to_any_s
 def test_the_errors_are_those_of_the_perturbed_network() -> None:
     law, wrong = as_noise("gaussian:0.5"), []
     network = copy.deepcopy(MODEL)
-    weights = AnalogWeights.of(MODEL, SOME.inputs[:1])
+    weights = AnalogWeights.of(MODEL, ONE)
     for number in range(3):
         for name, value in law.draw(weights, fresh_key(4, number)).items():
-            network.get_submodule(name).weight.data.copy_(value)
+            network.get_parameter(f"{name}.weight").data.copy_(value)
         with torch.no_grad():
             wrong.append(float((network(SOME.inputs).argmax(dim=1) != SOME.targets).float().mean()))
     found = measure_bound(MODEL, None, SOME, "gaussian:0.5", draws=3, seed=4, batch_size=25)
@@ -333,9 +347,15 @@ def test_the_errors_are_those_of_the_perturbed_network() -> None:
 
 
 def test_the_draws_are_none_that_training_has_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    law, keys = as_noise("gaussian:0.1"), []
+    law = as_noise("gaussian:0.1")
+    keys: list[Key] = []
     draw = type(law).draw
-    monkeypatch.setattr(type(law), "draw", lambda self, weights, key: keys.append(key) or draw(self, weights, key))
+
+    def recorded(self: Any, weights: AnalogWeights, key: Key) -> Any:
+        keys.append(key)
+        return draw(self, weights, key)
+
+    monkeypatch.setattr(type(law), "draw", recorded)
     measure_bound(MODEL, None, SOME, law, draws=4, seed=2)
     assert len(set(keys)) == 4
     assert all(key.seed == 2 and key.number >= 1 << 62 for key in keys)
@@ -360,7 +380,8 @@ def test_an_output_that_is_no_number_is_a_wrong_answer() -> None:
             self.fc = nn.Linear(2, 2)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.fc(x) * torch.tensor([math.inf, 1.0])
+            outputs: torch.Tensor = self.fc(x) * torch.tensor([math.inf, 1.0])
+            return outputs
 
     model = Overflowing()
     nn.init.ones_(model.fc.weight)  # so that it says infinity, of the right class
@@ -400,6 +421,7 @@ def test_a_bound_in_a_sentence_is_rounded_up() -> None:
         found = bound(errors=[float(error)] * 100).at_noise("x", error=0.0, kl=0.01)
         said = [float(text.split("at most ")[1].split(" %")[0]) for text in (found.proved[0], found.proved[-1])]
         assert found.kl_form <= said[0] < found.kl_form + 0.1
+        assert found.test is not None
         assert found.test.proved <= said[1] < found.test.proved + 0.1
 
 
@@ -421,7 +443,7 @@ def test_a_bound_in_a_sentence_is_rounded_up() -> None:
         ({"kl": {"": math.nan}}, r"kl of \(root\) nan: wanted nats"),
     ],
 )
-def test_impossible_quantities_are_refused(changes: dict, message: str) -> None:
+def test_impossible_quantities_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DriftproofError, match=message):
         bound(**changes)
 
@@ -454,7 +476,7 @@ def test_a_column_without_noise_makes_the_bound_say_nothing() -> None:
 def test_a_start_of_another_structure_is_refused() -> None:
     wider, without = digits_cnn(), digits_cnn()
     wider.fc2 = nn.Linear(64, 11)
-    without.bn1 = nn.Identity()
+    without.add_module("bn1", nn.Identity())
     with pytest.raises(DriftproofError, match=r"the start is another network: fc2.\w+ is \[11"):
         measure_bound(MODEL, wider, SOME, draws=1)
     with pytest.raises(DriftproofError, match=r"bn1.\w+ is missing there"):

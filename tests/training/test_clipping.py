@@ -17,9 +17,9 @@ def outliers(kind: str) -> tuple[nn.Module, Tensor]:
     module, shape = LAYERS[kind]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        weight = torch.randn(module.weight.shape, generator=generator)  # type: ignore[union-attr,arg-type]
+        weight = torch.randn(module.weight.shape, generator=generator)  # type: ignore[arg-type]
         weight.view(-1)[::7] *= 5
-        module.weight.copy_(weight)  # type: ignore[union-attr,operator]
+        module.weight.copy_(weight)  # type: ignore[operator]
     return module, torch.ones(shape)
 
 
@@ -27,9 +27,9 @@ def outliers(kind: str) -> tuple[nn.Module, Tensor]:
 @pytest.mark.parametrize("per", ["column", "layer"])
 def test_weights_are_clipped_to_the_spread_of_their_column(kind: str, per: str) -> None:
     module, x = outliers(kind)
-    before = columns(kind, module.weight.detach().clone())  # type: ignore[operator,union-attr]
+    before = columns(kind, module.weight.detach().clone())  # type: ignore[operator]
     clipped = ClipWeights(sigmas=1.2, per=per).apply(AnalogWeights.of(module, x))  # type: ignore[arg-type]
-    after = columns(kind, module.weight.detach())  # type: ignore[arg-type,operator]
+    after = columns(kind, module.weight.detach())  # type: ignore[operator]
     limits = before.std(1, correction=0) if per == "column" else before.std(correction=0).expand(len(before))
     count = 0
     for row, wanted, limit in zip(after.tolist(), before.tolist(), (1.2 * limits).tolist(), strict=True):
@@ -42,10 +42,10 @@ def test_weights_are_clipped_to_the_spread_of_their_column(kind: str, per: str) 
 def test_what_is_left_alone() -> None:
     network = smooth(bias=True)
     with torch.no_grad():
-        network[0].weight[0] = 2.0  # type: ignore[index]  # equal weights have no spread
-        network[2].weight[:, 0] = 30.0  # type: ignore[index]
-        network[2].bias[0] = 50.0  # type: ignore[index]  # digital
-    network[2].weight.requires_grad = False  # type: ignore[union-attr]
+        network[0].weight[0] = 2.0  # type: ignore[operator]  # equal weights have no spread
+        network[2].weight[:, 0] = 30.0  # type: ignore[operator]
+        network[2].bias[0] = 50.0  # type: ignore[operator]  # digital
+    network[2].weight.requires_grad = False
     before = state_of(network)
     assert ClipWeights(sigmas=10.0).apply(AnalogWeights.of(network, torch.ones(1, 5))) == 0
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -114,7 +114,8 @@ def test_noise_injection_is_gaussian_noise_of_the_layers_maximum_and_clipping() 
 
     def closure() -> Tensor:
         held.append(network.weight.detach().clone())
-        return network(torch.ones(1, 300)).sum() * 1e-9
+        loss: Tensor = network(torch.ones(1, 300)).sum() * 1e-9
+        return loss
 
     method = dp.NoiseInjection()
     method.step(closure, network, torch.optim.SGD(network.parameters(), lr=1e-9))
@@ -132,12 +133,13 @@ def test_weights_that_the_optimizer_does_not_have_are_not_clipped() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 2))
     with torch.no_grad():
-        network[0].weight[0, 0] = network[2].weight[0, 0] = 9.0
-    before = network[0].weight.detach().clone()
+        for name in ("0.weight", "2.weight"):
+            network.get_parameter(name)[0, 0] = 9.0
+    before = network.get_parameter("0.weight").detach().clone()
     method, x = dp.RWP(noise="gaussian:0.1", clip=ClipWeights(sigmas=2.0)), torch.ones(4, 20)
     optimizer = torch.optim.SGD(network[2].parameters(), lr=0.01)
     method.step(lambda: network(x).square().mean(), network, optimizer)
-    assert torch.equal(network[0].weight, before)
-    assert float(network[2].weight.detach()[0, 0]) < 6
+    assert torch.equal(network.get_parameter("0.weight"), before)
+    assert float(network.get_parameter("2.weight").detach()[0, 0]) < 6
     assert method.last is not None
     assert method.last.clipped == 1

@@ -116,6 +116,7 @@ class LookSAM:
 
     def __init__(self, every: int = 3, alpha: float = 0.7) -> None:
         self.every, self.alpha = every, alpha
+        self.across: Weights = []
 
     def __call__(self, w: Weights, step: int) -> Weights:
         g = gradient(w)

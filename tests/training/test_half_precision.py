@@ -64,7 +64,7 @@ def test_an_overflow_in_any_pass_leaves_clean_weights_and_skips_the_update(name:
         if not loss.requires_grad:  # a pass for statistics alone
             return loss
         calls.append(1)
-        return Overflow.apply(loss) if len(calls) == at else loss  # type: ignore[no-untyped-call,no-any-return]
+        return Overflow.apply(loss) if len(calls) == at else loss
 
     before, scale = (state_of(network), copy.deepcopy(optimizer.state_dict())), scaler.get_scale()
     weights = {key: value for key, value in before[0].items() if "norm." not in key or "weight" in key or "bias" in key}
@@ -105,7 +105,7 @@ def test_the_scale_of_the_loss_is_not_in_the_update(name: str) -> None:
 def test_autocast_training_is_near_that_in_full_precision(name: str, dtype: torch.dtype) -> None:
     exact, half = smooth(bias=True), smooth(bias=True)
     for network in (exact, half):
-        method, optimizer, scaler = method_of(name, **({} if name == "plain" else {"seed": 1})), sgd(network), None
+        method, optimizer, scaler = method_of(name, seed=1), sgd(network), None
         method.begin(6)
         if network is half and dtype == torch.float16:
             scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
@@ -147,14 +147,14 @@ def test_a_step_inside_autocast_is_one_with_autocast_inside(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_weights_are_given_back_bit_for_bit(name: str) -> None:
     network = smooth().bfloat16()
-    method = method_of(name, **({} if name == "plain" else {"seed": 3}))
+    method = method_of(name, seed=3)
     method.begin(200)
     optimizer, before = torch.optim.SGD(network.parameters(), lr=0.0), state_of(network)
     points, values = POINTS.bfloat16(), VALUES.bfloat16()
     held = set()
 
     def closure() -> Tensor:
-        held.add(float(network[0].weight.detach().float().sum()))  # type: ignore[union-attr,operator]
+        held.add(float(network[0].weight.detach().float().sum()))  # type: ignore[operator]
         return nn.functional.mse_loss(network(points), values)
 
     for _ in range(200):
@@ -175,7 +175,7 @@ def test_a_scaler_that_is_switched_off_is_none(name: str) -> None:
     assert equal(state_of(first), state_of(second))
     with pytest.raises(ValueError, match=r"is (nan|inf): nothing was updated"):
         method.step(
-            lambda: Overflow.apply(points_loss(second)()),  # type: ignore[no-untyped-call,no-any-return]
+            lambda: Overflow.apply(points_loss(second)()),
             second,
             optimizer,
             scaler=torch.amp.GradScaler("cpu", enabled=False),
@@ -189,7 +189,7 @@ def test_a_fused_optimizer_skips_too() -> None:
     method.step(points_loss(network), network, optimizer, scaler=scaler)
     before = state_of(network)
     method.step(
-        lambda: Overflow.apply(points_loss(network)()),  # type: ignore[no-untyped-call,no-any-return]
+        lambda: Overflow.apply(points_loss(network)()),
         network,
         optimizer,
         scaler=scaler,

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from torch.utils.data import Dataset
 import driftproof as dp
 from driftproof.data import TensorData
 from driftproof.errors import DriftproofError
+from driftproof.mapping import MappingOptions
 from driftproof.training import Adaptive, Distillation, Settings, train
 from driftproof.training.log import COLUMNS
 from driftproof.training.methods import Method
@@ -74,7 +76,7 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
 ) -> None:
     given = {key: value.clone() for key, value in network.state_dict().items()}
     settings = Settings(epochs=3, batch_size=16, lr=0.05, augment="crop-flip:1", precision=precision)  # type: ignore[arg-type]
-    values = iter([1.0, 5.0, 3.0])
+    values: Iterator[float | None] = iter([1.0, 5.0, 3.0])
 
     class Stop(Exception):
         pass
@@ -197,7 +199,7 @@ def test_the_callers_random_state_is_not_moved(network: Small, data: TensorData)
     assert same(first.model, train(network, data, epochs=1, batch_size=16).model)
 
 
-def test_norms_are_measured_anew_with_clean_weights(network: Small, data: TensorData) -> None:
+def test_norms_are_recalibrated_with_clean_weights(network: Small, data: TensorData) -> None:
     method = dp.RWP(noise="gaussian:0.5", norms="recalibrate")
     trained = train(network, data, method=method, epochs=1, batch_size=16, lr=1e-9).model
     assert isinstance(trained, Small)
@@ -283,7 +285,8 @@ def test_another_validation_is_another_run(network: Small, data: TensorData, tmp
         train(network, data, epochs=1, batch_size=16, validate=validate, out=tmp_path, **more)
 
     def chips(**more: Any) -> dp.ChipValidation:
-        return dp.ChipValidation(**{"data": data.head(8), "preset": "gaussian:0.1", "chips": 1} | more)
+        given: dict[str, Any] = {"data": data.head(8), "preset": "gaussian:0.1", "chips": 1} | more
+        return dp.ChipValidation(**given)
 
     train_with(chips())
     train_with(chips())
@@ -295,9 +298,9 @@ def test_another_validation_is_another_run(network: Small, data: TensorData, tmp
         chips(metric="top5"),
         chips(data=data.head(9)),
         chips(compensation="none"),
-        chips(scale="layer"),
-        chips(clip=99.0),
-        chips(where="conv"),
+        chips(mapping=MappingOptions(scale="layer")),
+        chips(mapping=MappingOptions(clip=99.0)),
+        chips(mapping=MappingOptions(where="conv")),
         None,
         lambda _: 1.0,
     ):

@@ -51,7 +51,7 @@ def test_a_step_at_zero_strength_is_plain_training_bit_for_bit(name: str, optimi
     torch.manual_seed(7)
     loss = images_loss(reference)()
     steps[1].zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     steps[1].step()
     wanted = everything(reference, steps[1])
     torch.manual_seed(7)
@@ -91,7 +91,7 @@ def breaking(network: nn.Module, at: int, in_backward: bool) -> tuple[Callable[[
         if len(calls) == at:
             if not in_backward or not loss.requires_grad:
                 raise Broken
-            loss = _RaiseInBackward.apply(loss)  # type: ignore[no-untyped-call]
+            loss = _RaiseInBackward.apply(loss)
         return loss
 
     return closure, calls
@@ -179,7 +179,9 @@ def test_a_method_that_goes_on_equals_one_that_never_stopped(name: str, kind: st
         options["ramped"] = Adaptive(to=1.0, collapse=0.9, memory=2)
 
     def make() -> Method:
-        clip = {} if name == "noise-injection" else {"clip": ClipWeights(sigmas=2.0)}  # that has its own
+        clip: dict[str, Any] = (
+            {} if name == "noise-injection" else {"clip": ClipWeights(sigmas=2.0)}
+        )  # that has its own
         method = method_of(name, **clip, **options)
         method.begin(7)
         return method
@@ -197,7 +199,9 @@ def test_a_method_that_goes_on_equals_one_that_never_stopped(name: str, kind: st
     optimizer = sgd(first)
     torch.manual_seed(3)
     steps(method, first, optimizer, 3)
-    kept = copy.deepcopy([state_of(first), optimizer.state_dict(), method.state_dict(), torch.get_rng_state()])
+    kept: list[Any] = copy.deepcopy(
+        [state_of(first), optimizer.state_dict(), method.state_dict(), torch.get_rng_state()]
+    )
     steps(method, first, optimizer, 2)  # a state that was taken is not moved by what comes after
 
     second, method = small(), make()
@@ -229,7 +233,7 @@ def test_diagnostics_do_not_touch_the_training(name: str) -> None:
     for network, every in ((quiet, 0), (measured, 1)):
         torch.manual_seed(5)
         run(name, network, 4, every=every)
-        network.rng = torch.get_rng_state()  # type: ignore[assignment]
+        network.rng = torch.get_rng_state()
     assert equal(state_of(quiet), state_of(measured))
     assert equal(quiet.rng, measured.rng)
 

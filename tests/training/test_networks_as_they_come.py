@@ -52,7 +52,7 @@ def test_wrapped_networks_train_as_the_network_does(name: str, wrapper: str) -> 
 def test_a_compiled_network_sees_the_clean_table_and_the_perturbed_array() -> None:
     bare, inner = tied(), tied()
     wrapped: Any = torch.compile(inner, backend="eager")
-    tied_loss(wrapped)().backward()  # compiled before the method has seen it
+    tied_loss(wrapped)().backward()  # type: ignore[no-untyped-call]  # compiled before the method has seen it
     for network, model in ((bare, bare), (inner, wrapped)):
         method, optimizer = method_of("rwp"), sgd(network)
         for _ in range(3):
@@ -152,7 +152,7 @@ def test_weights_that_are_made_anew_at_every_call_are_refused() -> None:
             return nn.functional.linear(x, self.weight - self.weight.mean(1, keepdim=True), self.bias)
 
     pruned = nn.Linear(5, 2)
-    nn.utils.prune.l1_unstructured(pruned, "weight", 0.5)
+    nn.utils.prune.l1_unstructured(pruned, "weight", 0.5)  # type: ignore[no-untyped-call]
     for layer in (
         nn.utils.parametrizations.weight_norm(nn.Linear(5, 2)),
         nn.utils.parametrizations.spectral_norm(nn.Linear(5, 2)),

@@ -48,7 +48,7 @@ def layer(kind: str) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     made.reset_parameters()  # type: ignore[operator]
     with torch.no_grad():  # columns of very different size
-        made.weight *= torch.logspace(-1, 1, made.weight.numel()).view_as(made.weight)  # type: ignore[union-attr,arg-type]
+        made.weight *= torch.logspace(-1, 1, made.weight.numel()).view_as(made.weight)  # type: ignore[arg-type, operator]
     return made, torch.ones(shape)
 
 
@@ -57,12 +57,13 @@ def columns(kind: str, weight: Tensor) -> Tensor:
     module, _ = LAYERS[kind]
     if isinstance(module, nn.Linear):
         return weight
-    groups, (kernel, places) = module.groups, (weight.shape[2:], math.prod(weight.shape[2:]))  # type: ignore[union-attr]
+    assert isinstance(module, nn.modules.conv._ConvNd)
+    groups, (kernel, places) = module.groups, (weight.shape[2:], math.prod(weight.shape[2:]))
     if not isinstance(module, nn.ConvTranspose1d | nn.ConvTranspose2d):
         return weight.reshape(weight.shape[0], -1)
-    inputs, outputs = weight.shape[0] // groups, weight.shape[1]  # type: ignore[operator]
+    inputs, outputs = weight.shape[0] // groups, weight.shape[1]
     rows = []
-    for group, out in itertools.product(range(groups), range(outputs)):  # type: ignore[arg-type]
+    for group, out in itertools.product(range(groups), range(outputs)):
         taps = weight[group * inputs : (group + 1) * inputs, out].reshape(inputs, places)
         rows.append(taps.flip(1).reshape(-1))  # the kernel turned around
     assert len(kernel) in (1, 2)
@@ -93,7 +94,7 @@ def assert_spread(errors: Tensor, wanted: float) -> None:
 def test_gaussian_noise_is_the_share_of_each_tile_columns_maximum(kind: str, rows: int) -> None:
     network, x = layer(kind)
     weights = AnalogWeights.of(network, x, OnTiles(tile=TileSize(rows, 4)))
-    clean = columns(kind, network.weight.detach())  # type: ignore[arg-type,operator]
+    clean = columns(kind, network.weight.detach())  # type: ignore[operator]
     noisy = torch.stack([columns(kind, drawn) for drawn in draws(as_noise("gaussian:0.07"), weights)])
     standard = []
     for part in parts(clean.shape[1], rows):
@@ -135,7 +136,7 @@ def test_draws_have_the_mean_and_the_spread_of_an_evaluations_chips(preset: str)
     network, x = layer("linear")
     device = load_preset(preset)
     weights = AnalogWeights.of(network, x, OnTiles(tile=TileSize(4, 4)))
-    clean = network.weight.detach()  # type: ignore[union-attr]
+    clean = network.weight.detach()  # type: ignore[operator]
     chips = [Chip(weights.mapping, device, seed=0, chip=chip).weight("", 86_400.0) for chip in range(DRAWS)]
     ours, theirs = torch.stack(draws(DeviceNoise(device.at("1d")), weights)) - clean, torch.stack(chips) - clean
     assert not torch.equal(ours, theirs)
@@ -213,7 +214,7 @@ def test_gaussian_noise_is_relative_to_a_whole_filter_or_layer(text: str, gamma:
     for kind in ("linear", "grouped transposed"):
         network, x = layer(kind)
         weights = AnalogWeights.of(network, x, OnTiles(tile=TileSize(4, 4)))
-        clean = columns(kind, network.weight.detach())  # type: ignore[arg-type,operator]
+        clean = columns(kind, network.weight.detach())  # type: ignore[operator]
         noise = as_noise(f"{text}:{gamma}")
         assert str(noise) == f"{text}:{gamma}"
         noisy = torch.stack([columns(kind, drawn) for drawn in draws(noise, weights)])
@@ -234,11 +235,11 @@ def test_noise_is_drawn_around_the_weights_as_they_are_now() -> None:
     network, x = layer("linear")
     weights, noise = AnalogWeights.of(network, x), as_noise("gaussian:0.1")
     with torch.no_grad():
-        network.weight.copy_(torch.ones(6, 10))  # type: ignore[union-attr,operator]
+        network.weight.copy_(torch.ones(6, 10))  # type: ignore[operator]
     first = noise.draw(weights, Key(0, 0))[""] - 1.0
     with torch.no_grad():
-        network.weight[:, 0] = 4.0  # type: ignore[index]
-    second = noise.draw(weights, Key(0, 0))[""] - network.weight.detach()  # type: ignore[union-attr]
+        network.weight[:, 0] = 4.0  # type: ignore[operator]
+    second = noise.draw(weights, Key(0, 0))[""] - network.weight.detach()  # type: ignore[operator]
     torch.testing.assert_close(second[:, 1:], 4 * first[:, 1:], rtol=1e-4, atol=1e-5)
 
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from driftproof.batch_norm import batch_norms, norms_with_statistics
+from driftproof.errors import DriftproofWarning
 from driftproof.training.methods import Method
-from driftproof.training.norms import NormPolicy, norms_of, statistics_kept, statistics_kept_on_failure
-from driftproof.training.recalibration import measure_norms_anew
+from driftproof.training.norms import NormPolicy, recalibrate_norms, statistics_kept, statistics_kept_on_failure
 from training.small import IMAGES, NAMES, PERTURBING, Small, equal, images_loss, method_of, rising, sgd, small
 
 POLICIES = get_args(NormPolicy)
@@ -156,22 +157,23 @@ def test_norms_without_statistics_are_left_alone() -> None:
         nn.GroupNorm(1, 1),
     ]
     network = nn.Sequential(*kinds)
-    assert norms_of(network) == [kinds[0], kinds[2], kinds[4]]
+    assert norms_with_statistics(network) == [kinds[0], kinds[2], kinds[4]]
+    assert batch_norms(network) == [kinds[0], kinds[2]]
 
 
 def test_statistics_are_put_back_bit_for_bit() -> None:
     network = small()
     before = statistics(network.norm)
-    with statistics_kept(norms_of(network)):
+    with statistics_kept(norms_with_statistics(network)):
         network(IMAGES)
     assert equal(statistics(network.norm), before)
-    with statistics_kept_on_failure(norms_of(network)):
+    with statistics_kept_on_failure(norms_with_statistics(network)):
         network(IMAGES)
     moved = statistics(network.norm)
     assert not equal(moved, before)
 
     def fail() -> Any:
-        with statistics_kept_on_failure(norms_of(network)):
+        with statistics_kept_on_failure(norms_with_statistics(network)):
             network(IMAGES)
             raise KeyboardInterrupt
 
@@ -180,14 +182,50 @@ def test_statistics_are_put_back_bit_for_bit() -> None:
     assert equal(statistics(network.norm), moved)
 
 
-def test_statistics_measured_anew_are_the_mean_of_the_batches() -> None:
+def test_recalibrated_statistics_are_the_mean_of_the_batches() -> None:
     network = small(dropout=0.0)
     torch.manual_seed(4)
     before = torch.get_rng_state()
-    measure_norms_anew(network, [IMAGES[:4], IMAGES[4:]])
+    recalibrate_norms(network, [IMAGES[:4], IMAGES[4:]])
     assert torch.equal(before, torch.get_rng_state())
     with torch.no_grad():
         activations = network.conv(IMAGES)
     torch.testing.assert_close(network.norm.running_mean, activations.mean((0, 2, 3)))
     variances = [activations[part].var((0, 2, 3)) for part in (slice(0, 4), slice(4, 8))]
     torch.testing.assert_close(network.norm.running_var, (variances[0] + variances[1]) / 2)
+
+
+class Dropped(nn.Module):
+    """Dropout before a norm: with it the norm sees a larger variance than in use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.norm, self.other = nn.Dropout(0.5), nn.BatchNorm2d(1), nn.BatchNorm2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.drop(x))  # type: ignore[no-any-return]
+
+
+def test_recalibration_is_that_of_evaluations() -> None:
+    """Without dropout, as the network is used; batches count by their samples; a norm that is not called stays."""
+    network = Dropped().train()
+    network.norm.eval()
+    assert network.other.running_mean is not None
+    network.other.running_mean.fill_(2.0)
+    with pytest.warns(DriftproofWarning, match=r"does not reach other: .*keep their statistics"):
+        recalibrate_norms(network, [IMAGES[:6], IMAGES[6:], IMAGES], batches=2)
+    torch.testing.assert_close(network.norm.running_mean, IMAGES.mean((0, 2, 3)))
+    wanted = (6 * IMAGES[:6].var((0, 2, 3)) + 2 * IMAGES[6:].var((0, 2, 3))) / 8
+    torch.testing.assert_close(network.norm.running_var, wanted)
+    assert network.other.running_mean.tolist() == [2.0]
+    assert [module.training for module in (network, network.drop, network.norm, network.other)] == [
+        True, True, False, True,
+    ]  # fmt: skip
+    assert network.norm.momentum == 0.1
+
+
+def test_a_network_without_batch_norms_is_recalibrated_to_itself() -> None:
+    norm = nn.InstanceNorm2d(1, track_running_stats=True)
+    before = statistics(norm)
+    recalibrate_norms(norm, [IMAGES])
+    assert equal(statistics(norm), before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,11 @@ from training.small import method_of, points_loss, sgd, smooth
 
 
 def test_ramps_follow_their_curve_from_the_first_update_to_the_last() -> None:
-    curves = {"linear": lambda x: x, "quadratic": lambda x: x**2, "cosine": lambda x: 0.5 * (1 - math.cos(math.pi * x))}
+    curves: dict[str, Callable[[float], float]] = {
+        "linear": lambda x: x,
+        "quadratic": lambda x: x**2,
+        "cosine": lambda x: 0.5 * (1 - math.cos(math.pi * x)),
+    }
     for shape, curve in curves.items():
         schedule = ramp(shape, to=2.0, start=0.5)  # type: ignore[arg-type]
         for step in range(11):
@@ -57,9 +62,12 @@ def test_two_sampled_strengths_of_one_method_are_independent(monkeypatch: pytest
     network, method = smooth(), method_of("sam-rwp", rho=Sampled(0.0, 1.0), strength=Sampled(0.0, 1.0))
     seen: list[tuple[float, ...]] = []
     gradient = method.gradient
-    monkeypatch.setattr(
-        method, "gradient", lambda passes, closures: (seen.append(passes.levels), gradient(passes, closures))[1]
-    )
+
+    def recorded(passes: Any, closures: Any) -> Any:
+        seen.append(passes.levels)
+        return gradient(passes, closures)
+
+    monkeypatch.setattr(method, "gradient", recorded)
     for _ in range(100):
         method.step(points_loss(network), network, sgd(network, 1e-3))
     assert abs(float(np.corrcoef(np.array(seen).T)[0, 1])) < 5.2 / math.sqrt(100)  # false alarm 2e-7
@@ -177,8 +185,14 @@ def test_impossible_ramps_say_what_was_wanted() -> None:
             make()
     with pytest.raises(DriftproofError, match=r"collapse in \(0, 1\)"):
         Adaptive(to=1.0, collapse=1.5)
-    with pytest.raises(TypeError, match="too"):
-        ramp("linear", too=1.0)  # type: ignore[call-arg]
+    for make in (
+        lambda: ramp("linear", to=1.0, untill=0.5),  # type: ignore[call-arg]
+        lambda: Ramp(shape="linear", to=1.0, untill=0.5),  # type: ignore[call-arg]
+    ):
+        with pytest.raises(
+            DriftproofError, match=r"amp takes no 'untill' \(did you mean until\?\); it takes shape, to,"
+        ):
+            make()
     for schedule in (ramp("linear", to=1.0), Adaptive(to=1.0)):
         with pytest.raises(DriftproofError, match="it has to know how many updates"):
             schedule.level(0, None, 0)

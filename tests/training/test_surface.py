@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.text import Text
@@ -18,13 +20,16 @@ from torch.nn import functional as F
 from driftproof.data import TensorData, digits
 from driftproof.errors import DriftproofError
 from driftproof.reporting.figures import render
-from driftproof.training import AnalogWeights, Surface, as_noise, loss_surface
+from driftproof.training import AnalogWeights, Key, Surface, as_noise, loss_surface
 from driftproof.training.figures import draw_surface
 from driftproof.training.fresh_key import fresh_key
 from driftproof.training.surface import _across
 from driftproof.zoo import trained_digits_cnn
 
 SOME = digits().head(80)
+IMAGES = SOME.inputs
+assert isinstance(IMAGES, torch.Tensor)
+ONE = IMAGES[:1]
 MODEL = trained_digits_cnn()
 PCM = "pcm-nandakumar-2019@1y"
 HERMES = "pcm-hermes-1@1y"  # its chips have some of their error in common
@@ -37,7 +42,7 @@ def found() -> Surface:
 
 def chips(seed: int, noise: str = HERMES) -> list[dict[str, torch.Tensor]]:
     """The two chips themselves."""
-    weights = AnalogWeights.of(MODEL, SOME.inputs[:1])
+    weights = AnalogWeights.of(MODEL, ONE)
     return [as_noise(noise).draw(weights, fresh_key(seed, number)) for number in range(2)]
 
 
@@ -45,7 +50,7 @@ def measured(values: dict[str, torch.Tensor]) -> tuple[float, float]:
     """Loss and accuracy of a copy of the network with other weights."""
     network = copy.deepcopy(MODEL)
     for name, value in values.items():
-        network.get_submodule(name).weight.data.copy_(value)
+        network.get_parameter(f"{name}.weight").data.copy_(value)
     with torch.no_grad():
         outputs = network(SOME.inputs)
     right = (outputs.argmax(dim=1) == SOME.targets).double().mean()
@@ -53,7 +58,7 @@ def measured(values: dict[str, torch.Tensor]) -> tuple[float, float]:
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in AnalogWeights.of(model, SOME.inputs[:1]).parameters.items()}
+    return {name: p.detach().clone() for name, p in AnalogWeights.of(model, ONE).parameters.items()}
 
 
 def flat(values: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -65,6 +70,7 @@ def flat(values: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def test_the_middle_is_the_network_itself_and_one_to_the_right_is_chip_1(found: Surface) -> None:
     first, _ = chips(3)
+    assert found.accuracy is not None
     assert (found.loss[1, 1], found.accuracy[1, 1]) == pytest.approx(measured({}), rel=1e-5)
     assert (found.loss[1, 2], found.accuracy[1, 2]) == pytest.approx(measured(first), rel=1e-4)
     mirrored = {name: 2 * w - first[name] for name, w in weights_of(MODEL).items()}
@@ -80,7 +86,7 @@ def test_rows_are_b_and_columns_are_a(found: Surface) -> None:
     sizes = [p.numel() for p in weights_of(MODEL).values()]
     for row, b in enumerate((-1.0, 0.0, 1.0)):
         for column, a in enumerate((-1.0, 0.0, 1.0)):
-            parts = (w + a * errors[0] + b * across).split(sizes)
+            parts = torch.split(w + a * errors[0] + b * across, sizes)
             values = {name: part.view_as(p) for (name, p), part in zip(weights_of(MODEL).items(), parts, strict=True)}
             assert found.loss[row, column] == pytest.approx(measured(values)[0], rel=1e-4)
 
@@ -108,9 +114,15 @@ def test_chips_of_chance_alone_have_nothing_in_common() -> None:
 
 
 def test_the_chips_are_none_that_training_or_an_evaluation_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    law, keys = as_noise(PCM), []
+    law = as_noise(PCM)
+    keys: list[Key] = []
     draw = type(law).draw
-    monkeypatch.setattr(type(law), "draw", lambda self, weights, key: keys.append(key) or draw(self, weights, key))
+
+    def recorded(self: Any, weights: AnalogWeights, key: Key) -> Any:
+        keys.append(key)
+        return draw(self, weights, key)
+
+    monkeypatch.setattr(type(law), "draw", recorded)
     loss_surface(MODEL, SOME.head(5), law, points=3, seed=7)
     assert [key.seed for key in keys] == [7, 7]
     assert len({key.number for key in keys}) == 2
@@ -169,6 +181,7 @@ def test_a_network_for_numbers_has_a_loss_and_no_accuracy() -> None:
 def test_the_table_has_every_place(found: Surface) -> None:
     table = found.table()
     assert len(table) == 9
+    assert found.accuracy is not None
     for row in table.itertuples():
         b, a = found.axis.tolist().index(row.b), found.axis.tolist().index(row.a)
         assert (row.loss, row.accuracy) == (found.loss[b, a], found.accuracy[b, a])
@@ -187,7 +200,7 @@ def test_the_table_has_every_place(found: Surface) -> None:
         ("pcm-nandakumar-2019", {}, "say when"),
     ],
 )
-def test_what_gives_no_plane_is_refused(noise: str, more: dict, message: str) -> None:
+def test_what_gives_no_plane_is_refused(noise: str, more: dict[str, Any], message: str) -> None:
     with pytest.raises(DriftproofError, match=message):
         loss_surface(MODEL, SOME.head(5), noise, **({"points": 3} | more))
 
@@ -203,7 +216,8 @@ def test_the_figure_marks_the_weights_both_chips_and_the_ring(found: Surface) ->
     figure = draw_surface(found)
     assert len(figure.axes) == 2
     for axes in figure.axes:
-        dots = [(float(x[0]), float(y[0])) for x, y in (line.get_data() for line in axes.lines) if len(x) == 1]
+        lines = [np.asarray(line.get_xydata()) for line in axes.lines]
+        dots = [(float(points[0, 0]), float(points[0, 1])) for points in lines if len(points) == 1]
         assert dots == [(0, 0), *found.chips]
         rings = [patch for patch in axes.patches if isinstance(patch, Circle)]
         assert [(ring.center, ring.radius) for ring in rings] == [((0, 0), 1)]
@@ -219,7 +233,7 @@ def test_the_figure_marks_the_weights_both_chips_and_the_ring(found: Surface) ->
 def test_darker_is_worse_in_both_maps() -> None:
     made = loss_surface(MODEL, SOME, HERMES, span=3.0, points=5)
     for axes, good in zip(draw_surface(made).axes, (0, -1), strict=True):
-        bands = axes.collections[0].get_facecolor()
+        bands = np.asarray(axes.collections[0].get_facecolor())
         assert bands[good].tolist() == [1, 1, 1, 1]
         light = bands[:, :3].sum(axis=1)
         assert (np.diff(light) < 0).all() if good == 0 else (np.diff(light) > 0).all()
@@ -229,7 +243,9 @@ def test_darker_is_worse_in_both_maps() -> None:
 def test_no_line_of_the_accuracy_follows_single_samples(found: Surface, n_samples: int, last: float) -> None:
     accuracy = np.linspace(5, 100, 9).reshape(3, 3)
     figure = draw_surface(dataclasses.replace(found, accuracy=accuracy, n_samples=n_samples))
-    assert max(figure.axes[1].collections[1].levels) == last
+    lines = figure.axes[1].collections[1]
+    assert isinstance(lines, ContourSet)
+    assert max(lines.levels) == last
 
 
 def test_the_same_surface_gives_the_same_bytes(found: Surface) -> None:

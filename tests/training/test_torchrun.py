@@ -37,8 +37,8 @@ def test_two_processes_train_as_one(method: str, tmp_path: Path) -> None:
             torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
     logs = []
     for name in ("one", "two"):
-        with (tmp_path / name / "log.csv").open(encoding="utf-8") as file:
-            logs.append(list(csv.DictReader(file)))
+        with (tmp_path / name / "log.csv").open(encoding="utf-8") as log:
+            logs.append(list(csv.DictReader(log)))
     assert [row["updates"] for row in logs[0]] == [row["updates"] for row in logs[1]]
     found = [json.loads((tmp_path / "two" / f"found{rank}.json").read_text()) for rank in (0, 1)]
     assert found[0] == found[1]  # weights, rows and the best epoch are the same in all processes

@@ -84,7 +84,7 @@ def test_held_and_given_back_bit_for_bit(dtype: torch.dtype) -> None:
         assert not weights.held
         assert equal(state_of(network), before)
         with torch.no_grad():
-            network[0].weight.mul_(1.01)  # type: ignore[union-attr,operator]
+            network[0].weight.mul_(1.01)
 
 
 def test_numbers_that_were_saved_in_another_type_are_not_rounded() -> None:
@@ -95,7 +95,7 @@ def test_numbers_that_were_saved_in_another_type_are_not_rounded() -> None:
         pass
     network.double()
     with torch.no_grad():
-        network[0].weight += 1e-12  # type: ignore[operator]
+        network[0].weight += 1e-12  # type: ignore[operator, assignment]
     before = state_of(network)
     with weights.holding({"0": torch.zeros(6, 5)}):
         pass
@@ -115,7 +115,7 @@ def test_values_that_do_not_fit_leave_clean_weights() -> None:
 
 
 def test_the_order_in_memory_stays() -> None:
-    network = small().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = small().to(memory_format=torch.channels_last)
     strides, before = network.conv.weight.stride(), state_of(network)
     method = method_of("rwp")
     method.step(images_loss(network), network, sgd(network, lr=0.0))
@@ -155,11 +155,11 @@ def test_a_look_up_table_keeps_the_clean_weight_as_on_a_chip() -> None:
     reference = copy.deepcopy(network)
     reference.head.weight = nn.Parameter(drawn["head"].clone())  # untied: a table, and an array with noise
     reference.first.weight = reference.second.weight = nn.Parameter(drawn["first"].clone())
-    tied_loss(reference)().backward()
+    tied_loss(reference)().backward()  # type: ignore[no-untyped-call]
     with weights.holding(drawn):
         assert torch.equal(network.embed(TOKENS), clean)
         loss = tied_loss(network)()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         assert torch.equal(loss, tied_loss(reference)())
         assert not torch.equal(network.head.weight, weights._saved["head"])
     assert reference.embed.weight.grad is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,17 @@ import driftproof as dp
 from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.measured import load_measured
 from driftproof.presets import load_preset
-from driftproof.training import Adaptive, DeviceNoise, as_noise
+from driftproof.training import (
+    Adaptive,
+    AnalogWeights,
+    DeviceNoise,
+    Settings,
+    as_noise,
+    check_noise_validity,
+    loss_surface,
+)
 from driftproof.training.methods import Method
+from driftproof.training.methods.by_name import METHODS
 from training.small import (
     DRAWING,
     IMAGES,
@@ -36,6 +46,11 @@ from training.small import (
 DEVICES = tuple(name for name in DRAWING if name != "noise-injection")
 
 
+def of_any(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose arguments the type checker does not look at."""
+    return function
+
+
 def said(run: Callable[[], Any]) -> str:
     """What is refused, nothing if it is not."""
     try:
@@ -53,7 +68,7 @@ def said(run: Callable[[], Any]) -> str:
         (lambda: dp.SAM(rho=0.0), "strength is zero throughout"),
         (lambda: method_of("sam-rwp", rho=0.0), r"rho is zero throughout; use RWP"),
         (lambda: method_of("sam-rwp", strength=0.0), r"noise is zero throughout; use SAM"),
-        (lambda: dp.RWP(noise="gaussian:0.1", norms="clear"), "did you mean clean.*perturbed.*frozen"),
+        (lambda: of_any(dp.RWP)(noise="gaussian:0.1", norms="clear"), "did you mean clean.*perturbed.*frozen"),
         (lambda: dp.RWP(noise="gaussian:0.1", seed=-1), "not negative"),
         (lambda: method_of("m-rwp", mix=0.0), r"\(0, 1\]"),
         (lambda: method_of("arwp", eta=0.0), "eta > 0"),
@@ -68,11 +83,75 @@ def test_impossible_settings_say_what_was_wanted(make: Callable[[], Method], mes
         make()
 
 
-def test_a_misspelt_setting_fails() -> None:
-    with pytest.raises(TypeError, match="strenght"):
-        dp.RWP(noise="gaussian:0.1", strenght=2.0)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="roh"):
-        dp.SAM(roh=2.0)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: dp.RWP(noise="gaussian:0.1", strenght=2.0), r"RWP takes no 'strenght' \(did you mean strength\?\)"),
+        (lambda: dp.SAM(roh=2.0), r"SAM takes no 'roh' \(did you mean rho\?\); it takes rho, adaptive, ascent_steps, "),
+        (lambda: dp.SAM(strength=2.0), "SAM takes no 'strength'.*it takes rho, .*norms, clip, on_tiles, seed"),
+        (lambda: dp.ASAM(adaptive=False), "ASAM takes no 'adaptive'.*it takes rho, ascent_steps"),
+        (lambda: of_any(dp.Plain)(strength=1.0), "Plain takes no 'strength'.*it takes norms, clip, on_tiles, seed$"),
+        (lambda: dp.NoiseInjection(noise="gaussian:0.1"), "NoiseInjection takes no 'noise'.*sigma, relative_to, clip"),
+        (lambda: dp.SAMRWP(noise="gaussian:0.1", strenth=1.0), "did you mean strength.*it takes noise, rho, strength"),
+        (lambda: dp.AdaptiveRWP(noise="gaussian:0.1", etta=1.0), "AdaptiveRWP takes no 'etta' .did you mean eta"),
+        (lambda: method_of("gsam", alfa=0.1), "GSAM takes no 'alfa' .did you mean alpha"),
+        (lambda: of_any(Settings)(epochs=1, batchsize=2), "Settings takes no 'batchsize' .did you mean batch_size"),
+        (lambda: of_any(dp.OnTiles)(tiles=None), "MappingOptions takes no 'tiles' .did you mean tile"),
+        (lambda: of_any(dp.ClipWeights)(sigma=2.0), "ClipWeights takes no 'sigma' .did you mean sigmas"),
+        (
+            lambda: of_any(dp.Distillation)(temprature=2.0),
+            "Distillation takes no 'temprature' .did you mean temperature",
+        ),
+        (lambda: of_any(Adaptive)(to=1.0, colapse=0.5), "Adaptive takes no 'colapse' .did you mean collapse"),
+        (lambda: of_any(loss_surface)(smooth(), (POINTS, POINTS), "gaussian:0.1", pionts=3), "did you mean points"),
+        (lambda: dp.train(smooth(), (POINTS, POINTS), epoch=1), "train takes no 'epoch' .did you mean epochs"),
+        (
+            lambda: dp.train(smooth(), (POINTS, POINTS), epochs=1, batchsize=2),
+            r"train takes no 'batchsize' \(did you mean batch_size\?\); it takes model, data, method, epochs, .*lr, ",
+        ),
+        (
+            lambda: dp.train(smooth(), (POINTS, POINTS), settings=Settings(epochs=1), batchsize=2),
+            "train takes no 'batchsize'",
+        ),
+        (
+            lambda: dp.train(smooth(), (POINTS, POINTS), settings=Settings(epochs=1), lr=0.1),
+            "settings came and lr beside them",
+        ),
+    ],
+)
+def test_a_misspelt_setting_is_named_with_the_nearest_one_and_all_there_are(
+    make: Callable[[], Any], message: str
+) -> None:
+    with pytest.raises(DriftproofError, match=message):
+        make()
+
+
+def test_a_method_of_ones_own_takes_its_settings_and_those_of_the_class_above() -> None:
+    class Mine(dp.SAM):
+        fixed = ("adaptive",)
+
+        def __init__(self, *, mine: int = 1, **options: Any) -> None:
+            super().__init__(adaptive=True, **options)
+
+    assert Mine(mine=2, rho=0.1, seed=3).seed == 3
+    with pytest.raises(
+        DriftproofError, match=r"Mine takes no 'mime' .did you mean mine.*it takes mine, rho, ascent_st"
+    ):
+        Mine(mime=2)
+    copied = copy.deepcopy(Mine(seed=3))
+    assert (type(copied), copied.seed) == (Mine, 3)
+
+
+def test_a_weight_that_would_stay_digital_unasked_is_refused_if_all_are_to_be_analog() -> None:
+    class Odd(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.einsum("ni,oi->no", x, self.weight)
+
+    network = nn.Sequential(nn.Linear(5, 5), Odd(5, 2, bias=False))
+    with pytest.warns(DriftproofWarning, match=r"1 weight that multiplies stays digital.*1 \(Odd\)"):
+        assert list(AnalogWeights.of(network, POINTS).parameters) == ["0"]
+    with pytest.raises(DriftproofError, match=r"all_analog: 1 weights? .*would stay digital"):
+        AnalogWeights.of(network, POINTS, dp.OnTiles(all_analog=True))
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -142,7 +221,7 @@ def test_a_gradient_that_is_not_finite_updates_nothing(name: str, at: int) -> No
         loss = images_loss(network)()
         if loss.requires_grad:
             calls.append(1)
-        return _NanGradient.apply(loss) if len(calls) == at else loss  # type: ignore[no-untyped-call,no-any-return]
+        return _NanGradient.apply(loss) if len(calls) == at else loss
 
     before = state_of(network)
     message = said(lambda: method.step(closure, network, optimizer))
@@ -232,6 +311,28 @@ def test_another_network_or_another_methods_state_is_refused() -> None:
         method_of("looksam").load_state_dict(method.state_dict())
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_method_is_a_class_of_its_name_and_refuses_the_states_of_all_others(name: str) -> None:
+    method = method_of(name)
+    assert method.name == type(method).name == name
+    assert isinstance(METHODS[name].make, type)
+    method.load_state_dict(method_of(name).state_dict())
+    for other in NAMES:
+        if other != name:
+            with pytest.raises(DriftproofError, match=f"state of a method '{other}'; this one is {name}$"):
+                method.load_state_dict(method_of(other).state_dict())
+
+
+def test_an_adaptive_sam_is_asam() -> None:
+    adaptive, asam = dp.SAM(rho=0.5, adaptive=True), dp.ASAM()
+    assert adaptive.describe() == asam.describe()
+    asam.load_state_dict(adaptive.state_dict())
+    with pytest.raises(DriftproofError, match="state of a method 'asam'; this one is sam"):
+        dp.SAM().load_state_dict(adaptive.state_dict())
+    assert dp.GSAM(adaptive=True).name == "gsam"
+    assert dp.MultiStepSAM(adaptive=True).name == "multi-step-sam"
+
+
 def test_two_methods_do_not_share_a_strength_that_adapts() -> None:
     strength = Adaptive(to=1.0, steps=4)
     for _ in range(2):
@@ -285,3 +386,27 @@ def test_a_time_outside_of_what_was_measured_warns() -> None:
     device = load_preset("reram-wan-2022")
     with pytest.warns(DriftproofWarning, match="outside the times"):
         DeviceNoise(device.at("10y"))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_time_outside_of_what_was_measured_is_refused_if_that_is_asked(name: str) -> None:
+    points = (POINTS, torch.zeros(8, 2))
+
+    def train(noise: str) -> None:
+        method = method_of(name, noise=noise)
+        dp.train(smooth(), points, method=method, epochs=1, batch_size=8, loss="mse", within_validity=True)
+
+    train("reram-wan-2022@1d")
+    train("gaussian:0.1")
+    for late in ("reram-wan-2022@10y", "reram-wan-2022@1d..10y"):
+        with (
+            pytest.warns(DriftproofWarning, match="outside the times"),
+            pytest.raises(DriftproofError, match=r"within_validity: noise .*10y is at times.*is valid from 1 s to 2 d"),
+        ):
+            train(late)
+
+
+def test_errors_without_time_are_within_any_validity() -> None:
+    for noise in ("gaussian:0.1", "reram-milo-2021", "norm:0.005", "levels:15"):
+        check_noise_validity(as_noise(noise))
+    check_noise_validity(DeviceNoise(load_preset("gaussian:0.1").at("200y"), timeless=True))

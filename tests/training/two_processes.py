@@ -98,7 +98,7 @@ def overflowing(place: Place, name: str, at: int) -> dict[str, Any]:
         loss = part()
         passes += loss.requires_grad
         bad = place.rank == 1 and method.updates == 2 and passes == at
-        return Overflow.apply(loss) if bad else loss  # type: ignore[no-untyped-call,no-any-return]
+        return Overflow.apply(loss) if bad else loss
 
     skipped = []
     for _ in range(4):
@@ -175,7 +175,13 @@ def keys(place: Place) -> list[int]:
     model, optimizer, method = place.wrapped(network), sgd(network), method_of("rwp")
     seen: list[Key] = []
     draw = method.noise.draw  # type: ignore[attr-defined]
-    method.noise = type("Recorder", (), {"draw": lambda self, w, key: (seen.append(key), draw(w, key))[1]})()  # type: ignore[attr-defined]
+
+    class Recorder:
+        def draw(self, weights: Any, key: Key) -> Any:
+            seen.append(key)
+            return draw(weights, key)
+
+    method.noise = Recorder()  # type: ignore[attr-defined]
     for _ in range(3):
         method.step(place.closures(model, 2), model, optimizer)
     return sorted({key.number for key in seen})

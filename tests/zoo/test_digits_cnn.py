@@ -15,7 +15,7 @@ from driftproof.zoo import digits_cnn, train_digits_cnn, trained_digits_cnn
 def accuracy(model: nn.Module) -> float:
     data = digits("test")
     with torch.no_grad():
-        return 100 * (model(data.inputs).argmax(1) == data.targets).double().mean().item()
+        return 100 * float((model(data.inputs).argmax(1) == data.targets).double().mean())
 
 
 def test_layers() -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import sys
+from logging import ERROR
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,8 @@ def change(folder: Path, **values: object) -> None:
 def test_a_folder_comes_with_its_class_and_weights(folder: Path) -> None:
     loaded = load_model(f"hf:{folder}")
     assert (loaded.name, loaded.trained, loaded.model.training) == ("hf:small-bert", True, False)
-    assert type(loaded.model) is transformers.BertForSequenceClassification
     again = transformers.BertForSequenceClassification.from_pretrained(folder, local_files_only=True)
+    assert type(loaded.model) is transformers.BertForSequenceClassification
     assert all(torch.equal(a, b) for a, b in zip(loaded.model.parameters(), again.parameters(), strict=True))
 
 
@@ -164,7 +165,7 @@ def test_nothing_is_asked_of_a_server_and_settings_come_back(folder: Path) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transformers.BertForSequenceClassification, "from_pretrained", watched)
         load_model(f"hf:{folder}")
-    assert seen == [(True, False, logging.ERROR)]
+    assert seen == [(True, False, ERROR)]
     assert state() == before != seen[0]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ ROOT = os.environ.get("DRIFTPROOF_DATA", "")
     ("make", "layers", "parameters"),
     [(resnet20, 20, 269_722), (resnet32, 32, 464_154), (resnet44, 44, 658_586), (resnet56, 56, 853_018)],
 )
-def test_sizes(make, layers: int, parameters: int) -> None:
+def test_sizes(make: Callable[[], nn.Module], layers: int, parameters: int) -> None:
     model = make()
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert sum(isinstance(m, nn.Conv2d | nn.Linear) for m in model.modules()) == layers
@@ -35,7 +36,7 @@ def test_names() -> None:
 
 def test_shortcut_subsamples_and_pads_with_zero_channels() -> None:
     x = torch.randn(2, 16, 5, 6)
-    y = resnet20().layer2[0].shortcut(x)
+    y = resnet20().get_submodule("layer2.0.shortcut")(x)
     assert y.shape == (2, 32, 3, 3)
     assert torch.equal(y[:, 8:24], x[:, :, ::2, ::2])
     assert not y[:, :8].any()

@@ -12,12 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from driftproof.calls.composites import COMPOSITES, SAMPLES_SECOND
+from driftproof.calls.counting import counted
 from driftproof.calls.geometry import Dense
-from driftproof.calls.parameters import Located, Made, Parameters, tensors_in
-from driftproof.calls.products import Product, recognise
+from driftproof.calls.made import Made
+from driftproof.calls.parameters import Located, Parameters, tensors_in
+from driftproof.calls.products import WEIGHT_BY_NAME, Product, recognise
+
+_ATTENTION = {F.scaled_dot_product_attention}
 
 
 class Interception(TorchFunctionMode):
@@ -28,8 +33,9 @@ class Interception(TorchFunctionMode):
         multiply: takes (where the weight is, the product, torch's own computation), returns the layer's outputs with
             bias.
         fixed: all parameters and buffers, if weights that are made of them are to be found too.
-        other: told of every other use of one of the weights: its name, and the function if numbers were made of it
-            together with something that changes (nothing if only its type or shape was read).
+        other: told of every other use of one of the weights: its name, the function if numbers were made of it
+            together with something that changes (nothing if only its type or shape was read), and the
+            multiply-accumulates of that.
     """
 
     def __init__(
@@ -38,7 +44,7 @@ class Interception(TorchFunctionMode):
         multiply: Callable[[Located, Product, Callable[[], Tensor]], Tensor],
         *,
         fixed: Callable[[], Parameters] | None = None,
-        other: Callable[[str, str], None] | None = None,
+        other: Callable[[str, str, float], None] | None = None,
     ) -> None:
         super().__init__()
         self._find, self._multiply, self._find_fixed, self._other = parameters, multiply, fixed, other
@@ -51,7 +57,9 @@ class Interception(TorchFunctionMode):
         """Become active; the weights are looked up where they are now."""
         if self._depth == 0:
             self._parameters = self._find()
-            self._made = Made(self._parameters, self._find_fixed()) if self._find_fixed else None
+            self._made = None
+            if self._find_fixed:
+                self._made = Made(self._parameters, self._find_fixed(), hidden=self._other is not None)
         self._depth += 1
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -85,7 +93,10 @@ class Interception(TorchFunctionMode):
             if where is not None:
                 if self._samples_second and isinstance(product.geometry, Dense):
                     product = replace(product, sample_axis=1)
-                return self._multiply(where, product, lambda: func(*args, **named))
+                outputs = self._multiply(where, product, lambda: func(*args, **named))
+                if self._made is not None:
+                    self._made.combine(list(tensors_in(args, named)), [outputs])
+                return outputs
         elif func in COMPOSITES and any(weights.owner(part) is not None for part in tensors_in(args, named)):
             before, self._samples_second = self._samples_second, func in SAMPLES_SECOND
             try:
@@ -93,23 +104,34 @@ class Interception(TorchFunctionMode):
                     return COMPOSITES[func](*args, **named)
             finally:
                 self._samples_second = before
-        result = func(*args, **named)
-        if self._made is not None:
-            self._note(func, list(tensors_in(args, named)), result)
+        if self._made is None:
+            return func(*args, **named)
+        parts = list(tensors_in(args, named))
+        if self._other is None or not self._made.mixes(parts):
+            result, macs = func(*args, **named), 0.0
+        else:
+            result, macs = counted(lambda: func(*args, **named))
+        weight = product.weight if product is not None and func in WEIGHT_BY_NAME else None
+        self._note(func, parts, result, macs, weight)
         return result
 
-    def _note(self, func: Any, parts: list[Tensor], result: Any) -> None:
-        """Follow what is made of the weights, and tell of uses that are no product."""
+    def _note(self, func: Any, parts: list[Tensor], result: Any, macs: float, weight: Tensor | None) -> None:
+        """Follow what is made of the weights, and tell of uses that are no product that was handed over."""
         assert self._made is not None
         assert self._parameters is not None
         name = getattr(func, "__name__", str(func))
         results = list(tensors_in((result,), {}))
-        used = self._made.follow(name, parts, results)
+        hidden = self._made.hidden(parts, weight) if macs else frozenset()
+        used = self._made.follow(name, parts, results) | hidden
         if self._other is None:
             return
-        for weight in used:
-            self._other(weight, name)
+        if func in _ATTENTION:
+            macs = 0.0  # a product of activations, even where one of them is a parameter
+        whole = sum(self._parameters.size(source) for source in used)
+        for source in sorted(used):
+            # what several weights are in is counted once: each has the share that it has of their numbers
+            self._other(source, name, macs * self._parameters.size(source) / whole)
         if not results:
             for part in parts:
                 if (owner := self._parameters.owner(part)) is not None:
-                    self._other(owner[0], "")
+                    self._other(owner[0], "", 0.0)

@@ -1,4 +1,4 @@
-"""Which parameter a tensor is, is a view of, or was made from."""
+"""Which parameter a tensor is, or is a view of."""
 
 from __future__ import annotations
 
@@ -100,48 +100,3 @@ def tensors_in(args: tuple[Any, ...], named: dict[str, Any]) -> Iterator[Tensor]
         for part in value if isinstance(value, list | tuple) else (value,):
             if isinstance(part, Tensor):
                 yield part
-
-
-class Made:
-    """Follows what is computed from parameters alone: a weight that a forward standardises, quantises, or merges.
-
-    Args:
-        weights: the parameters that could be a matrix.
-        fixed: all parameters and buffers: what is computed from them is the same at every call.
-    """
-
-    def __init__(self, weights: Parameters, fixed: Parameters) -> None:
-        self._weights, self._fixed = weights, fixed
-        # the tensors are kept: an id of one that is gone would come again
-        self._made: dict[int, tuple[Tensor, frozenset[str]]] = {}
-
-    def forget(self) -> None:
-        """Let go of all tensors: a pass has ended."""
-        self._made.clear()
-
-    def sources(self, tensor: Tensor) -> frozenset[str]:
-        """Return the names of the weights that a tensor is, or was made from."""
-        owner = self._weights.owner(tensor)
-        if owner is not None:
-            return frozenset((owner[0],))
-        return self._made[id(tensor)][1] if id(tensor) in self._made else frozenset()
-
-    def locate(self, tensor: Tensor) -> Located | None:
-        """Return the parameter that a weight was made from: the only one that is as large; None if there is none."""
-        if id(tensor) not in self._made:
-            return None
-        found = [name for name in self._made[id(tensor)][1] if self._weights.size(name) == tensor.numel()]
-        return Located(found[0], made=True) if len(found) == 1 else None
-
-    def follow(self, function: str, parts: list[Tensor], results: list[Tensor]) -> frozenset[str]:
-        """Take note of a call; return the weights whose numbers went into it together with something that changes."""
-        sources: frozenset[str] = frozenset().union(*(self.sources(part) for part in parts))
-        fixed = all(id(part) in self._made or self._fixed.owner(part) is not None for part in parts)
-        new = [part for part in results if self._weights.owner(part) is None]
-        if not parts and any(word in function for word in ("rand", "normal", "bernou", "empty")):
-            return frozenset()
-        if fixed and (sources or not parts or all(id(part) in self._made for part in parts)):
-            for part in new:
-                self._made[id(part)] = (part, sources)
-            return frozenset()
-        return sources if new else frozenset()

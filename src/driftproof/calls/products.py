@@ -124,3 +124,6 @@ _READERS: dict[Callable[..., Any], Callable[..., Product | None]] = {
     F.conv_transpose2d: _transposed_convolution(2),
     F.conv_transpose3d: _transposed_convolution(3),
 }
+
+WEIGHT_BY_NAME = {function for function in _READERS if getattr(function, "__name__", "").startswith(("linear", "conv"))}
+"""They say which of their arguments is the weight, so that the other one is the inputs."""

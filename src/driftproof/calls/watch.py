@@ -26,7 +26,9 @@ class Uses:
         calls: number of products.
         modules: paths of the modules whose code multiplied.
         parts: whether some product used only some of its columns.
-        others: functions that it went into without being multiplied.
+        others: functions that it went into in another way than as the weight of a product that is known.
+        other_macs: multiply-accumulates of those, over all calls and samples.
+        multiplying: those of them that multiply.
         made: the weight that products took, if the network's code made it of the stored one.
         readers: paths of the modules whose code read its type or shape.
     """
@@ -37,6 +39,8 @@ class Uses:
     modules: set[str] = field(default_factory=set)
     parts: bool = False
     others: set[str] = field(default_factory=set)
+    other_macs: float = 0.0
+    multiplying: set[str] = field(default_factory=set)
     readers: set[str] = field(default_factory=set)
     made: Tensor | None = None
 
@@ -114,11 +118,15 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
     def everything() -> Parameters:
         return Parameters([*network.named_parameters(), *network.named_buffers()])
 
-    def other(name: str, function: str) -> None:
-        if function:
-            uses.setdefault(name, Uses()).others.add(function)
-        else:
+    def other(name: str, function: str, macs: float) -> None:
+        if not function:
             readers.setdefault(name, set()).add(stack[-1])
+            return
+        use = uses.setdefault(name, Uses())
+        use.others.add(function)
+        use.other_macs += macs
+        if macs:
+            use.multiplying.add(function)
 
     try:
         with torch.no_grad(), Interception(lambda: Parameters(weights), multiply, fixed=everything, other=other):

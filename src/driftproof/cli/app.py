@@ -15,7 +15,7 @@ from driftproof.cli.demo import demo_command
 from driftproof.cli.doctor import doctor_command
 from driftproof.cli.evaluate import evaluate_command
 from driftproof.cli.presets import presets_app
-from driftproof.cli.report import export_command, report_command
+from driftproof.cli.report import export_command, merge_command, report_command
 from driftproof.cli.sensitivity import sensitivity_command
 from driftproof.cli.train import train_command
 from driftproof.errors import DriftproofError, DriftproofWarning
@@ -37,6 +37,7 @@ app.command("evaluate")(evaluate_command)
 app.command("sensitivity")(sensitivity_command)
 app.command("train")(train_command)
 app.command("report")(report_command)
+app.command("merge")(merge_command)
 app.command("export")(export_command)
 
 _errors = errors()

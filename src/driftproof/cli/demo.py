@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from driftproof.cli.console import lines, tables
+from driftproof.defaults import CHIPS
 
 PRESETS = ("pcm-nandakumar-2019", "reram-wan-2022", "gaussian:0.2")
 NOISE, EPOCHS = "gaussian:0.2", 20  # what the second network is trained with: a few seconds
@@ -18,7 +19,7 @@ def demo_command(
     out: Annotated[Path, typer.Option("--out", help="Folder for networks, records and the report.")] = Path(
         "demo-report"
     ),
-    chips: Annotated[int, typer.Option("--chips", help="Chips to program.")] = 25,
+    chips: Annotated[int, typer.Option(help="Number of chips to program.")] = CHIPS,
 ) -> None:
     """Train a small network with and without noise, evaluate both on the same chips over ten years, write a report."""
     import pandas as pd
@@ -27,8 +28,8 @@ def demo_command(
     from driftproof.cli.tables import summary_table
     from driftproof.data import digits
     from driftproof.errors import DriftproofError
-    from driftproof.evaluation import DEFAULT_TIMES, evaluate
     from driftproof.mapping import map_model
+    from driftproof.plans import evaluate
     from driftproof.record import quantity_of
     from driftproof.reporting import report, summarise
     from driftproof.training import RWP, ClipWeights, ramp, train
@@ -59,7 +60,6 @@ def demo_command(
             network,
             data,
             presets=PRESETS,
-            times=DEFAULT_TIMES,
             chips=chips,
             out=out / label,
             name="digits-cnn",

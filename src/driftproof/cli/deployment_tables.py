@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from driftproof.deployment import Causes, MixedDeployment, PerChip, Sensitivity, Setting
+from driftproof.plans import Causes, MixedDeployment, PerChip, Sensitivity, Setting
 from driftproof.record import Quantity
 from driftproof.times import format_time
 

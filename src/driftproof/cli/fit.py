@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from driftproof.cli.console import lines, tables
+from driftproof.defaults import FAMILY, FITTED_DRIFT
 
 if TYPE_CHECKING:
     from driftproof.fitting import FittedDevice
@@ -22,7 +23,7 @@ def fit_command(
     out: Annotated[Path | None, typer.Option("--out", help="The preset; FILE.toml by default.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Of the preset; that of the file by default.")] = None,
     title: Annotated[str, typer.Option("--title", help="Of the source, such as a paper or a wafer.")] = "",
-    family: Annotated[str, typer.Option("--family", help="Kind of device, such as PCM.")] = "measured",
+    family: Annotated[str, typer.Option("--family", help="Kind of device, such as PCM.")] = FAMILY,
     g_min: Annotated[float, typer.Option("--g-min", help="Lower end in µS of the range for weights.")] = 0.0,
     g_max: Annotated[
         float | None, typer.Option("--g-max", help="Its upper end in µS; the largest level by default.")
@@ -32,7 +33,9 @@ def fit_command(
     ] = None,
     t0: Annotated[float, typer.Option("--t0", help="Reference time in s of drift and read noise (not fitted).")] = 20.0,
     t_read: Annotated[float, typer.Option("--t-read", help="Length of a read in s (not fitted).")] = 250e-9,
-    drift: Annotated[str, typer.Option("--drift", help="power, or none for a device that does not drift.")] = "power",
+    drift: Annotated[
+        str, typer.Option("--drift", help="power, or none for a device that does not drift.")
+    ] = FITTED_DRIFT,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Data against fit, .png or .svg; beside the preset by default.")
     ] = None,

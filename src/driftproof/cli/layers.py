@@ -12,9 +12,8 @@ from rich.text import Text
 
 from driftproof.cli.tables import plain_table
 from driftproof.mapping import LayerEntry
+from driftproof.record import LAYER_COUNTS, total_of
 
-# what a forward pass of one sample needs
-_PER_INPUT = {"MVMs": "mvms_per_input", "MACs": "macs_per_input", "DAC": "dac_per_input", "ADC": "adc_per_input"}
 _KIND, _UNLIMITED = 12, 10_000  # characters
 
 
@@ -49,7 +48,7 @@ class LayerTable:
         if sizes:
             table.add_column("kind", overflow="ellipsis", no_wrap=True, max_width=_KIND)
         for heading in ((*("rows x cols", "tiles", "used %", "weights"),) if sizes else ()) + (
-            tuple(_PER_INPUT) if counts else ()
+            tuple(LAYER_COUNTS) if counts else ()
         ):
             table.add_column(heading, justify="right", no_wrap=True)
         own = [layer for layer in self.layers if layer.tiles]
@@ -120,4 +119,4 @@ def _sizes(layers: Sequence[LayerEntry]) -> tuple[str, str, str]:
 
 def _counts(layers: Sequence[LayerEntry]) -> list[str]:
     """Return what one sample needs, summed over some layers."""
-    return [short_number(sum(getattr(layer, name) or 0 for layer in layers)) for name in _PER_INPUT.values()]
+    return [short_number(total_of(layers, name)) for name in LAYER_COUNTS.values()]

@@ -1,7 +1,8 @@
-"""``driftproof report`` and ``driftproof export``: records → a page, records → files."""
+"""``driftproof report``, ``merge`` and ``export``: records → a page, records → one record, records → files."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from driftproof.cli.console import lines
 
 def report_command(
     records: Annotated[list[Path], typer.Argument(help="Folders that `evaluate --out` wrote.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the report.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report.")],
     keep: Annotated[
         float | None,
         typer.Option("--keep", help="The value (accuracies in percent) whose lifetime the first sentence tells."),
@@ -24,6 +25,22 @@ def report_command(
 
     page = report(records, out, keep=keep)
     lines().print(f"report: {escape(str(page))}")
+
+
+def merge_command(
+    records: Annotated[list[Path], typer.Argument(help="Folders of records about the same network, data and metric.")],
+    out: Annotated[Path, typer.Option(help="Folder for the merged record; a record that is there is added to.")],
+) -> None:
+    """Put the cells of several records into one, such as those of several machines."""
+    from driftproof.record import Record, merge
+
+    with contextlib.ExitStack() as opened:
+        others = [opened.enter_context(Record.open(folder)) for folder in records]  # all are there, or nothing is done
+        into = opened.enter_context(Record.create_or_open(out))
+        for folder, other in zip(records, others, strict=True):
+            changed = merge(into, other)
+            lines().print(f"{escape(str(folder))}: {changed:,} cells added or extended")
+        lines().print(f"record: {escape(into.where)}")
 
 
 def export_command(

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof.conversion.analog_model import AnalogModel
 from driftproof.conversion.hand_over import HandOver
-from driftproof.conversion.verbs import AnalogModel
 from driftproof.products import Passes
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from driftproof.conversion.analog_model import AnalogModel
 from driftproof.conversion.digital import digital_network
 from driftproof.conversion.tiles import check_dtype
-from driftproof.conversion.verbs import AnalogModel
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
 from driftproof.mapping import LayerEntry, MappedWeight, TileSize, Where, map_model, plain_copy

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from torch import nn
 
 from driftproof.chip import Chip
+from driftproof.conversion.analog_model import AnalogModel, ProgrammedChip
 from driftproof.conversion.network_state import fill
 from driftproof.conversion.saved_form import FORMAT, Saved, SavedMeasured, Tensors
 from driftproof.conversion.saving import FORM, WEIGHTS, sha256_of
-from driftproof.conversion.verbs import AnalogModel, ProgrammedChip, convert_mapped
+from driftproof.conversion.verbs import convert_mapped
 from driftproof.device_choice import Device
 from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.mapping import Mapping, plain_copy
@@ -75,13 +76,23 @@ def load(folder: str | Path, model: nn.Module | None = None) -> AnalogModel | Pr
         copied=True,
         periphery=saved.periphery,
         ranges=saved.ranges,
+        within_validity=bool(saved.within_validity),
     )
     if saved.chip is None or saved.moment is None:
         return analog
     chip = _chip(saved, tensors, analog.mapping, device)
     for layer in analog.tiled.values():
         layer.place(chip)
-    programmed = ProgrammedChip(analog.model, 0.0, chip, analog.tiled, analog.passes, analog.periphery, analog.ranges)
+    programmed = ProgrammedChip(
+        analog.model,
+        0.0,
+        chip,
+        analog.tiled,
+        analog.passes,
+        analog.periphery,
+        analog.ranges,
+        analog.within_validity,
+    )
     if saved.moment.read:
         programmed.drift(saved.moment.t_s)
     analog.passes.restart(saved.moment.next_sample)

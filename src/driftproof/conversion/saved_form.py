@@ -235,7 +235,7 @@ class SavedMoment(Table):
 
 
 class Saved(Table):
-    """The whole of ``converted.json``."""
+    """The whole of ``converted.json``; ``within_validity`` is there only if it is true: older versions lack it."""
 
     format: int
     kind: Literal["converted network", "programmed network", "chip"]
@@ -250,6 +250,7 @@ class Saved(Table):
     ranges: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     chip: SavedChip | None = None
     moment: SavedMoment | None = None
+    within_validity: bool | None = None
 
 
 def tensor(tensors: Tensors, name: str, shape: tuple[int, ...] | None = None) -> Tensor:

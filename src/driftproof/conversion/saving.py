@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from driftproof.chip import Chip
+from driftproof.conversion.analog_model import AnalogModel, ProgrammedChip
 from driftproof.conversion.network_state import digital_state
 from driftproof.conversion.saved_form import (
     FORMAT,
@@ -26,7 +27,6 @@ from driftproof.conversion.saved_form import (
     Tensors,
     save_device,
 )
-from driftproof.conversion.verbs import AnalogModel, ProgrammedChip
 from driftproof.errors import DriftproofError
 
 FORM, WEIGHTS = "converted.json", "weights.safetensors"
@@ -99,7 +99,7 @@ def _described(what: AnalogModel | ProgrammedChip | Chip) -> tuple[dict[str, obj
             kind = "programmed network"
             network, tensors = digital_state(what.model, mapping.weights)
             read = any(layer.noise.reading is not None for layer in what.tiled.values())
-            moment = SavedMoment(t_s=what.t_s, read=read, next_sample=what.passes.first + what.passes.count)
+            moment = SavedMoment(t_s=what.t_s, read=read, next_sample=what.passes.next_sample)
         for layer, state in inner.state().items():
             tensors |= {f"chip/{layer}/{name}": value for name, value in state.items()}
     else:
@@ -126,6 +126,7 @@ def _described(what: AnalogModel | ProgrammedChip | Chip) -> tuple[dict[str, obj
         ranges={} if isinstance(what, Chip) else what.ranges,
         chip=chip,
         moment=moment,
+        within_validity=True if isinstance(what, AnalogModel | ProgrammedChip) and what.within_validity else None,
     )
     return saved.model_dump(mode="json", exclude_none=True), tensors | of_mapping | of_device
 

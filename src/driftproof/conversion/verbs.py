@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation, as_compensation
+from driftproof.conversion.analog_model import AnalogModel, ProgrammedChip
 from driftproof.conversion.grid import TileGrid
 from driftproof.conversion.hand_over import HandOver, NoiseBehind
 from driftproof.conversion.tiles import (
@@ -21,88 +22,41 @@ from driftproof.conversion.tiles import (
     geometry_of,
     tile_config,
 )
+from driftproof.conversion.unread import stand_for_weight
+from driftproof.defaults import COMPENSATION, SCALE, SEED
 from driftproof.device_choice import Device, load_device
-from driftproof.errors import DriftproofError
+from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.inputs import Inputs
-from driftproof.mapping import LayerEntry, Mapping, Scale, TileSize, Where, map_model, plain_copy, untie_tables
+from driftproof.mapping import (
+    Mapping,
+    Scale,
+    TileSize,
+    Where,
+    map_model,
+    plain_copy,
+    unasked_text,
+    untie_tables,
+)
 from driftproof.periphery import Periphery, StaticRange, load_periphery
 from driftproof.presets import DevicePreset
 from driftproof.products import NoisyProducts, Passes, Ranges, TileSumNoise, input_ranges
-from driftproof.times import parse_time
 
 # these hand their parts' weights to one fused kernel unless something watches
 _FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
-
-
-@dataclass(frozen=True)
-class AnalogModel:
-    """A network on aihwkit tiles, not yet programmed: it computes like the digital one.
-
-    Attributes:
-        model: the network; its converted layers are aihwkit layers.
-        preset: the device that :func:`program` will use.
-        layers: one entry per weight-bearing layer: name, kind, shape, tiles, analog, reason, MVMs per input.
-        compensation: of the drift.
-        mapping: what is on which tile.
-        periphery: what is around the arrays; None if it is ideal.
-        ranges: static input range of each tile row.
-    """
-
-    model: nn.Module
-    preset: Device
-    layers: tuple[LayerEntry, ...]
-    compensation: Compensation
-    mapping: Mapping = field(repr=False)
-    tiled: dict[str, TiledLayer] = field(repr=False)
-    passes: Passes = field(repr=False)
-    periphery: Periphery | None = None
-    ranges: Ranges = field(default_factory=dict, repr=False)
-
-
-@dataclass
-class ProgrammedChip:
-    """One chip in aihwkit tiles.
-
-    Attributes:
-        model: the network as this chip computes it at the time ``t_s``.
-        t_s: seconds since programming ended.
-        chip: its devices, and the mapping.
-        periphery: what is around the arrays; None if it is ideal.
-        ranges: static input range of each tile row.
-    """
-
-    model: nn.Module
-    t_s: float
-    chip: Chip = field(repr=False)
-    tiled: dict[str, TiledLayer] = field(repr=False)
-    passes: Passes = field(repr=False)
-    periphery: Periphery | None = None
-    ranges: Ranges = field(default_factory=dict, repr=False)
-
-    def drift(self, t_s: float | str) -> ProgrammedChip:
-        """Move this chip to ``t_s`` seconds after programming (earlier or later; ``"1d"`` too), and return it.
-
-        Where a device's read noise is new in every product, samples are counted from here on: the first sample after
-        this call has the noise of sample 0.
-        """
-        t_s = parse_time(t_s)
-        for layer in self.tiled.values():
-            layer.drift(t_s)
-        self.passes.restart()
-        self.t_s = t_s
-        return self
 
 
 def convert(
     model: nn.Module,
     preset: Device | str,
     *,
-    compensation: str | Compensation = "tile",
+    compensation: str | Compensation = COMPENSATION,
     tile: TileSize | None = None,
     example: Inputs | None = None,
     where: Where | None = None,
-    scale: Scale = "column",
+    scale: Scale = SCALE,
     clip: float | None = None,
+    all_analog: bool = False,
+    within_validity: bool = False,
     strict: bool = False,
     periphery: Periphery | str | Path = "ideal",
     calibration: Inputs | Iterable[Inputs] | None = None,
@@ -122,7 +76,9 @@ def convert(
         where: which layers: names, patterns, ``inner``, or a function of name and module.
         scale: each tile's ``column`` relative to its own maximum, or the whole ``layer`` to its largest weight.
         clip: percentile of |w| that takes the maximum's place.
-        strict: fail if a weight that multiplies stays digital unasked.
+        all_analog: fail if a weight that multiplies stays digital unasked, instead of a warning.
+        within_validity: chips of this network refuse times outside the device's range of validity.
+        strict: both ``all_analog`` and ``within_validity``.
         periphery: what is around the arrays: ``ideal``, ``standard``, a file, or a
             :class:`driftproof.periphery.Periphery`.
         calibration: inputs (or batches of them) that static input ranges are measured on; ``example`` unless said.
@@ -138,7 +94,9 @@ def convert(
     """
     preset = load_device(preset) if isinstance(preset, str) else preset
     network = plain_copy(model)
-    mapping = map_model(network, tile, example, where=where, scale=scale, clip=clip, strict=strict)
+    mapping = map_model(network, tile, example, where=where, scale=scale, clip=clip, all_analog=all_analog or strict)
+    if text := unasked_text(mapping):
+        warnings.warn(text, DriftproofWarning, stacklevel=2)
     around, ranges = load_periphery(periphery), None
     if isinstance(around.input_range, StaticRange):
         given = example if calibration is None else calibration
@@ -148,18 +106,28 @@ def convert(
             )
         batches = [given] if isinstance(given, Tensor | dict | tuple) else given
         ranges = input_ranges(network, mapping, around, batches)
-    return convert_mapped(network, preset, mapping, compensation, copied=True, periphery=around, ranges=ranges)
+    return convert_mapped(
+        network,
+        preset,
+        mapping,
+        compensation,
+        copied=True,
+        periphery=around,
+        ranges=ranges,
+        within_validity=within_validity or strict,
+    )
 
 
 def convert_mapped(
     model: nn.Module,
     preset: Device,
     mapping: Mapping,
-    compensation: str | Compensation = "tile",
+    compensation: str | Compensation = COMPENSATION,
     *,
     copied: bool = False,
     periphery: Periphery | None = None,
     ranges: Ranges | None = None,
+    within_validity: bool = False,
 ) -> AnalogModel:
     """Put a network whose weights are mapped already onto tiles; arguments as of :func:`convert`.
 
@@ -171,6 +139,7 @@ def convert_mapped(
         copied: whether ``model`` may be changed: it is a copy that nobody else needs.
         periphery: what is around the arrays; ideal unless said.
         ranges: static input ranges.
+        within_validity: whether its chips refuse times outside the device's range of validity.
     """
     if not isinstance(preset, DevicePreset):
         preset.check_layers(mapping.weights)
@@ -206,6 +175,7 @@ def convert_mapped(
             hand_over.take(weight, grid, tiled[name])
             continue
         tiled[name] = attach_noise(analog, mapped, products)
+        stand_for_weight(analog, name)
         analog.register_forward_hook(NoiseBehind(products, geometry_of(layer)), with_kwargs=True)
         if mapped.path:
             network.set_submodule(mapped.path, analog)
@@ -228,11 +198,15 @@ def convert_mapped(
         passes,
         around,
         ranges or {},
+        within_validity,
     )
 
 
-def program(analog: AnalogModel, *, seed: int = 0, chip: int = 0) -> ProgrammedChip:
+def program(analog: AnalogModel, *, seed: int = SEED, chip: int = 0) -> ProgrammedChip:
     """Program one chip of a converted network; it stands at t = 0, the end of programming.
+
+    A chip of a network that was converted with ``within_validity`` keeps to the device's range of validity: if that
+    begins later than t = 0, the chip does not compute before it has been moved there with ``drift``.
 
     Args:
         analog: from :func:`convert`; it is not changed, so that many chips can live side by side.
@@ -250,4 +224,4 @@ def program(analog: AnalogModel, *, seed: int = 0, chip: int = 0) -> ProgrammedC
     for layer in tiled.values():
         layer.place(made)
     passes.restart()
-    return ProgrammedChip(model, 0.0, made, tiled, passes, analog.periphery, analog.ranges)
+    return ProgrammedChip(model, 0.0, made, tiled, passes, analog.periphery, analog.ranges, analog.within_validity)

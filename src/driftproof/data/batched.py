@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from driftproof.data.pairs import as_pair
 from driftproof.errors import DriftproofError
-from driftproof.inputs import Inputs, as_inputs, count, describe, select, split, tensors
+from driftproof.inputs import Inputs, as_inputs, count, describe, on_tensors, select, split, tensors
 
 HELD_BYTES = 2 * 1024**3
 """A dataset of up to so many bytes is read once and held in memory."""
@@ -52,6 +52,10 @@ class Data(ABC):
     @abstractmethod
     def head(self, limit: int) -> Data:
         """Return the first ``limit`` samples; raises DriftproofError if there are fewer, or ``limit`` is below 1."""
+
+    @abstractmethod
+    def take(self, samples: Sequence[int]) -> Data:
+        """Return some of the samples, in the order given; nothing is read yet."""
 
     @abstractmethod
     def renamed(self, name: str) -> Data:
@@ -118,6 +122,12 @@ class TensorData(Data):
         limit = _checked_limit(limit, self)
         return TensorData(self.name, select(self.inputs, slice(limit)), self.targets[:limit])
 
+    def take(self, samples: Sequence[int]) -> TensorData:
+        """Return some of the samples, in the order given."""
+        index = torch.as_tensor(samples)
+        inputs = on_tensors(self.inputs, lambda part: part[index.to(part.device)])
+        return TensorData(self.name, inputs, self.targets[index.to(self.targets.device)])
+
     def renamed(self, name: str) -> TensorData:
         """Return the same tensors under another name."""
         return TensorData(name, self.inputs, self.targets)
@@ -180,6 +190,10 @@ class DatasetData(Data):
     def head(self, limit: int) -> DatasetData:
         """Return the first ``limit`` samples; nothing is read yet."""
         return DatasetData(self.name, Subset(self.dataset, range(_checked_limit(limit, self))), self.reading)
+
+    def take(self, samples: Sequence[int]) -> DatasetData:
+        """Return some of the samples, in the order given; nothing is read yet."""
+        return DatasetData(self.name, Subset(self.dataset, [int(sample) for sample in samples]), self.reading)
 
     def renamed(self, name: str) -> DatasetData:
         """Return the same dataset under another name."""

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 
 from driftproof.data.batched import TensorData
+from driftproof.defaults import SPLIT
 from driftproof.errors import DriftproofError, did_you_mean
 
 SPLITS = ("train", "test")
 TRAIN_SAMPLES = 1200
 
 
-def digits(split: str = "test") -> TensorData:
+def digits(split: str = SPLIT) -> TensorData:
     """Return the 8 × 8 digits of the UCI set, 1200 to train and 597 to test, stratified, always the same.
 
     Inputs are [N, 1, 8, 8] float32 from 0 to 1 (the grey levels 0 to 16, divided by 16), targets [N] int64.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from driftproof.data.batched import TensorData
 from driftproof.data.embedded import check_split, named
+from driftproof.defaults import SPLIT
 from driftproof.errors import DriftproofError
 
 # The ImageNet statistics: what the widely used CIFAR ResNet checkpoints were trained with.
@@ -26,7 +27,7 @@ SAMPLES = {
 _DAMAGE = (RuntimeError, AssertionError, ValueError, LookupError, TypeError, OSError, EOFError, pickle.UnpicklingError)
 
 
-def cifar10(root: str | Path, split: str = "test") -> TensorData:
+def cifar10(root: str | Path, split: str = SPLIT) -> TensorData:
     """Return CIFAR-10 from ``root/cifar-10-batches-py``: inputs [N, 3, 32, 32] float32, targets [N] int64.
 
     Pixels are divided by 255, then normalised with mean (.485, .456, .406) and std (.229, .224, .225).
@@ -50,7 +51,7 @@ def cifar10(root: str | Path, split: str = "test") -> TensorData:
     return TensorData(named("cifar10", split), _normalised(images, CIFAR10_MEAN, CIFAR10_STD), targets)
 
 
-def mnist(root: str | Path, split: str = "test") -> TensorData:
+def mnist(root: str | Path, split: str = SPLIT) -> TensorData:
     """Return MNIST from ``root/MNIST/raw``: inputs [N, 1, 28, 28] float32, targets [N] int64.
 
     Pixels are divided by 255, then normalised with mean .1307 and std .3081.

@@ -11,6 +11,7 @@ from torch.utils.data import Subset
 
 from driftproof.data.adapters import as_data
 from driftproof.data.batched import Data, DatasetData, TensorData, hold
+from driftproof.defaults import SEED
 from driftproof.errors import DriftproofError
 from driftproof.inputs import count, on_tensors, select, tensors
 
@@ -48,7 +49,7 @@ def part(data: Data, samples: slice) -> Data:
     return DatasetData(name, Subset(data.dataset, range(start, stop)), data.reading)
 
 
-def held_out(data: Data, share: float, seed: int = 0) -> tuple[Data, Data]:
+def held_out(data: Data, share: float, seed: int = SEED) -> tuple[Data, Data]:
     """Return a random share of some data, and what is left; each in its old order. Nothing is read.
 
     >>> import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,23 +27,23 @@ class SampleNormals:
     layer: str
     t_s: float
 
-    def draw(self, shape: tuple[int, ...], first: int, purpose: str, device: torch.device) -> Tensor:
+    def draw(self, shape: tuple[int, ...], samples: Sequence[int], purpose: str, device: torch.device) -> Tensor:
         """Return the numbers of some samples, [samples, …] float32.
 
         Args:
             shape: [samples, …], one number per output and position.
-            first: number of the first sample in the data: a sample has the same numbers in any batch.
+            samples: their numbers in the data: a sample has the same numbers in any batch.
             purpose: what the numbers are for; with a number if a forward pass uses the layer several times.
             device: where to draw; CPU and CUDA generators give different numbers.
 
         >>> numbers = SampleNormals(seed=0, chip=0, layer="fc", t_s=1.0)
         >>> cpu = torch.device("cpu")
-        >>> torch.equal(numbers.draw((3, 4), 5, "mvm", cpu)[2], numbers.draw((1, 4), 7, "mvm", cpu)[0])
+        >>> torch.equal(numbers.draw((3, 4), range(5, 8), "mvm", cpu)[2], numbers.draw((1, 4), [7], "mvm", cpu)[0])
         True
         """
         numbers = torch.empty(shape, device=device)
-        for index, row in enumerate(numbers):
-            row.normal_(generator=generator(self.seed, self.chip, self.layer, purpose, device, self.t_s, first + index))
+        for sample, row in zip(samples, numbers, strict=True):
+            row.normal_(generator=generator(self.seed, self.chip, self.layer, purpose, device, self.t_s, sample))
         return numbers
 
 
@@ -68,17 +69,17 @@ class ProductNoise:
     layer: str
     t_s: float
 
-    def normals(self, shape: tuple[int, ...], first: int, purpose: str = "mvm") -> Tensor:
+    def normals(self, shape: tuple[int, ...], samples: Sequence[int], purpose: str = "mvm") -> Tensor:
         """Return the standard normal numbers of some samples' products, [samples, …] float32.
 
         Args:
             shape: [samples, …], one number per output and position.
-            first: number of the first sample in the data: a sample has the same numbers in any batch.
+            samples: their numbers in the data: a sample has the same numbers in any batch.
             purpose: ``mvm``; with a number if a forward pass uses the layer several times.
 
         >>> noise = ProductNoise(torch.ones(4, 2), None, seed=0, chip=0, layer="fc", t_s=1.0)
-        >>> torch.equal(noise.normals((3, 4), first=5)[2], noise.normals((1, 4), first=7)[0])
+        >>> torch.equal(noise.normals((3, 4), range(5, 8))[2], noise.normals((1, 4), [7])[0])
         True
         """
-        samples = SampleNormals(self.seed, self.chip, self.layer, self.t_s)
-        return samples.draw(shape, first, purpose, self.weights.device)
+        numbers = SampleNormals(self.seed, self.chip, self.layer, self.t_s)
+        return numbers.draw(shape, samples, purpose, self.weights.device)

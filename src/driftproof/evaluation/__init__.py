@@ -1,26 +1,33 @@
-"""Presets × chips × times → cells of a record, on one of two backends."""
+"""One core for every result: a deployment, its trials, an evaluator that measures them, plans that ask for them."""
 
 from driftproof.evaluation.backends import Backend, BackendName
+from driftproof.evaluation.deployment import Deployment
+from driftproof.evaluation.evaluator import Evaluator
+from driftproof.evaluation.executor import Executor, Plan, Request, Serial, ask, run
 from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.evaluation.metrics import DEFAULT_METRIC, METRICS, Metric, as_metric
+from driftproof.evaluation.metrics import METRICS, Function, Metric, as_metric
 from driftproof.evaluation.recalibration import Recalibration
-from driftproof.evaluation.run import DEFAULT_BATCH_SIZE, DEFAULT_CHIPS, DEFAULT_TIMES, evaluate
-from driftproof.evaluation.validation import ChipValidation
+from driftproof.evaluation.trial import NETWORK_ITSELF, Trial
 
 __all__ = [
-    # The verb and its defaults
-    "DEFAULT_BATCH_SIZE",
-    "DEFAULT_CHIPS",
-    "DEFAULT_METRIC",
-    "DEFAULT_TIMES",
-    "Recalibration",
-    "evaluate",
-    # A training's question
-    "ChipValidation",
     # What is measured
+    "NETWORK_ITSELF",
+    "Deployment",
+    "Recalibration",
+    "Trial",
+    # What measures it
+    "Evaluator",
     "METRICS",
+    "Function",
     "Metric",
     "as_metric",
+    # What asks for it
+    "Executor",
+    "Plan",
+    "Request",
+    "Serial",
+    "ask",
+    "run",
     # Backends
     "Backend",
     "BackendName",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, Protocol, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from driftproof.batch_norm import recalibrate
 from driftproof.chip import Chip
 from driftproof.conversion import check_installation, convert_mapped
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.evaluation.recalibration import measure_norms
-from driftproof.inputs import Inputs, call
-from driftproof.mapping import Mapping
+from driftproof.inputs import Inputs, call, count
+from driftproof.mapping import Mapping as NetworkMapping
 from driftproof.periphery import Periphery
 from driftproof.presets import load_preset
 from driftproof.products import Ranges
@@ -23,16 +23,28 @@ BackendName = Literal["folded", "tiles"]
 
 
 class Backend(Protocol):
-    """A network that becomes one chip after another."""
+    """A network that becomes one chip after another.
 
-    def load(self, chip: Chip, t_s: float) -> None:
-        """Become ``chip`` at ``t_s`` seconds after programming."""
+    Attributes:
+        model: the network that computes; its BatchNorms are those that are recalibrated.
+        alphas: drift compensation α of each array on the chip that was loaded last, [row splits, out]; a layer that is
+            digital has none.
+    """
+
+    model: nn.Module
+    alphas: dict[str, Tensor]
+
+    def load(self, chip: Chip, t_s: float, digital: Collection[str] = ()) -> None:
+        """Become ``chip`` at ``t_s`` seconds after programming; the layers named ``digital`` keep exact weights."""
+
+    def load_exact(self) -> None:
+        """Become the network with exact weights in all layers."""
 
     def recalibrate(self, inputs: Iterable[Any]) -> None:
-        """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
+        """Re-estimate the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
 
-    def __call__(self, inputs: Inputs, first: int = 0) -> Any:
-        """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
+    def __call__(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
+        """Return the outputs of the chip that was loaded last; ``samples`` are the inputs' numbers in the data."""
 
 
 class TilesNetwork:
@@ -46,29 +58,53 @@ class TilesNetwork:
     """
 
     def __init__(
-        self, model: nn.Module, mapping: Mapping, periphery: Periphery | None = None, ranges: Ranges | None = None
+        self,
+        model: nn.Module,
+        mapping: NetworkMapping,
+        periphery: Periphery | None = None,
+        ranges: Ranges | None = None,
     ) -> None:
         # the preset of a conversion is the one that `program` would use; here chips come ready-made
         analog = convert_mapped(model, load_preset("ideal"), mapping, periphery=periphery, ranges=ranges)
         self.model, self.tiled, self.passes = analog.model, analog.tiled, analog.passes
         self._chip: Chip | None = None
+        self.alphas: dict[str, Tensor] = {}
 
-    def load(self, chip: Chip, t_s: float) -> None:
-        """Become ``chip`` at ``t_s`` seconds after programming."""
+    def load(self, chip: Chip, t_s: float, digital: Collection[str] = ()) -> None:
+        """Become ``chip`` at ``t_s`` seconds after programming.
+
+        Raises:
+            DriftproofError: layers that are to be digital: on this backend only the mapping decides that.
+        """
+        if digital:
+            raise DriftproofError(
+                f"the tiles backend cannot take {', '.join(name or '(root)' for name in sorted(digital))} off its "
+                "tiles for one trial; use the folded backend, or leave them digital with where="
+            )
         for layer in self.tiled.values():
             if chip is not self._chip:
                 layer.place(chip)
             layer.drift(t_s)
         self._chip = chip
+        self.alphas = {name: layer.noise.read(t_s).alpha for name, layer in self.tiled.items()}
+
+    def load_exact(self) -> None:
+        """Raise DriftproofError: this backend has its layers on tiles always."""
+        raise DriftproofError("the tiles backend cannot take all layers off its tiles; use the folded backend")
 
     def recalibrate(self, inputs: Iterable[Any]) -> None:
         """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
-        measure_norms(self.model, self, inputs)
+        recalibrate(self.model, self._numbered, inputs)
+
+    def _numbered(self, inputs: Inputs, first: int) -> Any:
+        return self(inputs, range(first, first + count(inputs)))
 
     @torch.inference_mode()
-    def __call__(self, inputs: Inputs, first: int = 0) -> Any:
-        """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
-        self.passes.restart(first)
+    def __call__(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
+        """Return the outputs of the chip that was loaded last; ``samples`` are the inputs' numbers in the data."""
+        self.passes.restart()
+        if samples is not None:
+            self.passes.expect(samples)
         return call(self.model, inputs)
 
 
@@ -87,7 +123,7 @@ def check_backend(name: str) -> BackendName:
 def make_backend(
     name: BackendName,
     model: nn.Module,
-    mapping: Mapping,
+    mapping: NetworkMapping,
     example: Inputs,
     fold: bool = True,
     periphery: Periphery | None = None,

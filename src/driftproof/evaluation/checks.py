@@ -36,10 +36,10 @@ def check_numbers(**numbers: int) -> None:
             raise DriftproofError(f"{what.replace('_', ' ')}: wanted at least 1, got {number}")
 
 
-def check_seed(seed: int) -> None:
-    """Raise unless a seed is one that a record can hold."""
-    if not 0 <= seed < 2**63:
-        raise DriftproofError(f"seed: wanted a whole number from 0 to 2^63 - 1, got {seed}")
+def check_seed(seed: int, below: int = 2**63) -> None:
+    """Raise unless a seed is a whole number from 0 on that a record can hold."""
+    if not 0 <= seed < below:
+        raise DriftproofError(f"seed: wanted a whole number from 0 to 2^{below.bit_length() - 1} - 1, got {seed}")
 
 
 def check_validity(devices: Sequence[Device], times_s: tuple[float, ...]) -> None:
@@ -49,12 +49,12 @@ def check_validity(devices: Sequence[Device], times_s: tuple[float, ...]) -> Non
         if outside:
             low, high = (format_time(t) for t in device.validity.t_s)
             raise DriftproofError(
-                f"strict: preset {device.name} is valid from {low} to {high}, not at {', '.join(outside)}; "
-                "leave these times out, or leave strict out to have them marked"
+                f"within validity: preset {device.name} is valid from {low} to {high}, not at {', '.join(outside)}; "
+                "leave these times out, or leave within_validity (--within-validity) out to have them marked"
             )
 
 
-def check_device(device: str) -> torch.device:
+def check_torch_device(device: str) -> torch.device:
     """Return where to compute: ``cpu`` or ``cuda``."""
     if device not in ("cpu", "cuda"):
         raise DriftproofError(f"device {device!r}: wanted cpu or cuda")

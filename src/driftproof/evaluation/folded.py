@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
+from itertools import count as count_from
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from driftproof.batch_norm import recalibrate
 from driftproof.calls import Interception, Located, Parameters, Product
 from driftproof.chip import ArrayReading, Chip
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.folding import fold_norm, foldable_norms, samples_at_once, straight
-from driftproof.evaluation.recalibration import measure_norms
 from driftproof.inputs import Inputs, call, count, main_output, on_tensors, split
 from driftproof.mapping import MappedWeight, Mapping, map_weight, plain, plain_copy, untie_tables
 from driftproof.periphery import Periphery
@@ -77,6 +78,7 @@ class FoldedNetwork:
     ) -> None:
         self.periphery = None if periphery is None or periphery.is_ideal else periphery
         self._ranges = ranges or {}
+        self.alphas: dict[str, Tensor] = {}
         if self.periphery and self.periphery.wire_drop:
             raise DriftproofError("wire drop is known to aihwkit's compiled tile only: use --backend tiles")
         given = plain_copy(model) if any(module.training for module in model.modules()) else plain(model)
@@ -170,18 +172,22 @@ class FoldedNetwork:
         """Become ``chip`` at ``t_s`` seconds after programming; the layers named ``digital`` keep exact weights."""
         self.write({name: chip.read(name, t_s) for name in self._slots if name not in digital})
 
+    def load_exact(self) -> None:
+        """Become the network with exact weights in all layers."""
+        self.write({})
+
     def recalibrate(self, inputs: Iterable[Any]) -> None:
         """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""
         assert not self.norms, "norms that are folded cannot be measured"
-        measure_norms(self.model, self._whole, inputs)
+        recalibrate(self.model, self._whole, inputs)
 
     @torch.no_grad()
     def _whole(self, inputs: Inputs, first: int) -> Any:
         """Run a whole batch at once: what norms measure should not depend on the size of a cache."""
-        return self._pass(self._laid_out(inputs), first)
+        return self._pass(self._laid_out(inputs), range(first, first + count(inputs)))
 
-    def _pass(self, inputs: Inputs, first: int) -> Any:
-        self._passes.begin(first, count(inputs))
+    def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
+        self._passes.begin(samples)
         watched = self._makes or any(
             s.products.noise is not None or (s.converted and not s.digital) for s in self._slots.values()
         )
@@ -196,6 +202,7 @@ class FoldedNetwork:
 
     def write(self, readings: dict[str, ArrayReading]) -> None:
         """Become what these arrays compute: one reading per layer of the mapping; a layer without one is digital."""
+        self.alphas = {name: reading.alpha for name, reading in readings.items()}
         for name, slot in self._slots.items():
             reading = readings.get(name)
             slot.digital = reading is None
@@ -210,15 +217,20 @@ class FoldedNetwork:
                 slot.products.load(reading, slot.factor)
 
     @torch.inference_mode()
-    def __call__(self, inputs: Inputs, first: int = 0) -> Any:
-        """Return the outputs of the chip that was loaded last; ``first`` is the number of the first sample."""
+    def __call__(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
+        """Return the outputs of the chip that was loaded last.
+
+        Args:
+            inputs: [N, …].
+            samples: their numbers in the data; 0 to N − 1 unless given.
+        """
         inputs = self._laid_out(inputs)
+        samples = range(count(inputs)) if samples is None else samples
         if count(inputs) <= self.at_once:
-            return self._pass(inputs, first)
+            return self._pass(inputs, samples)
         parts: list[Tensor] = []
-        for part in split(inputs, self.at_once):
-            parts.append(self._pass(part, first))
-            first += count(part)
+        for start, part in zip(count_from(0, self.at_once), split(inputs, self.at_once), strict=False):
+            parts.append(self._pass(part, samples[start : start + self.at_once]))
         return torch.cat(parts)
 
     @torch.no_grad()

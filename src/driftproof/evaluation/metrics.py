@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 from driftproof.data.user_file import is_user_file, user_object
+from driftproof.defaults import METRIC
 from driftproof.errors import DriftproofError
 from driftproof.evaluation import tallies
 from driftproof.record import QUANTITIES, Quantity, quantity_of
 
-DEFAULT_METRIC = "accuracy"
+DEFAULT_METRIC = METRIC
 ALIASES = {"top-5": "top5"}
 FLIPPED = 1 / 2000
 """Share of samples whose answer another batch size or number of threads may change: the last bit decides."""
 ROUNDING = 1e-3
 """Relative change of a real-valued metric that rounding stays below, and another network does not."""
 
-type Function = Callable[[Tensor, Tensor], float]
+type Function = Callable[[Tensor, Tensor], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,11 @@ class Metric:
             output (:func:`driftproof.inputs.main_output`).
         value: the sum of all tallies → the number.
         slack: a value and how many samples → how far the same network may be from it with another batch size.
+        per_sample: outputs and targets of one batch → one entry per sample, [N]: bool if the metric is the share of
+            True in percent, a number if it is the mean of these numbers. None if it is neither: then a record cannot
+            say which samples were right, and a cell cannot be extended sample by sample.
+        one_size: whether entries per sample only count if all samples have equally many outputs: of samples of several
+            sizes, the mean over samples is not the metric.
 
     >>> METRICS["accuracy"](torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
     50.0
@@ -44,6 +50,8 @@ class Metric:
     tally: Callable[[Tensor, Tensor], Any]
     value: Callable[[Any], float]
     slack: Callable[[float, int], float]
+    per_sample: Callable[[Tensor, Tensor], Tensor] | None = None
+    one_size: bool = False
 
     @property
     def name(self) -> str:
@@ -69,6 +77,7 @@ class Metric:
         higher_is_better: bool = True,
         percent: bool = False,
         lowest: float | None = None,
+        per_sample: Function | None = None,
     ) -> Metric:
         """Return the metric of a function of all outputs and all targets.
 
@@ -79,6 +88,8 @@ class Metric:
             higher_is_better: whether 2 is better than 1.
             percent: whether values are percentages, 0 to 100.
             lowest: the lowest value that can occur, if there is one.
+            per_sample: main outputs and targets of a batch → [N], one entry per sample whose mean is the metric: bool
+                if ``percent``, else a number. Records then keep them, and ``function`` is not called.
 
         Raises:
             DriftproofError: no name, or that of a metric known by name; later: a function that fails or returns no
@@ -95,7 +106,13 @@ class Metric:
                 "give one: Metric.of(function, name='mine')"
             )
         quantity = Quantity(name=name, words=words, percent=percent, higher_is_better=higher_is_better, lowest=lowest)
-        return cls(quantity=quantity, tally=_held, value=_Applied(function, name), slack=_slack_of_own)
+        return cls(
+            quantity=quantity,
+            tally=_held,
+            value=_Applied(function, name),
+            slack=_slack_of_own,
+            per_sample=per_sample,
+        )
 
 
 @dataclass(frozen=True)
@@ -148,19 +165,26 @@ def _slack_of_own(value: float, samples: int) -> float:
     return max(4 * max(1.0, FLIPPED * samples) / samples * abs(value), 1e-9)
 
 
-def _known(name: str, tally: Any, value: Any, slack: Callable[[float, int], float]) -> Metric:
-    return Metric(quantity=quantity_of(name), tally=tally, value=value, slack=slack)
+def _known(name: str, tally: Any, value: Any, slack: Callable[[float, int], float], **more: Any) -> Metric:
+    return Metric(quantity=quantity_of(name), tally=tally, value=value, slack=slack, **more)
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        _known("accuracy", tallies.right, tallies.share, _slack_of_answers),
-        _known("top5", tallies.right_in_five, tallies.share, _slack_of_answers),
+        _known("accuracy", tallies.right, tallies.share, _slack_of_answers, per_sample=tallies.is_right),
+        _known("top5", tallies.right_in_five, tallies.share, _slack_of_answers, per_sample=tallies.is_in_five),
         _known("token-accuracy", tallies.right_tokens, tallies.share, _slack_of_answers),
         _known("f1", tallies.answers_by_class, tallies.macro_f1, _slack_of_f1),
         _known("perplexity", tallies.next_tokens, tallies.perplexity, _slack_of_numbers),
-        _known("mse", tallies.squares, tallies.mean, _slack_of_numbers),
+        _known(
+            "mse",
+            tallies.squares,
+            tallies.mean,
+            _slack_of_numbers,
+            per_sample=tallies.squares_of_samples,
+            one_size=True,
+        ),
     )
 }
 """The metrics known by name."""

@@ -16,17 +16,30 @@ IGNORED = -100
 
 def right(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return [samples whose largest output is their target, samples] of outputs [N, classes] and targets [N]."""
+    return _counted(is_right(outputs, targets))
+
+
+def is_right(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return [N] bool: whether the largest output of a sample is its target."""
     _check_samples("accuracy", outputs, targets)
-    return torch.tensor([int((outputs.argmax(dim=1) == targets).sum()), len(targets)])
+    return outputs.argmax(dim=1) == targets
 
 
 def right_in_five(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return [samples whose target is among the five largest outputs, samples]; outputs [N, classes], targets [N]."""
+    return _counted(is_in_five(outputs, targets))
+
+
+def is_in_five(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return [N] bool: whether the target of a sample is among its five largest outputs."""
     _check_samples("top5", outputs, targets)
     if outputs.shape[1] < 6:
         raise DriftproofError(f"top5 wants at least 6 classes, got {outputs.shape[1]} outputs; use accuracy")
-    hits = (outputs.topk(5, dim=1).indices == targets.unsqueeze(1)).any(dim=1)
-    return torch.tensor([int(hits.sum()), len(targets)])
+    return (outputs.topk(5, dim=1).indices == targets.unsqueeze(1)).any(dim=1)
+
+
+def _counted(hits: Tensor) -> Tensor:
+    return torch.tensor([int(hits.sum()), len(hits)])
 
 
 def right_tokens(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -102,12 +115,21 @@ def macro_f1(counts: Tensor) -> float:
 
 def squares(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return [Σ (output − target)², numbers]; both are of one shape, nothing is broadcast."""
+    gaps = _squared_gaps(outputs, targets)
+    return torch.tensor([float(gaps.sum()), gaps.numel()], dtype=torch.float64)
+
+
+def squares_of_samples(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return [N]: the mean of (output − target)² over the outputs of each sample."""
+    return _squared_gaps(outputs, targets).reshape(len(outputs), -1).mean(dim=1).float()
+
+
+def _squared_gaps(outputs: Tensor, targets: Tensor) -> Tensor:
     if outputs.shape != targets.shape:
         raise DriftproofError(
             f"mse wants targets of the outputs' shape {tuple(outputs.shape)}, got {tuple(targets.shape)}"
         )
-    gaps = (outputs.double() - targets.double()).square()
-    return torch.tensor([float(gaps.sum()), gaps.numel()], dtype=torch.float64)
+    return (outputs.double() - targets.double()).square()
 
 
 def mean(sums: Tensor) -> float:

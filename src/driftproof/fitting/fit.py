@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from driftproof.defaults import FITTED_DRIFT
 from driftproof.errors import DriftproofError
 from driftproof.fitting.contradictions import contradictions
 from driftproof.fitting.device import FittedDevice
@@ -28,7 +29,7 @@ def fit_measurements(
     degree: int | None = None,
     t0_s: float = 20.0,
     t_read_s: float = 250e-9,
-    drift: Literal["power", "none"] = "power",
+    drift: Literal["power", "none"] = FITTED_DRIFT,
 ) -> FittedDevice:
     """Fit the spread of programming, the drift exponent at each level, and 1/f read noise.
 

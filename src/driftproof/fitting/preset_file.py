@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from driftproof.defaults import FAMILY
 from driftproof.errors import DriftproofError
 from driftproof.fitting.device import FittedDevice
 from driftproof.fitting.measurements import Measurements
@@ -26,7 +27,7 @@ def preset_name(text: str) -> str:
 
 
 def preset_text(
-    device: FittedDevice, measurements: Measurements, *, name: str, title: str = "", family: str = "measured"
+    device: FittedDevice, measurements: Measurements, *, name: str, title: str = "", family: str = FAMILY
 ) -> str:
     """Return the preset file of a fitted device.
 

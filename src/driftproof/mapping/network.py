@@ -7,16 +7,17 @@ Biases stay digital.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from driftproof.calls.network import plain
 from driftproof.calls.watch import Uses, Watched, watch
+from driftproof.defaults import SCALE
 from driftproof.devices.keys import canonical_name
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
+from driftproof.mapping.places import Owner, listed, owners_of
 from driftproof.mapping.rules import known_uses, why_digital
 from driftproof.mapping.weight import MappedWeight, Scale, TileSize, map_weight
 from driftproof.mapping.where import Where, choose
@@ -44,10 +45,11 @@ class LayerEntry:
         columns: outputs of the array.
         groups: of a grouped convolution.
         utilisation: used devices / devices of its tiles.
-        macs_per_input: multiply-accumulates per sample, of digital products too.
+        macs_per_input: multiply-accumulates per sample, of digital products too; None if they could not be counted.
         dac_per_input: DAC conversions per sample.
         adc_per_input: ADC conversions per sample.
         unasked: digital, although it multiplies (or may) and nobody asked for it.
+        more: further counts per sample by name, for the columns of :data:`driftproof.record.LAYER_COUNTS`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class LayerEntry:
     adc_per_input: int | None = None
     clipped: int = 0
     unasked: bool = False
+    more: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,17 @@ class Mapping:
     tile: TileSize
     layers: tuple[LayerEntry, ...]
     weights: dict[str, MappedWeight] = field(repr=False)
-    scale: Scale = "column"
+    scale: Scale = SCALE
     clip: float | None = None
 
     @property
     def analog_macs(self) -> float | None:
-        """Share of the multiply-accumulates that are computed on tiles; None if the network was not watched."""
+        """Share of the multiply-accumulates that are computed on tiles.
+
+        None if the network was not watched, or something multiplies digitally unasked that cannot be counted.
+        """
+        if any(entry.unasked and entry.macs_per_input is None for entry in self.layers):
+            return None
         total = sum(entry.macs_per_input or 0 for entry in self.layers)
         return sum(entry.macs_per_input or 0 for entry in self.layers if entry.analog) / total if total else None
 
@@ -92,8 +100,9 @@ def map_model(
     example: Inputs | None = None,
     *,
     where: Where | None = None,
-    scale: Scale = "column",
+    scale: Scale = SCALE,
     clip: float | None = None,
+    all_analog: bool = False,
     strict: bool = False,
 ) -> Mapping:
     """Decide for every weight of a network whether it goes on tiles, and map those that do.
@@ -106,10 +115,11 @@ def map_model(
         where: which layers (:data:`driftproof.mapping.Where`); all unless said.
         scale: each tile's ``column`` relative to its own maximum, or the whole ``layer`` to its largest weight.
         clip: percentile of |w| that takes the maximum's place.
-        strict: fail if a weight that multiplies stays digital unasked.
+        all_analog: fail if a weight that multiplies stays digital unasked.
+        strict: the old name of ``all_analog``.
 
     Raises:
-        DriftproofError: no layer can go on tiles (the message lists what was seen), or is chosen; or ``strict``.
+        DriftproofError: no layer can go on tiles (the message lists what was seen), or is chosen; or ``all_analog``.
 
     >>> import torch
     >>> [(e.name, e.tiles, e.mvms_per_input) for e in map_model(nn.Linear(3, 2), example=torch.ones(1, 3)).layers]
@@ -119,22 +129,22 @@ def map_model(
     tile = tile or TileSize()
     watched = watch(network, example) if example is not None else None
     uses = known_uses(network) if watched is None else watched.uses
-    owners = _owners(network)
+    owners = owners_of(network)
     wished, seen = _wished(network, uses, owners, where, watched is not None)
     entries: list[LayerEntry] = []
     weights: dict[str, MappedWeight] = {}
     taken: dict[str, str] = {}  # parameter → name of its array
-    for path, module, parameter, weight in _walk(network):
+    for path, module, parameter, weight in listed(network):
         primary, first = owners[id(weight)], (path, parameter) == owners[id(weight)].home
         use = uses.get(primary.name)
-        reason, multiplies = why_digital(module, weight, use, watched is not None)
+        reason, multiplies = why_digital(module, weight, use, watched is not None, primary.table)
         table = isinstance(module, nn.Embedding | nn.EmbeddingBag)
         if not reason and table:
             reason, multiplies = "a look-up table, not a product (it keeps a digital copy of the tied weight)", False
             if first:
                 reason, multiplies = ALSO_MULTIPLIED, True
         name = array_name(path, parameter)
-        unasked = bool(reason) and multiplies
+        unasked = bool(reason) and multiplies and name in wished
         if not reason and seen[primary.name] not in wished:
             reason, unasked = "digital as asked", False
         entry = LayerEntry(
@@ -150,7 +160,7 @@ def map_model(
         if not first and not reason and primary.name in taken:
             entries.append(replace(entry, weights=0, reason=f"the same array as {taken[primary.name] or '(root)'}"))
             continue
-        if use is not None and use.layouts and (first or not table):
+        if use is not None and (use.layouts or use.other_macs) and (first or not table):
             entry = _counted(entry, weight, use, watched)
         if not reason:
             if name in weights:
@@ -170,7 +180,7 @@ def map_model(
             taken[primary.name] = name
             entry = _on_tiles(entry, mapped, tile)
         entries.append(entry)
-    _check(entries, weights, wished, strict)
+    _check(entries, weights, all_analog or strict)
     return Mapping(tile, tuple(entries), weights, scale, clip)
 
 
@@ -186,80 +196,40 @@ def array_name(path: str, parameter: str) -> str:
     return f"{name}.{parameter}" if name else parameter
 
 
-def _own(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Return a module's own parameters by name."""
-    return list(module.named_parameters(recurse=False, remove_duplicate=False))
-
-
-@dataclass
-class _Owners:
-    """All places of one parameter: its first name, and where it is counted."""
-
-    name: str
-    home: tuple[str, str]
-    places: list[tuple[str, str]]
-
-
-def _owners(network: nn.Module) -> dict[int, _Owners]:
-    """Return the places of every parameter; a look-up table is not its home if a layer shares it."""
-    found: dict[int, _Owners] = {}
-    tables = set()
-    seen: set[int] = set()
-    for path, module in network.named_modules(remove_duplicate=False):
-        repeated = id(module) in seen
-        seen.add(id(module))
-        for parameter, weight in _own(module):
-            place = (path, parameter)
-            table = isinstance(module, nn.Embedding | nn.EmbeddingBag)
-            owner = found.get(id(weight))
-            if owner is None:
-                found[id(weight)] = _Owners(f"{path}.{parameter}" if path else parameter, place, [place])
-                if table:
-                    tables.add(id(weight))
-            elif not repeated:
-                owner.places.append(place)
-                if id(weight) in tables and not table:
-                    owner.home = place
-                    tables.discard(id(weight))
-    return found
-
-
-def _walk(network: nn.Module) -> Iterator[tuple[str, nn.Module, str, nn.Parameter]]:
-    """Yield what is listed: every matrix, or a module's largest parameter if it has no matrix."""
-    for path, module in network.named_modules():
-        own = [(name, p) for name, p in _own(module) if p.dim() >= 1]
-        found = [(name, p) for name, p in own if p.dim() >= 2]
-        if not found and own:
-            found = [next(((n, p) for n, p in own if n == "weight"), max(own, key=lambda item: item[1].numel()))]
-        for name, parameter in found:
-            yield path, module, name, parameter
-
-
 def _wished(
-    network: nn.Module, uses: dict[str, Uses], owners: dict[int, _Owners], where: Where | None, watched: bool
+    network: nn.Module, uses: dict[str, Uses], owners: dict[int, Owner], where: Where | None, watched: bool
 ) -> tuple[set[str], dict[str, str]]:
     """Return the names of the layers that are to be on tiles, and parameter → such a name, in order of use."""
     possible: dict[str, tuple[str, nn.Module]] = {}
-    for path, module, parameter, weight in _walk(network):
+    others: list[tuple[str, nn.Module]] = []
+    for path, module, parameter, weight in listed(network):
         owner = owners[id(weight)]
-        if (path, parameter) == owner.home and not why_digital(module, weight, uses.get(owner.name), watched)[0]:
-            possible[owner.name] = (array_name(path, parameter), module)
+        name = array_name(path, parameter)
+        reason, multiplies = why_digital(module, weight, uses.get(owner.name), watched, owner.table)
+        if reason and multiplies:
+            others.append((name, module))
+        elif not reason and (path, parameter) == owner.home:
+            possible[owner.name] = (name, module)
     order = [name for name in uses if name in possible]
     return (
-        choose(where, [possible[name] for name in order]),
+        choose(where, [possible[name] for name in order], others),
         {name: possible.get(name, (name, network))[0] for name in [*possible, *(o.name for o in owners.values())]},
     )
 
 
 def _counted(entry: LayerEntry, weight: nn.Parameter, use: Uses, watched: Watched | None) -> LayerEntry:
-    """Return the entry with the size of its matrix and what a forward pass multiplies."""
+    """Return the entry with the size of its matrix and what a forward pass multiplies, in whatever form."""
+    others = use.other_macs / watched.samples if watched else 0.0
+    if not use.layouts:
+        return replace(entry, macs_per_input=round(others))
     layout = next(iter(use.layouts))
     columns, rows = layout.size(tuple(weight.shape if use.made is None else use.made.shape))
     entry = replace(entry, rows=rows, columns=columns, groups=layout.groups)
     if watched is None:
         return entry
     vectors = use.vectors / watched.samples
-    return replace(entry, mvms_per_input=round(vectors), macs_per_input=round(vectors * rows * columns / layout.groups))
+    macs = round(vectors * rows * columns / layout.groups + others)
+    return replace(entry, mvms_per_input=round(vectors), macs_per_input=macs)
 
 
 def _on_tiles(entry: LayerEntry, mapped: MappedWeight, tile: TileSize) -> LayerEntry:
@@ -282,11 +252,15 @@ def _on_tiles(entry: LayerEntry, mapped: MappedWeight, tile: TileSize) -> LayerE
     )
 
 
-def _check(entries: list[LayerEntry], weights: dict[str, MappedWeight], wished: set[str], strict: bool) -> None:
+def _check(entries: list[LayerEntry], weights: dict[str, MappedWeight], all_analog: bool) -> None:
     left = [entry for entry in entries if entry.unasked]
-    if strict and left:
-        listed = "; ".join(f"{entry.name or '(root)'} ({entry.kind}): {entry.reason}" for entry in left)
-        raise DriftproofError(f"strict: {len(left)} weights that multiply would stay digital: {listed}")
+    if all_analog and left:
+        reasons = "; ".join(f"{entry.name or '(root)'} ({entry.kind}): {entry.reason}" for entry in left)
+        what = "1 weight that multiplies" if len(left) == 1 else f"{len(left)} weights that multiply"
+        raise DriftproofError(
+            f"all_analog: {what} would stay digital: {reasons}. Change the network so that "
+            "an array can compute these products, or keep them digital on purpose with where="
+        )
     if not weights:
         seen = "; ".join(f"{e.name or '(root)'} {e.kind}: {e.reason}" for e in entries) or "no layer with weights"
         raise DriftproofError(f"nothing can go on tiles. Seen: {seen}")

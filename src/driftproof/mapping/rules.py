@@ -9,6 +9,7 @@ from driftproof.calls import Layout
 from driftproof.calls.watch import Uses, matrices
 
 LOOK_UP = "embedding"
+_SHARE_A_TABLE = "look rows up with an nn.Embedding that shares the weight, then the product goes on tiles"
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)  # instance norms are among the first
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -96,7 +97,9 @@ def known_uses(network: nn.Module) -> dict[str, Uses]:
     return uses
 
 
-def why_digital(module: nn.Module, parameter: nn.Parameter, use: Uses | None, watched: bool) -> tuple[str, bool]:
+def why_digital(
+    module: nn.Module, parameter: nn.Parameter, use: Uses | None, watched: bool, table: bool = False
+) -> tuple[str, bool]:
     """Return why a weight stays digital, empty if it goes on tiles; and whether it multiplies (or may) all the same.
 
     Args:
@@ -104,6 +107,7 @@ def why_digital(module: nn.Module, parameter: nn.Parameter, use: Uses | None, wa
         parameter: the weight.
         use: what is known of it.
         watched: whether the network was run.
+        table: whether a look-up table of torch's shares the weight; it gets a digital copy.
     """
     kind = type(module).__name__
     if isinstance(module, torch.jit.ScriptModule):
@@ -118,15 +122,21 @@ def why_digital(module: nn.Module, parameter: nn.Parameter, use: Uses | None, wa
         if watched:
             return "the network does not call it with these inputs", False
         return f"{kind}: what it does with its weight shows only when it computes; give example inputs", True
-    others = use.others - {LOOK_UP} if use.layouts else use.others
+    others = use.others - {LOOK_UP} if use.layouts and table else use.others
     if others == {LOOK_UP}:
+        if use.layouts:
+            return f"also a look-up table, but not torch's: {_SHARE_A_TABLE}", True
         return "a look-up table, not a product", False
     if others:
         listed = ", ".join(sorted(others))
         also = "also " if use.layouts else ""
-        return f"its weight {also}goes through {listed}: not only a product of inputs and weight", bool(
-            use.layouts or others - _ELEMENTWISE
-        )
+        form = "not only a product of inputs and weight"
+        if use.multiplying:
+            form = (
+                "another product than that of inputs by the whole weight (F.linear(x, W), x @ W, a convolution), which "
+                "is what an array computes"
+            )
+        return f"its weight {also}goes through {listed}: {form}", bool(use.layouts or others - _ELEMENTWISE)
     if len(use.layouts) > 1:
         return "its weight is multiplied both as it is and transposed: an array has its columns one way", True
     return "", True

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from driftproof.calls import Layout
+from driftproof.defaults import SCALE
 from driftproof.errors import DriftproofError
 
 Scale = Literal["column", "layer"]
@@ -179,7 +180,7 @@ def map_weight(
     path: str | None = None,
     *,
     layout: Layout | None = None,
-    scale: Scale = "column",
+    scale: Scale = SCALE,
     clip: float | None = None,
 ) -> MappedWeight:
     """Map one weight onto tiles.

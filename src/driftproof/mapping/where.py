@@ -15,12 +15,15 @@ type Where = str | Sequence[str] | Callable[[str, nn.Module], bool]
 of a layer's name and module."""
 
 
-def choose(where: Where | None, layers: Sequence[tuple[str, nn.Module]]) -> set[str]:
+def choose(
+    where: Where | None, layers: Sequence[tuple[str, nn.Module]], others: Sequence[tuple[str, nn.Module]] = ()
+) -> set[str]:
     """Return the names of the layers that are to be on tiles.
 
     Args:
         where: what the user asked for; None for all.
         layers: (name, module) of all that could be, in the order in which the network uses them.
+        others: those that multiply and cannot be: they may be named, too, and are returned where they are wanted.
 
     Raises:
         DriftproofError: a pattern that fits no layer, or nothing chosen.
@@ -30,19 +33,20 @@ def choose(where: Where | None, layers: Sequence[tuple[str, nn.Module]]) -> set[
     (['conv1', 'conv2'], ['conv1', 'conv2'], ['conv2'])
     """
     names = [name for name, _ in layers]
+    also = {name for name, _ in others}
     if where is None:
-        return set(names)
+        return {*names, *also}
     if callable(where):
-        return {name for name, module in layers if where(name, module)}
+        return {name for name, module in (*layers, *others) if where(name, module)}
     patterns = [part.strip() for part in where.split(",")] if isinstance(where, str) else list(where)
     positive = [p for p in patterns if not p.startswith("!")]
-    chosen: set[str] = set() if positive else set(names)
+    chosen: set[str] = set() if positive else {*names, *also}
     for pattern in patterns:
         plain = pattern.removeprefix("!")
         if plain == INNER:
-            fits = set(names[1:-1])
+            fits = {*names[1:-1], *(also - set(names))}
         else:
-            fits = {name for name in names if fnmatchcase(name, plain) or name.startswith(f"{plain}.")}
+            fits = {name for name in (*names, *also) if fnmatchcase(name, plain) or name.startswith(f"{plain}.")}
             if not fits:
                 raise DriftproofError(
                     f"where: no layer is called {plain!r}{did_you_mean(plain, names)}; there are {', '.join(names)}"

@@ -168,7 +168,7 @@ class Periphery(Settings):
         if self.adc_bits is not None and self.adc_full_scale is None:
             raise ValueError(f"adc_full_scale is missing: an ADC of {self.adc_bits} bits has levels up to a full scale")
         if self.input_range is None and not self.is_ideal:
-            given = [key for key in self._numbers() if key != "input_range"]
+            given = [key for key in self.numbers() if key != "input_range"]
             raise ValueError(
                 f"input_range is missing, which {', '.join(given)} {'wants' if len(given) == 1 else 'want'}: "
                 'give one of kind "static" or "dynamic"; only the ideal periphery does without'
@@ -178,7 +178,7 @@ class Periphery(Settings):
     @property
     def is_ideal(self) -> bool:
         """Whether it changes nothing at all."""
-        return not self._numbers()
+        return not self.numbers()
 
     @property
     def repeatable(self) -> bool:
@@ -188,7 +188,7 @@ class Periphery(Settings):
     @property
     def sha256(self) -> str:
         """Hash of the settings, so that a record knows what made it; mending a text leaves it."""
-        return hashlib.sha256(json.dumps(self._numbers(), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.numbers(), sort_keys=True).encode()).hexdigest()
 
     def definition(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, without those that are not there; ``Periphery`` takes them back.
@@ -229,8 +229,8 @@ class Periphery(Settings):
         parts += [f"wire drop {self.wire_drop.scale:g} (not repeatable)"] if self.wire_drop else []
         return ", ".join(parts)
 
-    def _numbers(self) -> dict[str, Any]:
-        """Return what is not ideal about it."""
+    def numbers(self) -> dict[str, Any]:
+        """Return what is not ideal about it as plain JSON values, without its name and texts."""
         given = self.model_dump(mode="json", exclude_none=True, exclude={"name", "summary", "source"})
         return {key: value for key, value in given.items() if value != 0}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from driftproof.defaults import COMPENSATION
 from driftproof.errors import DriftproofError
 from driftproof.times import format_time, parse_time
 
@@ -27,7 +28,7 @@ class AtTime:
     device: DevicePreset | DeviceMix
     t_s: float
     until_s: float | None = None
-    compensation: str = "tile"
+    compensation: str = COMPENSATION
 
     def __post_init__(self) -> None:
         """Refuse an empty range, and times that cannot be drawn log-uniformly."""
@@ -49,7 +50,7 @@ class AtTime:
 
 
 def at_time(
-    device: DevicePreset | DeviceMix, t: str | float, until: str | float | None = None, compensation: str = "tile"
+    device: DevicePreset | DeviceMix, t: str | float, until: str | float | None = None, compensation: str = COMPENSATION
 ) -> AtTime:
     """Return a device at a time, or over a range of times.
 

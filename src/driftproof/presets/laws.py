@@ -8,9 +8,11 @@ drift and read noise, r = G/high. For laws of the net weight, r = |w| / the colu
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from driftproof.defaults import SCALE
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
@@ -107,7 +109,7 @@ class WeightEncoding(Table):
     """No devices: the law acts on the net weight, relative to the largest of its column or of its layer."""
 
     encoding: Literal["weight"]
-    scale: Literal["column", "layer"] = "column"
+    scale: Literal["column", "layer"] = SCALE
 
 
 class Conductances(Table):
@@ -281,6 +283,7 @@ Drift = Annotated[PowerDrift | LogRelaxation, Field(discriminator="law")]
 # "read-out": one draw at every read-out time, the same for all products of that time (slow noise, 1/f).
 # "product": a draw of its own in every matrix-vector product.
 NewEvery = Literal["read-out", "product"]
+NEW_EVERY: Final = "read-out"
 
 
 class OneOverFRead(Table):
@@ -290,7 +293,7 @@ class OneOverFRead(Table):
     t0_s: NotNegative
     t_read_s: Positive
     q: Curve
-    new_every: NewEvery = "read-out"
+    new_every: NewEvery = NEW_EVERY
 
     @model_validator(mode="after")
     def _logarithm_is_not_negative(self) -> OneOverFRead:
@@ -305,7 +308,7 @@ class LogConductanceRead(Table):
     law: Literal["log10-g"]
     k_us: NotNegative
     t_read_s: Positive
-    new_every: NewEvery = "read-out"
+    new_every: NewEvery = NEW_EVERY
 
 
 class SaturatingRead(Table):

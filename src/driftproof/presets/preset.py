@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from driftproof.defaults import COMPENSATION
 from driftproof.presets.laws import (
     DEVICE_LAWS,
     WEIGHT_LAWS,
@@ -180,7 +181,7 @@ class DevicePreset(Table):
         low, high = self.validity.t_s
         return low <= t_s <= high
 
-    def at(self, t: str | float, until: str | float | None = None, compensation: str = "tile") -> AtTime:
+    def at(self, t: str | float, until: str | float | None = None, compensation: str = COMPENSATION) -> AtTime:
         """Return the device at a time after programming, or over a range of times: the noise that training draws.
 
         Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,24 +14,46 @@ from driftproof.errors import DriftproofError
 class Passes:
     """Which samples a forward pass is about: their numbers in the data.
 
-    As a forward pre-hook of the whole network it numbers samples in the order in which they come.
+    As a forward pre-hook of the whole network it numbers samples in the order in which they come, unless :meth:`expect`
+    has said which ones come next.
+
+    Attributes:
+        samples: numbers of the samples of the pass that runs.
+        number: of that pass.
     """
 
     def __init__(self) -> None:
-        self.first, self.count, self.number = 0, 0, 0
+        self.samples: Sequence[int] = range(0)
+        self.number = 0
+        self._next = 0
+        self._expected: Sequence[int] | None = None
 
-    def begin(self, first: int, count: int) -> None:
-        """Say that a pass over samples ``first`` to ``first + count − 1`` begins."""
-        self.first, self.count, self.number = first, count, self.number + 1
+    @property
+    def next_sample(self) -> int:
+        """Number of the sample that comes after the last one, unless another is expected."""
+        return self._next
+
+    def begin(self, samples: Sequence[int]) -> None:
+        """Say that a pass over these samples begins."""
+        self.samples, self.number = samples, self.number + 1
+        if len(samples):
+            self._next = samples[-1] + 1
 
     def restart(self, first: int = 0) -> None:
         """Say that the next pass begins with sample ``first``."""
-        self.begin(first, 0)
+        self._expected, self._next = None, first
+        self.begin(range(0))
+
+    def expect(self, samples: Sequence[int]) -> None:
+        """Say which samples the next pass is about."""
+        self._expected = samples
 
     def __call__(self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Begin the pass that follows the last one (a hook ``with_kwargs``)."""
         inputs = first_tensor(args, named)
-        self.begin(self.first + self.count, 0 if inputs is None or inputs.dim() == 0 else len(inputs))
+        count = 0 if inputs is None or inputs.dim() == 0 else len(inputs)
+        expected, self._expected = self._expected, None
+        self.begin(range(self._next, self._next + count) if expected is None else expected)
 
 
 class Calls:
@@ -56,7 +78,7 @@ def by_sample(
     passes: Passes,
     product: Product,
     shape: tuple[int, ...],
-    draw: Callable[[tuple[int, ...], int], Tensor],
+    draw: Callable[[tuple[int, ...], Sequence[int]], Tensor],
     layer: str,
 ) -> Tensor:
     """Return numbers in the shape of some outputs, the same for a sample in any batch.
@@ -65,13 +87,13 @@ def by_sample(
         passes: which samples these are.
         product: says where its inputs count samples.
         shape: of the outputs.
-        draw: takes ([samples, …], number of the first sample), returns the numbers.
+        draw: takes ([samples, …], numbers of the samples), returns the numbers.
         layer: for messages.
 
     Raises:
         DriftproofError: the outputs do not count these samples.
     """
-    count = passes.count
+    count = len(passes.samples)
     second = product.sample_axis == 1 and isinstance(product.geometry, Dense)
     steps, rows = (shape[0], shape[1]) if second and len(shape) > 2 else (1, shape[0])
     if not count or rows % count:
@@ -81,8 +103,8 @@ def by_sample(
             "or call the layer with the samples in its first dimension"
         )
     if not second:
-        return draw((count, rows // count, *shape[1:]), passes.first).view(shape)
+        return draw((count, rows // count, *shape[1:]), passes.samples).view(shape)
     # [steps, samples, …] or [steps · samples, …]: drawn sample by sample, then put in that order
     steps *= rows // count
-    numbers = draw((count, steps, *shape[2 if len(shape) > 2 else 1 :]), passes.first)
+    numbers = draw((count, steps, *shape[2 if len(shape) > 2 else 1 :]), passes.samples)
     return numbers.transpose(0, 1).reshape(shape)

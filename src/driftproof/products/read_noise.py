@@ -88,5 +88,5 @@ class NoisyProducts:
         noise = self.noise
         assert noise is not None
         return by_sample(
-            self.passes, product, shape, lambda own, first: noise.normals(own, first, purpose), self.mapped.name
+            self.passes, product, shape, lambda own, numbers: noise.normals(own, numbers, purpose), self.mapped.name
         )

@@ -66,7 +66,11 @@ class TileSumNoise:
         samples, purpose = self._samples, f"sum{split}|{self._mark}"
         assert samples is not None
         return by_sample(
-            self.passes, product, shape, lambda own, first: samples.draw(own, first, purpose, device), self.mapped.name
+            self.passes,
+            product,
+            shape,
+            lambda own, numbers: samples.draw(own, numbers, purpose, device),
+            self.mapped.name,
         )
 
     def spread(self, squares_times_variance: Tensor | None) -> Tensor | float:

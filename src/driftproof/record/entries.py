@@ -1,13 +1,15 @@
-"""What a record holds, as frozen models: subject, configurations, presets, runs, cells."""
+"""What a record holds, as frozen models: subject, series, presets, runs, and how a report shows them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from driftproof.defaults import SCALE
 from driftproof.presets.card import Card, known_card
 from driftproof.record.quantity import Quantity, quantity_of
 
@@ -16,13 +18,152 @@ IDEAL_ANALOG = "ideal-analog"
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Entry(BaseModel):
     """One entry of a record: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Subject(Entry):
+    """What a record is about, beside the deployments: the network, the data and the metric; one per record.
+
+    The *names* of network and data are for people; their hashes say what is the same.
+
+    Attributes:
+        numerics: version of driftproof's numbers (:data:`driftproof.numerics.VERSION`); 0 in records of the old form.
+        own_metric: what a metric of the user's own measures; of the others the name is enough.
+    """
+
+    model: Text
+    model_hash: Text
+    data: Text
+    data_hash: Text
+    n_samples: Annotated[int, Field(ge=1)]
+    metric: Text
+    own_metric: Quantity | None = None
+    numerics: Count
+
+    @property
+    def quantity(self) -> Quantity:
+        """What its values are; raises DriftproofError for a name that only a later driftproof knows."""
+        return self.own_metric or quantity_of(self.metric)
+
+    def differences(self, other: Subject) -> list[str]:
+        """Return what tells another subject from this one, in words; names alone tell nothing."""
+        return [
+            f"{name}: {getattr(self, name)!r} in the record, {getattr(other, name)!r} now"
+            for name in Subject.model_fields
+            if name not in ("model", "data") and getattr(self, name) != getattr(other, name)
+        ]
+
+
+# --- what decides numbers: hashed into identities, and nothing else is ---
+
+
+class Inputs(Entry):
+    """Inputs that something is measured on: their hash, how many, and how many at a time."""
+
+    data_hash: Text
+    samples: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+
+
+class RecalibrationInputs(Inputs):
+    """When and on what BatchNorm statistics are re-estimated on a chip."""
+
+    when: Literal["programming", "time"]
+
+
+class Conditions(Entry):
+    """A deployment without its device, on a backend: all that decides numbers, as plain values.
+
+    Attributes:
+        backend: what computed.
+        torch_device: which generator drew the noise.
+        tile_rows: of the largest crossbar.
+        tile_cols: of the largest crossbar.
+        scale: what weights are relative to.
+        clip: percentile of the weights that takes the largest one's place.
+        analog: names of the arrays on tiles, sorted.
+        compensation: of the drift.
+        periphery: numbers of its settings; empty if it is ideal.
+        ranges: what static input ranges are measured on.
+        recalibration: of BatchNorm.
+        seed: of all device randomness.
+    """
+
+    backend: Text
+    torch_device: Text
+    tile_rows: Annotated[int, Field(ge=1)]
+    tile_cols: Annotated[int, Field(ge=1)]
+    scale: Text
+    clip: float | None = None
+    analog: tuple[str, ...]
+    compensation: Text
+    periphery: dict[str, Any] = Field(default_factory=dict)
+    ranges: Inputs | None = None
+    recalibration: RecalibrationInputs | None = None
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """10 hexadecimal digits, the same for every network."""
+        return digest(self.model_dump(mode="json"))
+
+    @property
+    def conversion_id(self) -> str:
+        """10 hexadecimal digits of how weights lie on tiles."""
+        return digest(self.model_dump(mode="json", include={"tile_rows", "tile_cols", "scale", "clip", "analog"}))
+
+
+class Series(Entry):
+    """What the chips of one device under one set of conditions have in common; a cell adds chip, time, digital layers.
+
+    The digital network has a series of its own, which has neither.
+    """
+
+    device_sha256: str = ""
+    conditions: Conditions | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """10 hexadecimal digits, ``digital`` for the network without analog hardware."""
+        return DIGITAL if self.conditions is None else digest(self.model_dump(mode="json"))
+
+
+class CellKey(NamedTuple):
+    """One cell: a series, a chip, a time in s after programming, and the names of the layers kept digital, sorted."""
+
+    series: str
+    chip: int = 0
+    t_s: float = 0.0
+    digital: tuple[str, ...] = ()
+
+
+DIGITAL_CELL = CellKey(DIGITAL)
+
+
+def config_id(subject: Subject, conditions: Conditions) -> str:
+    """Return 10 hexadecimal digits that name a configuration: conditions that a subject was measured under.
+
+    Reports of several networks tell their configurations apart by it. Names and labels do not enter.
+    """
+    about = subject.model_dump(mode="json", exclude={"model", "data"})
+    return digest({"subject": about, "conditions": conditions.model_dump(mode="json")})
+
+
+def digest(values: Any) -> str:
+    """Return 10 hexadecimal digits of plain values.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
+
+
+# --- what is shown: may be added to and mended without touching an identity ---
 
 
 class Layer(Entry):
@@ -46,35 +187,21 @@ class Layer(Entry):
     adc_per_input: Count | None = None
     clipped: Count = 0
     unasked: bool = False
+    more: dict[str, Any] = Field(default_factory=dict)
 
 
-class Subject(Entry):
-    """What a record is about: network, data, metric and the conversion; one per record.
+class Conversion(Entry):
+    """How a network's weights lie on tiles: the table of its layers."""
 
-    ``own_metric`` says what a metric of the user's own measures; of the others the name is enough.
-    """
-
-    model: Text
-    model_hash: Text
-    data: Text
-    data_hash: Text
-    n_samples: Annotated[int, Field(ge=1)]
-    metric: Text
     tile_rows: Annotated[int, Field(ge=1)]
     tile_cols: Annotated[int, Field(ge=1)]
-    layers: tuple[Layer, ...]
-    own_metric: Quantity | None = None
-    scale: Literal["column", "layer"] = "column"
+    scale: Text = SCALE
     clip: float | None = None
-
-    @property
-    def quantity(self) -> Quantity:
-        """What its values are; raises DriftproofError for a name that only a later driftproof knows."""
-        return self.own_metric or quantity_of(self.metric)
+    layers: tuple[Layer, ...]
 
 
 class Recalibrated(Entry):
-    """When and on what BatchNorm statistics were measured anew: once a chip, or at every read-out time."""
+    """When and on what BatchNorm statistics were re-estimated: once a chip, or at every read-out time."""
 
     when: Literal["programming", "time"]
     data: Text
@@ -101,16 +228,18 @@ class MeasuredRanges(Entry):
 
 
 class Configuration(Entry):
-    """How the chips were evaluated; ``device`` says which generator drew their noise.
+    """What a report says of a set of conditions; ``device`` says which generator drew the noise.
 
     ``periphery`` is its name, ``around`` all of its settings and ``around_text`` these in a line; None if it is ideal.
+    ``conversion`` is the id of its table of layers.
     """
 
-    backend: Literal["folded", "tiles"]
+    backend: Text
     periphery: Text
     compensation: Text
-    device: Literal["cpu", "cuda"]
+    device: Text
     seed: int
+    conversion: Text
     label: str = ""
     recalibration: Recalibrated | None = None
     around: dict[str, Any] | None = None
@@ -143,52 +272,16 @@ class Run(Entry):
 
 
 class Cell(Entry):
-    """One measurement: (configuration, preset, chip, t) → value of the metric; accuracies are in percent."""
+    """One cell as tables show it: (configuration, preset, digital layers, chip, t) → value of the metric."""
 
     config_id: Text
     preset: Text
+    digital: tuple[str, ...] = ()
     chip: Count
-    t_s: Seconds
+    t_s: float
     in_validity: bool
     metric: Text
-    # Not checked here: Record.add_cell refuses NaN with a message that names the cell.
     value: float
     n_samples: Annotated[int, Field(ge=1)]
-    seconds: Seconds
-
-    @model_validator(mode="after")
-    def _no_chip_without_devices(self) -> Self:
-        if self.preset in (DIGITAL, IDEAL_ANALOG) and (self.chip, self.t_s) != (0, 0.0):
-            raise ValueError(f"{self.preset} has one row, chip 0 at t_s 0, not chip {self.chip} at t_s {self.t_s}")
-        return self
-
-
-def config_id(subject: Subject, configuration: Configuration) -> str:
-    """Return 10 hexadecimal digits that name a configuration of a subject.
-
-    The *names* of model and data do not enter, their hashes do: the same file under another path is the same thing.
-
-    >>> subject = Subject(model="a", model_hash="1", data="d", data_hash="2", n_samples=10, metric="accuracy",
-    ...                   tile_rows=512, tile_cols=512, layers=())
-    >>> folded = Configuration(backend="folded", periphery="ideal", compensation="tile", device="cpu", seed=0)
-    >>> renamed = subject.model_copy(update={"model": "b"})
-    >>> config_id(subject, folded) == config_id(renamed, folded)
-    True
-    """
-    settings = configuration.model_dump(mode="json")
-    if configuration.recalibration is None:
-        del settings["recalibration"]  # as it was before there was any
-    else:
-        del settings["recalibration"]["data"]
-    del settings["around_text"]
-    if configuration.around is None:
-        del settings["around"], settings["ranges"]  # likewise
-    elif configuration.ranges is not None:
-        del settings["ranges"]["data"]
-    about = subject.model_dump(mode="json", exclude={"model", "data"})
-    if subject.own_metric is None:
-        del about["own_metric"]
-    if (subject.scale, subject.clip) == ("column", None):
-        del about["scale"], about["clip"]
-    content = {"subject": about, "configuration": settings}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+    seconds: float
+    diagnostics: dict[str, Any] = Field(default_factory=dict)

@@ -54,6 +54,8 @@ def _json(record: Record) -> bytes:
     content = {
         "about": "driftproof record; accuracies and F1 in percent, times in seconds after programming",
         "subject": subject.model_dump(mode="json") if subject else None,
+        "conversions": {key: item.model_dump(mode="json") for key, item in record.conversions().items()},
+        "series": {key: item.model_dump(mode="json") for key, item in record.series().items()},
         "configurations": {key: item.model_dump(mode="json") for key, item in record.configurations().items()},
         "presets": {name: item.model_dump(mode="json") for name, item in record.presets().items()},
         "runs": {str(number): run.model_dump(mode="json") for number, run in record.runs().items()},

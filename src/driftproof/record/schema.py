@@ -9,29 +9,46 @@ from driftproof.errors import DriftproofError
 
 # "drft" in ASCII, in SQLite's header field for the application that owns the file.
 APPLICATION_ID = 0x64726674
-VERSION = 1
+VERSION = 2
+OLD_FORM = 1
 
 # Waiting time in s for another process that holds the file for one short transaction.
 _BUSY_S = 60.0
 
 TABLES = """
 CREATE TABLE subject (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL);
-CREATE TABLE configurations (config_id TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE presets (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+CREATE TABLE series (series_id TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE cells (
-    config_id   TEXT    NOT NULL REFERENCES configurations (config_id),
-    preset      TEXT    NOT NULL,
+    series_id   TEXT    NOT NULL REFERENCES series (series_id),
     chip        INTEGER NOT NULL,
     t_s         REAL    NOT NULL,
-    metric      TEXT    NOT NULL,
+    digital     TEXT    NOT NULL,
     in_validity INTEGER NOT NULL,
     value       REAL    NOT NULL,
-    n_samples   INTEGER NOT NULL,
     seconds     REAL    NOT NULL,
     run_id      INTEGER NOT NULL REFERENCES runs (id),
-    PRIMARY KEY (config_id, preset, chip, t_s, metric)
-) WITHOUT ROWID;
+    total       INTEGER NOT NULL,
+    seen        INTEGER NOT NULL,
+    kind        TEXT    NOT NULL,
+    diagnostics TEXT    NOT NULL,
+    samples     BLOB,
+    per_sample  BLOB,
+    PRIMARY KEY (series_id, chip, t_s, digital)
+);
+CREATE TABLE conversions (conversion_id TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE configurations (config_id TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE shown (
+    config_id TEXT NOT NULL REFERENCES configurations (config_id),
+    preset    TEXT NOT NULL,
+    series_id TEXT NOT NULL REFERENCES series (series_id),
+    PRIMARY KEY (config_id, preset)
+);
+"""
+"""Subject, series and cells decide what is the same; conversions, configurations and ``shown`` only how it is shown.
+
+The large columns of ``cells`` come last: a table of cells is read without them, however many samples there are.
 """
 
 

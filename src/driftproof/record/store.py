@@ -1,37 +1,38 @@
-"""The record file: every cell is on disk when ``add_cell`` returns."""
+"""The record file: every cell is on disk when ``add`` returns."""
 
 from __future__ import annotations
 
+import json
 import math
-import os
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pandas as pd
 
 from driftproof.errors import DriftproofError
-from driftproof.record import schema
 from driftproof.record.entries import (
     DIGITAL,
+    DIGITAL_CELL,
     IDEAL_ANALOG,
     Cell,
+    CellKey,
     Configuration,
+    Conversion,
     PresetEntry,
     Run,
+    Series,
     Subject,
-    config_id,
 )
-from driftproof.record.lock import WriterLock
+from driftproof.record.file import RecordFile
+from driftproof.record.outcome import Outcome, Samples
+from driftproof.record.packing import packed, unpacked
 from driftproof.record.table import cell_table, preset_order
 
-FILE_NAME = "record.sqlite"
-LOCK_NAME = "record.lock"
+_OUTCOME = "in_validity, value, seconds, total, kind, diagnostics, samples, per_sample"
 
 
-class Record:
-    """All cells of an evaluation and how they came about, in one SQLite file.
+class Record(RecordFile):
+    """All cells that were measured of one subject and how they came about, in one SQLite file.
 
     ``Record.create_or_open(folder)`` writes (one writer at a time), ``Record.open(folder)`` reads, also while another
     process writes. Use as a context manager, or call ``close()``.
@@ -43,92 +44,6 @@ class Record:
     ...     print(record.subject, len(record.cells()))
     None 0
     """
-
-    def __init__(
-        self, connection: sqlite3.Connection, path: Path | None, lock: WriterLock | None, writes: bool
-    ) -> None:
-        self._connection = connection
-        self._lock = lock
-        self._writes = writes
-        self.path = path
-
-    @classmethod
-    def create_or_open(cls, folder: str | os.PathLike[str] | None) -> Self:
-        """Return a record to write to: new or continued in ``folder``, or in memory if that is None.
-
-        Raises:
-            DriftproofError: ``folder`` is a file; another process writes there; the file is no record.
-        """
-        if folder is None:
-            connection = schema.connect(":memory:", uri=False)
-            schema.create(connection)
-            return cls(connection, None, None, writes=True)
-        folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise DriftproofError(f"{folder} is a file, wanted a folder for {FILE_NAME}; choose another --out folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = WriterLock(folder / LOCK_NAME)
-        except OSError as error:
-            raise DriftproofError(
-                f"cannot write to {folder} ({error.strerror}); choose another --out folder"
-            ) from error
-        path = folder / FILE_NAME
-        try:
-            connection = schema.open_file(path, mode="rwc")
-            if schema.is_empty(connection):
-                schema.create(connection)
-        except BaseException:
-            lock.release()
-            raise
-        return cls(connection, path, lock, writes=True)
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Return an existing record to read from, by its folder or file.
-
-        Raises:
-            DriftproofError: nothing there, no record, or a record of a later driftproof.
-        """
-        given = Path(path)
-        file = given / FILE_NAME if given.is_dir() else given
-        if not file.is_file():
-            what = f"no {FILE_NAME} in {given}" if given.is_dir() else f"{given} does not exist"
-            raise DriftproofError(f"{what}; wanted a folder that `driftproof evaluate --out` wrote")
-        # Not mode=ro: after a crash the first to open the file must be able to roll the half cell back.
-        connection = schema.open_file(file, mode="rw")
-        if schema.is_empty(connection):
-            connection.close()
-            raise DriftproofError(f"{file} is empty: its evaluation was stopped at the very start; run it again")
-        connection.execute("PRAGMA query_only = ON")
-        return cls(connection, file, None, writes=False)
-
-    def stop_writing(self) -> None:
-        """Keep the record for reading only and let others write to it."""
-        self._writes = False
-        self._connection.execute("PRAGMA query_only = ON")
-        if self._lock:
-            self._lock.release()
-
-    def close(self) -> None:
-        """Close the file and release the lock; calling it twice does nothing."""
-        self._connection.close()
-        if self._lock:
-            self._lock.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"Record({self.where})"
-
-    @property
-    def where(self) -> str:
-        """The file as text for messages, ``in memory`` if there is none."""
-        return str(self.path) if self.path else "in memory"
 
     # --- what the record is about ---
 
@@ -147,45 +62,135 @@ class Record:
             DriftproofError: the record is about something else; the message names every difference.
         """
         held = self.subject
-        if held not in (None, subject) and not self._connection.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
-            for table in ("subject", "configurations", "presets", "runs"):
+        differences = held.differences(subject) if held else []
+        if differences and not self._connection.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
+            for table in ("subject", "shown", "configurations", "conversions", "series", "presets", "runs"):
                 self._write(f"DELETE FROM {table}")
             held = None
         if held is None:
             self._write("INSERT INTO subject VALUES (1, ?)", subject.model_dump_json())
-        elif held != subject:
-            differences = [
-                "the conversion differs"
-                if name == "layers"
-                else f"{name}: {getattr(held, name)!r} in the record, {getattr(subject, name)!r} now"
-                for name in Subject.model_fields
-                if getattr(held, name) != getattr(subject, name)
-            ]
+        elif differences:
             raise DriftproofError(
                 f"the record {self.where} is about something else ({'; '.join(differences)}); "
                 "choose another --out folder"
             )
 
-    # --- how cells come about ---
+    # --- cells: what decides them, and what they came to ---
 
-    def add_configuration(self, configuration: Configuration) -> str:
-        """Add a configuration if it is new, and return its ``config_id``.
+    def add_series(self, series: Series) -> str:
+        """Add a series if it is new, and return its id.
 
         Raises:
             DriftproofError: the record has no subject yet.
         """
-        subject = self.subject
-        if subject is None:
+        if self.subject is None:
             raise DriftproofError(f"the record {self.where} has no subject yet; call claim(subject) first")
-        key = config_id(subject, configuration)
-        self._write("INSERT OR IGNORE INTO configurations VALUES (?, ?)", key, configuration.model_dump_json())
+        key = series.id
+        if not self._holds("series", "series_id", key):
+            self._write("INSERT INTO series VALUES (?, ?)", key, series.model_dump_json())
         return key
 
-    def configurations(self) -> dict[str, Configuration]:
-        """Return the configurations by ``config_id``, in order of label and id."""
-        rows = self._connection.execute("SELECT config_id, body FROM configurations ORDER BY config_id")
-        found = {key: Configuration.model_validate_json(body) for key, body in rows}
-        return dict(sorted(found.items(), key=lambda item: (item[1].label, item[0])))
+    def series(self) -> dict[str, Series]:
+        """Return the series by id."""
+        rows = self._connection.execute("SELECT series_id, body FROM series ORDER BY series_id")
+        return {key: Series.model_validate_json(body) for key, body in rows}
+
+    def outcome(self, key: CellKey) -> Outcome | None:
+        """Return what a cell came to so far, None if nothing of it was measured."""
+        row = self._connection.execute(
+            f"SELECT {_OUTCOME} FROM cells WHERE series_id = ? AND chip = ? AND t_s = ? AND digital = ?",
+            tuple(_place(key).values()),
+        ).fetchone()
+        return None if row is None else unpacked(dict(zip(_OUTCOME.split(", "), row, strict=True)))
+
+    def missing(self, key: CellKey, samples: Samples | None = None) -> tuple[bool, Samples | None]:
+        """Return whether something of a cell is missing, and which of the wanted samples are (None: all of the data).
+
+        Args:
+            key: the cell.
+            samples: the samples that are wanted; None for all.
+        """
+        held = self.outcome(key)
+        if held is None:
+            return True, samples
+        left = held.missing(samples)
+        return left is not None, left if left is None or len(left) < held.total else None
+
+    def add(self, key: CellKey, outcome: Outcome, run_id: int) -> Outcome:
+        """Add what a cell came to, or join it to what a partial cell has; it is on disk when this returns.
+
+        An outcome without entries per sample takes the place of one that saw fewer samples.
+
+        Returns:
+            What the record holds of the cell now.
+
+        Raises:
+            DriftproofError: a value that is not finite; samples that the cell has already; outcomes that cannot be
+                joined; a series or a run that was not added before.
+        """
+        place = _place(key)
+        named = f"cell {key.series}, chip {key.chip}, t_s {key.t_s:g}"
+        subject = self.subject
+        if key.chip < 0 or not 0 <= key.t_s < math.inf or (key.series == DIGITAL and key != DIGITAL_CELL):
+            raise DriftproofError(f"{named}: wanted chip >= 0 and t_s >= 0, of the digital network chip 0 at t_s 0")
+        if not math.isfinite(outcome.value):
+            raise DriftproofError(
+                f"{named}: the value is {outcome.value}, wanted a finite number; check the network's outputs for NaN"
+            )
+        if subject is None or outcome.total != subject.n_samples:
+            wanted = f"{subject.n_samples} samples" if subject else "a subject first"
+            raise DriftproofError(f"{named}: {outcome.total} samples, the record {self.where} wanted {wanted}")
+        for table, column, value in (("series", "series_id", key.series), ("runs", "id", run_id)):
+            if not self._holds(table, column, value):
+                raise DriftproofError(f"{named}: no {column} {value!r} in the record's {table}; add it first")
+        held = self.outcome(key)
+        if held is not None:
+            if held.missing(outcome.samples) is None:
+                raise DriftproofError(f"{named}: already in the record {self.where}; ask missing(key) first")
+            outcome = self._joined(named, held, outcome)
+        row = place | packed(outcome) | {"run_id": run_id}
+        self._write(
+            f"INSERT OR REPLACE INTO cells ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", *row.values()
+        )
+        return outcome
+
+    def _joined(self, named: str, held: Outcome, outcome: Outcome) -> Outcome:
+        """Return what a cell comes to that has an outcome already."""
+        if held.per_sample is None and outcome.seen <= held.seen:
+            raise DriftproofError(
+                f"{named}: the record {self.where} has an outcome of {held.seen} samples, now {outcome.seen}; without "
+                "entries per sample it is replaced by an outcome of more samples only"
+            )
+        try:
+            return outcome if held.per_sample is None else held.joined(outcome)
+        except DriftproofError as error:
+            raise DriftproofError(f"{named} of the record {self.where}: {error}") from error
+
+    def outcomes(self) -> Iterator[tuple[CellKey, Outcome, int]]:
+        """Yield every cell, what it came to, and the number of the run that saw it last."""
+        rows = self._connection.execute(
+            "SELECT series_id, chip, t_s, digital, run_id FROM cells ORDER BY 1, 4, 3, 2"
+        ).fetchall()
+        for series_id, chip, t_s, digital, run_id in rows:
+            key = CellKey(series_id, chip, t_s, tuple(json.loads(digital)))
+            # One at a time: the outcomes of all samples of all cells may not fit into memory.
+            if (outcome := self.outcome(key)) is not None:
+                yield key, outcome, run_id
+
+    # --- how cells came about ---
+
+    def start_run(self, run: Run) -> int:
+        """Note a call that is about to add cells, and return its number."""
+        number = self._write("INSERT INTO runs (body) VALUES (?)", run.model_dump_json()).lastrowid
+        assert number is not None
+        return number
+
+    def runs(self) -> dict[int, Run]:
+        """Return the runs by number, oldest first."""
+        rows = self._connection.execute("SELECT id, body FROM runs ORDER BY id")
+        return {number: Run.model_validate_json(body) for number, body in rows}
+
+    # --- how they are shown ---
 
     def add_preset(self, entry: PresetEntry) -> None:
         """Add a preset; the same one again does nothing, but that a card is kept if there was none.
@@ -212,84 +217,80 @@ class Record:
         rows = self._connection.execute("SELECT name, body FROM presets ORDER BY name")
         return {name: PresetEntry.model_validate_json(body) for name, body in rows}
 
-    def start_run(self, run: Run) -> int:
-        """Note a call that is about to add cells, and return its number."""
-        number = self._write("INSERT INTO runs (body) VALUES (?)", run.model_dump_json()).lastrowid
-        assert number is not None
-        return number
+    def add_conversion(self, conversion_id: str, conversion: Conversion) -> None:
+        """Say how the layers of a conversion are shown; said again, the newer words count."""
+        self._write("INSERT OR REPLACE INTO conversions VALUES (?, ?)", conversion_id, conversion.model_dump_json())
 
-    def runs(self) -> dict[int, Run]:
-        """Return the runs by number, oldest first."""
-        rows = self._connection.execute("SELECT id, body FROM runs ORDER BY id")
-        return {number: Run.model_validate_json(body) for number, body in rows}
+    def conversions(self) -> dict[str, Conversion]:
+        """Return the tables of layers by the id of their conversion."""
+        rows = self._connection.execute("SELECT conversion_id, body FROM conversions ORDER BY conversion_id")
+        return {key: Conversion.model_validate_json(body) for key, body in rows}
 
-    # --- cells ---
+    def add_configuration(self, config_id: str, configuration: Configuration) -> None:
+        """Say how a configuration is shown; said again, the newer words count."""
+        self._write(
+            "INSERT INTO configurations VALUES (?, ?) ON CONFLICT (config_id) DO UPDATE SET body = excluded.body",
+            config_id,
+            configuration.model_dump_json(),
+        )
 
-    def add_cell(self, cell: Cell, run_id: int) -> None:
-        """Add one measurement; it is on disk when this returns.
+    def configurations(self) -> dict[str, Configuration]:
+        """Return the configurations by ``config_id``, in order of label and id."""
+        rows = self._connection.execute("SELECT config_id, body FROM configurations ORDER BY config_id")
+        found = {key: Configuration.model_validate_json(body) for key, body in rows}
+        return dict(sorted(found.items(), key=lambda item: (item[1].label, item[0])))
 
-        Raises:
-            DriftproofError: a value that is not finite; a cell that is there already; another metric than the
-                subject's; a configuration, preset or run that was not added before.
-        """
-        named = f"cell {cell.preset}, chip {cell.chip}, t_s {cell.t_s:g}"
-        subject = self.subject
-        if not math.isfinite(cell.value):
-            raise DriftproofError(
-                f"{named}: {cell.metric} is {cell.value}, wanted a finite number; check the network's outputs for NaN"
-            )
-        if subject is None or cell.metric != subject.metric:
-            wanted = subject.metric if subject else "a subject first"
-            raise DriftproofError(f"{named}: metric {cell.metric!r}, the record {self.where} wanted {wanted}")
-        if cell.preset not in (DIGITAL, IDEAL_ANALOG) and not self._holds("presets", "name", cell.preset):
-            raise DriftproofError(f"{named}: the record has no such preset; call add_preset first")
-        for table, column, value in (("configurations", "config_id", cell.config_id), ("runs", "id", run_id)):
-            if not self._holds(table, column, value):
-                raise DriftproofError(f"{named}: no {column} {value!r} in the record's {table}; add it first")
-        row = cell.model_dump() | {"run_id": run_id}
-        try:
-            self._write(
-                f"INSERT INTO cells ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
-                *row.values(),
-            )
-        except sqlite3.IntegrityError:
-            raise DriftproofError(
-                f"{named}: already in the record {self.where}; ask finished({cell.config_id!r}) before computing"
-            ) from None
+    def show(self, config_id: str, preset: str, series_id: str) -> None:
+        """Say under which configuration and name the cells of a series are shown."""
+        self._write("INSERT OR REPLACE INTO shown VALUES (?, ?, ?)", config_id, preset, series_id)
 
-    def finished(self, config_id: str) -> set[tuple[str, int, float]]:
-        """Return (preset, chip, t_s) of every cell that a configuration has."""
-        query = "SELECT preset, chip, t_s FROM cells WHERE config_id = ?"
-        return {(preset, chip, t_s) for preset, chip, t_s in self._connection.execute(query, (config_id,))}
+    def shown(self) -> list[tuple[str, str, str]]:
+        """Return (config_id, preset, series_id) of all that is shown."""
+        rows = self._connection.execute("SELECT config_id, preset, series_id FROM shown ORDER BY 1, 2")
+        return [(config_id, preset, series_id) for config_id, preset, series_id in rows]
 
     def entries(self) -> Iterator[tuple[Cell, int]]:
-        """Yield every cell and the number of the run that made it, in the order of :meth:`cells`."""
-        order = list(self.configurations())
-        names = [*Cell.model_fields, "run_id"]
-        rows = self._connection.execute(f"SELECT {', '.join(names)} FROM cells").fetchall()
-        found = [dict(zip(names, row, strict=True)) for row in rows]
-        found.sort(
-            key=lambda row: (order.index(row["config_id"]), *preset_order(row["preset"]), row["t_s"], row["chip"])
-        )
-        for row in found:
-            run_id = int(row.pop("run_id"))
-            yield Cell.model_validate(row), run_id
+        """Yield every cell as it is shown and the number of the run that made it, in the order of :meth:`cells`."""
+        subject, _, rows = self._rows()
+        for config_id, preset, digital, chip, t_s, valid, value, seen, seconds, diagnostics, run_id in rows:
+            assert subject is not None
+            cell = Cell(
+                config_id=config_id,
+                preset=preset,
+                digital=tuple(json.loads(digital)),
+                chip=chip,
+                t_s=t_s,
+                in_validity=bool(valid),
+                metric=subject.metric,
+                value=value,
+                n_samples=seen,
+                seconds=seconds,
+                diagnostics=json.loads(diagnostics),
+            )
+            yield cell, run_id
 
     def cells(self) -> pd.DataFrame:
         """Return one row a cell with the columns of ``CELL_COLUMNS``, in an order that depends on nothing else."""
-        return cell_table(self.subject, self.configurations(), [cell for cell, _ in self.entries()])
+        return cell_table(*self._rows())
 
-    # --- SQL ---
+    def _rows(self) -> tuple[Subject | None, dict[str, Configuration], list[tuple[Any, ...]]]:
+        """Return subject, configurations and cells in order, all of one moment: another process may write."""
+        with self._one_moment():
+            subject, configurations = self.subject, self.configurations()
+            rows = self._connection.execute(
+                "SELECT config_id, preset, digital, chip, t_s, in_validity, value, seen, seconds, diagnostics, run_id "
+                "FROM shown JOIN cells USING (series_id) "
+                # Chips of perfect devices may be in a table too; the row of perfect devices is one.
+                "WHERE preset <> ? OR (chip = 0 AND t_s = 0 AND digital = '[]')",
+                (IDEAL_ANALOG,),
+            ).fetchall()
+        order = {key: place for place, key in enumerate(configurations)}
+        # Cells without layers kept digital first: "[]" would come after '["a layer"]'.
+        rows.sort(key=lambda row: (order[row[0]], *preset_order(row[1]), row[2].strip("[]"), row[4], row[3]))
+        return subject, configurations, rows
 
-    def _holds(self, table: str, column: str, value: object) -> bool:
-        return bool(self._connection.execute(f"SELECT 1 FROM {table} WHERE {column} = ?", (value,)).fetchone())
 
-    def _write(self, statement: str, *values: Any) -> sqlite3.Cursor:
-        if not self._writes:
-            raise DriftproofError(f"the record {self.where} is open for reading; use Record.create_or_open(folder)")
-        try:
-            return self._connection.execute(statement, values)
-        except sqlite3.OperationalError as error:
-            raise DriftproofError(
-                f"cannot write to the record {self.where}: {error}; what was added before is safe"
-            ) from error
+def _place(key: CellKey) -> dict[str, Any]:
+    """Return a key as the columns of its cell; plain Python numbers, as SQLite would keep NumPy's as bytes."""
+    digital = json.dumps(sorted(set(key.digital)))
+    return {"series_id": key.series, "chip": int(key.chip), "t_s": float(key.t_s), "digital": digital}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from driftproof.errors import DriftproofError
+from driftproof.intervals import mean_interval
 from driftproof.record import FILE_NAME, Quantity
 from driftproof.record.atomic import write_atomically
 from driftproof.reporting.cards import write_card
@@ -19,7 +20,7 @@ from driftproof.reporting.gather import Source, gather
 from driftproof.reporting.html import GENERATOR
 from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
 from driftproof.reporting.page import page
-from driftproof.reporting.statistics import SUMMARY_COLUMNS, fifth_percentile, mean_interval, summarise
+from driftproof.reporting.statistics import SUMMARY_COLUMNS, fifth_percentile, summarise
 
 
 def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | None = None) -> Path:
@@ -53,7 +54,7 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     figures = {over: render(over_time, evidence), "chips": render(chips, evidence)}
     html = page(evidence, figures[over][0], figures["chips"][0], keep)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "cells.csv", _csv(evidence.cells))
+    write_atomically(folder / "cells.csv", _csv(evidence.every_cell))
     write_atomically(folder / "summary.csv", _csv(evidence.summary))
     for name, (svg, png) in figures.items():
         write_atomically(folder / f"{name}.svg", svg)

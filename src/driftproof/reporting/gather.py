@@ -15,6 +15,7 @@ from driftproof.record import (
     DIGITAL,
     IDEAL_ANALOG,
     Configuration,
+    Conversion,
     PresetEntry,
     Quantity,
     Record,
@@ -28,16 +29,27 @@ Source = Record | str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Account:
-    """How the cells of one record came about."""
+    """How the cells of one record came about that share one conversion."""
 
     subject: Subject
+    conversion: Conversion
     configurations: dict[str, Configuration]
     runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a report shows; ``names`` maps each config_id to a short name, empty if there is only one."""
+    """What a report shows.
+
+    Attributes:
+        accounts: how its cells came about.
+        presets: what they were measured on.
+        cells: those with no layer kept digital for one trial.
+        summary: over chips.
+        names: config_id → a short name, empty if there is only one.
+        quantity: what is measured.
+        every_cell: ``cells`` and those in which layers are kept digital, as a search for digital layers measures them.
+    """
 
     accounts: tuple[Account, ...]
     presets: dict[str, PresetEntry]
@@ -45,6 +57,18 @@ class Evidence:
     summary: pd.DataFrame
     names: dict[str, str]
     quantity: Quantity
+    every_cell: pd.DataFrame
+
+    @property
+    def mixed_cells(self) -> int:
+        """How many cells with layers kept digital are in the records and not in ``cells``."""
+        return len(self.every_cell) - len(self.cells)
+
+    @property
+    def partial_cells(self) -> int:
+        """How many of ``cells`` were measured on some of the samples only."""
+        whole = {key: account.subject.n_samples for account in self.accounts for key in account.configurations}
+        return int((self.cells["n_samples"] < self.cells["config_id"].map(whole)).sum())
 
     @property
     def measured_presets(self) -> list[str]:
@@ -95,9 +119,10 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
                         f"{record.where}: its preset {name!r} has other numbers than in the records before; "
                         "rename one of the two presets or report them apart"
                     )
-            accounts.append(Account(subject, record.configurations(), tuple(record.runs().values())))
+            accounts += _accounts(record, subject)
             tables.append(table)
-    cells, quantity = _merge(tables), _quantity(accounts)
+    every_cell, quantity = _merge(tables), _quantity(accounts)
+    cells = every_cell[every_cell["digital"] == ""].reset_index(drop=True)
     where = "the records" if len(tables) > 1 else "the record"
     return Evidence(
         accounts=tuple(accounts),
@@ -106,7 +131,20 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
         summary=summarise_cells(cells, where, quantity),
         names=_names(accounts, set(cells["config_id"])),
         quantity=quantity,
+        every_cell=every_cell,
     )
+
+
+def _accounts(record: Record, subject: Subject) -> list[Account]:
+    """Return one account for each conversion of a record: its layers lie on tiles in one way."""
+    configurations, runs = record.configurations(), tuple(record.runs().values())
+    return [
+        Account(
+            subject, conversion, {key: item for key, item in configurations.items() if item.conversion == name}, runs
+        )
+        for name, conversion in record.conversions().items()
+        if any(item.conversion == name for item in configurations.values())
+    ]
 
 
 def _shown(presets: Mapping[str, PresetEntry], measured: set[str]) -> dict[str, PresetEntry]:
@@ -127,15 +165,24 @@ def _quantity(accounts: Sequence[Account]) -> Quantity:
 
 def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """One table of cells; the same cell may come in twice (two copies of a folder) if it says the same."""
-    cells = pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
-    key = ["config_id", "preset", "chip", "t_s", "metric"]
+    key = ["config_id", "preset", "digital", "chip", "t_s", "metric"]
+    # Labels and names of network and data are no part of it: the copies may call the same thing otherwise.
+    cells = pd.concat(tables, ignore_index=True).drop_duplicates([*key, "value", "n_samples"], ignore_index=True)
     twice = cells[cells.duplicated(key, keep=False)]
     if len(twice):
         first = twice.iloc[0]
-        raise DriftproofError(
-            f"two records contradict each other: preset {first['preset']}, chip {first['chip']}, t_s {first['t_s']:g} "
-            f"of configuration {first['config_id']} has more than one value; report them apart"
+        same = twice[(twice[key] == first[key]).all(axis=1)]
+        cell = (
+            f"preset {first['preset']}, chip {first['chip']}, t_s {first['t_s']:g} of configuration "
+            f"{first['config_id']}"
         )
+        if same["n_samples"].nunique() > 1:
+            counts = " and ".join(f"{count:,}" for count in same["n_samples"])
+            raise DriftproofError(
+                f"two records hold {cell} on different samples ({counts}); make one record of them with "
+                "`driftproof merge` and report that"
+            )
+        raise DriftproofError(f"two records contradict each other: {cell} has more than one value; report them apart")
     return cells[list(CELL_COLUMNS)]
 
 
@@ -145,7 +192,7 @@ def _names(accounts: Sequence[Account], used: set[str]) -> dict[str, str]:
     for account in accounts:
         for key, item in account.configurations.items():
             if key in used:
-                facts.setdefault(key, _facts(account.subject, item))
+                facts.setdefault(key, _facts(account.subject, account.conversion, item))
     if len(facts) == 1:
         return dict.fromkeys(facts, "")
     chosen: list[str] = []
@@ -158,7 +205,7 @@ def _names(accounts: Sequence[Account], used: set[str]) -> dict[str, str]:
     return names
 
 
-def _facts(subject: Subject, item: Configuration) -> dict[str, str]:
+def _facts(subject: Subject, conversion: Conversion, item: Configuration) -> dict[str, str]:
     return {
         "label": item.label or subject.model,
         "model": subject.model,
@@ -167,9 +214,10 @@ def _facts(subject: Subject, item: Configuration) -> dict[str, str]:
         "recalibration": str(item.recalibration or "BatchNorm as trained"),
         "backend": f"backend {item.backend}",
         "periphery": f"periphery {item.periphery}",
-        "tile": f"tiles {subject.tile_rows} × {subject.tile_cols}",
-        "scale": f"weights relative to the {subject.scale}"
-        + (f", clipped at {subject.clip} %" if subject.clip else ""),
+        "tile": f"tiles {conversion.tile_rows} × {conversion.tile_cols}",
+        "scale": f"weights relative to the {conversion.scale}"
+        + (f", clipped at {conversion.clip} %" if conversion.clip else ""),
+        "layers": f"{sum(layer.analog for layer in conversion.layers)} analog layers",
         "seed": f"seed {item.seed}",
         "device": f"drawn on {item.device}",
         "weights": f"weights {subject.model_hash[:8]}",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+from driftproof.errors import DriftproofError
 from driftproof.record import Quantity, quantity_of
 from driftproof.times import SECONDS
 
@@ -57,11 +59,23 @@ def lifetime(times_s: Sequence[float], values: Sequence[float], keep: float, sig
     Between two times the value is linear in ln t; between 0 and the first later time, where ln t says nothing, it is
     linear in t. A later rise above the threshold does not count.
 
+    Raises:
+        DriftproofError: not one value for each time, no times, or times that do not ascend.
+
     >>> lifetime([1.0, 100.0], [92.0, 88.0], keep=90.0)
     Lifetime(kind='crossed', t_s=10.0)
     """
-    assert len(times_s) == len(values) > 0
-    assert list(times_s) == sorted(times_s)
+    if len(times_s) != len(values):
+        raise DriftproofError(
+            f"lifetime: got {len(times_s)} times and {len(values)} values; wanted one value for each time"
+        )
+    if not len(times_s):
+        raise DriftproofError("lifetime: got no times; wanted at least one, with its value")
+    if any(later < earlier for earlier, later in pairwise(times_s)):
+        raise DriftproofError(
+            f"lifetime: the times {', '.join(f'{t:g}' for t in times_s)} s are not in ascending order; sort them "
+            "together with their values"
+        )
     for i, (t, value) in enumerate(zip(times_s, values, strict=True)):
         if sign * value >= sign * keep:
             continue

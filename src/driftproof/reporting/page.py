@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from driftproof.record import DIGITAL, IDEAL_ANALOG, Layer, Quantity, Run
+from driftproof.record import DIGITAL, IDEAL_ANALOG, LAYER_COUNTS, Layer, Quantity, Run, count_of, total_of
 from driftproof.reporting.cards import card_content
 from driftproof.reporting.figures import band_is_percentiles
 from driftproof.reporting.gather import Account, Evidence
@@ -32,6 +32,8 @@ def page(evidence: Evidence, over_time_svg: bytes, chips_svg: bytes, keep: float
         chips_svg=data_uri(chips_svg),
         band=_band_in_words(evidence),
         any_measured=not measured.empty,
+        mixed_cells=evidence.mixed_cells,
+        partial_cells=evidence.partial_cells,
         any_out_of_validity=bool((~measured["in_validity"]).any()),
         any_preliminary=bool((measured["chips"] < PRELIMINARY_BELOW).any()),
         any_p5=bool(measured["p5"].notna().any()),
@@ -121,11 +123,8 @@ def _table_row(evidence: Evidence, key: str, preset: str, row: pd.Series) -> dic
     }
 
 
-_COUNTS = ("mvms_per_input", "macs_per_input", "dac_per_input", "adc_per_input")
-
-
 def _account(evidence: Evidence, account: Account) -> dict[str, Any]:
-    layers = account.subject.layers
+    layers = account.conversion.layers
     weights = sum(layer.weights for layer in layers)
     analog = sum(layer.weights for layer in layers if layer.analog)
     macs = sum(layer.macs_per_input or 0 for layer in layers)
@@ -133,12 +132,16 @@ def _account(evidence: Evidence, account: Account) -> dict[str, Any]:
     used = {key: item for key, item in account.configurations.items() if key in evidence.names}
     return {
         "subject": account.subject,
+        "conversion": account.conversion,
         "configurations": [(evidence.names[key], key, item) for key, item in used.items()],
         "runs": _run_groups(account.runs),
-        "layers": [(layer, _shape(layer)) for layer in layers],
+        "headings": list(LAYER_COUNTS),
+        "layers": [
+            (layer, _shape(layer), [count_of(layer, name) for name in LAYER_COUNTS.values()]) for layer in layers
+        ],
         "weights": weights,
         "tiles": sum(layer.tiles for layer in layers),
-        "counts": [sum(getattr(layer, count) or 0 for layer in layers) for count in _COUNTS],
+        "counts": [total_of(layers, name) for name in LAYER_COUNTS.values()],
         "analog_macs": f"{100 * analog_macs / macs:.1f}" if macs else "",
         "clipped": sum(layer.clipped for layer in layers),
         "analog_share": f"{100 * analog / weights:.1f}" if weights else "0",

@@ -21,7 +21,8 @@ from driftproof.training.methods import (
     Plain,
     TwoPointRWP,
 )
-from driftproof.training.noise import DeviceNoise, GaussianNoise, Key, Noise, as_noise
+from driftproof.training.noise import DeviceNoise, GaussianNoise, Key, Noise, as_noise, check_noise_validity
+from driftproof.training.norms import recalibrate_norms
 from driftproof.training.schedule_text import as_schedule
 from driftproof.training.schedules import Adaptive, Constant, Ramp, Sampled, Schedule, ramp
 from driftproof.training.settings import Settings
@@ -56,6 +57,7 @@ __all__ = [
     "Key",
     "Noise",
     "as_noise",
+    "check_noise_validity",
     # How strong it is
     "Adaptive",
     "Constant",
@@ -64,6 +66,8 @@ __all__ = [
     "Schedule",
     "as_schedule",
     "ramp",
+    # The norms' statistics
+    "recalibrate_norms",
     # Which weights
     "AnalogWeights",
     "ClipWeights",

@@ -16,7 +16,7 @@ from driftproof.training.norms import in_eval_mode
 BATCH_SIZE = 512
 
 
-def answers(network: nn.Module, data: Data, batch_size: int = BATCH_SIZE) -> Iterator[tuple[Any, Tensor]]:
+def answers(network: nn.Module, data: Data, batch_size: int) -> Iterator[tuple[Any, Tensor]]:
     """Yield (what the network returns, targets) batch by batch, in eval mode, without gradient, on its own device.
 
     Raises:

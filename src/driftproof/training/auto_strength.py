@@ -9,13 +9,15 @@ from torch import nn
 
 from driftproof.data import Data
 from driftproof.errors import DriftproofError
+from driftproof.keywords import checks_keywords
 from driftproof.training.loop import Validate, train
 from driftproof.training.methods import Method
 from driftproof.training.parallel import distributed, from_first, processes
+from driftproof.training.schedules import STRENGTH
 from driftproof.training.settings import Settings
 
 CANDIDATES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
-FIRST = 1.0
+FIRST = STRENGTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class StrengthChoice:
         return f"strength {self.strength:g} (validation at {', '.join(parts)})"
 
 
+@checks_keywords
 def choose_strength(
     model: nn.Module,
     data: Data | object,

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from driftproof.data import Data, DatasetData, TensorData
 from driftproof.data.augmentation import CropFlip
 from driftproof.data.pairs import as_pair
+from driftproof.defaults import SEED
 from driftproof.devices import generator
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs, on_tensors
@@ -36,7 +37,7 @@ class Batches:
     data: Data
     batch_size: int
     micro: int = 1
-    seed: int = 0
+    seed: int = SEED
     augment: CropFlip | None = None
     rank: int = 0
     processes: int = 1

@@ -39,6 +39,9 @@ import torch
 from torch import Tensor
 
 from driftproof.errors import DriftproofError
+from driftproof.keywords import checks_keywords
+
+DELTA = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +183,9 @@ class Bound:
         return "\n".join(lines)
 
 
+@checks_keywords
 def pac_bayes_bound(
-    *, errors: Sequence[float], kl: Mapping[str, float], samples: int, classes: int, noise: str, delta: float = 0.05
+    *, errors: Sequence[float], kl: Mapping[str, float], samples: int, classes: int, noise: str, delta: float = DELTA
 ) -> Bound:
     """Put measured quantities together to the bound.
 

@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 
 from driftproof.errors import DriftproofError
+from driftproof.keywords import ChecksKeywords
 from driftproof.training.weights import AnalogWeights
 
 ROUNDING = 1e-6  # of the largest weight: a spread below it is none
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipWeights:
+class ClipWeights(ChecksKeywords):
     """Clip analog weights to a multiple of the standard deviation of their column, or of their layer.
 
     Programming noise, read noise and Gaussian noise are relative to a column's largest weight: a column without

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from driftproof.errors import DriftproofError
+from driftproof.keywords import ChecksKeywords
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distillation:
+class Distillation(ChecksKeywords):
     """(1 − λ) loss + λ T² KL(teacher ‖ network), both softened by the temperature T (Hinton, Vinyals & Dean 2015).
 
     Attributes:

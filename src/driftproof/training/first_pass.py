@@ -8,9 +8,10 @@ from typing import Any
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from driftproof.batch_norm import norms_with_statistics
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
-from driftproof.training.norms import norms_of, statistics_kept
+from driftproof.training.norms import statistics_kept
 from driftproof.training.random_state import random_state_kept
 from driftproof.training.update import wrappers
 
@@ -42,7 +43,7 @@ def inputs_of_first_pass(model: nn.Module, closure: Callable[[], Any]) -> Inputs
     called = parts if parallel is None else parts[: parallel + 1]
     handles = [part.register_forward_pre_hook(stop, with_kwargs=True, prepend=True) for part in called]
     try:
-        with random_state_kept(), statistics_kept(norms_of(parts[-1])):
+        with random_state_kept(), statistics_kept(norms_with_statistics(parts[-1])):
             closure()
     except _Seen:
         pass

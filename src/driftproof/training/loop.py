@@ -19,6 +19,7 @@ from driftproof.data import Data, as_data
 from driftproof.data.augmentation import as_augmentation
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs, call, main_output, to_device
+from driftproof.keywords import check_keywords, keywords_of
 from driftproof.mapping import unwrap
 from driftproof.progress import Progress
 from driftproof.provenance import describe_run, model_hash
@@ -28,9 +29,10 @@ from driftproof.training.distillation import freeze
 from driftproof.training.log import Log, Row, Window
 from driftproof.training.losses import as_loss
 from driftproof.training.methods import Method, Plain
+from driftproof.training.noise import check_noise_validity
+from driftproof.training.norms import recalibrate_norms
 from driftproof.training.parallel import distributed, from_first, is_first, processes, take_from_first, wrapped
 from driftproof.training.random_state import random_state_kept
-from driftproof.training.recalibration import measure_norms_anew
 from driftproof.training.settings import Settings
 
 type Validate = Callable[[nn.Module], float]
@@ -69,6 +71,7 @@ def train(
     out: str | Path | None = None,
     progress: bool | None = None,
     on_row: Callable[[Row], None] | None = None,
+    within_validity: bool = False,
     **more: Any,
 ) -> Training:
     """Train a network with a method.
@@ -79,7 +82,7 @@ def train(
     Args:
         model: the network to start from; it is not changed.
         data: of any kind that :func:`driftproof.evaluate` takes; random transforms of a dataset are drawn anew.
-        method: how an update is made; :class:`Plain` unless said.
+        method: how an update is made; by default :class:`Plain`.
         epochs: passes through the data.
         settings: everything else, or give its parts here by name (``lr=0.03, augment="crop-flip"``).
         validate: a network in eval mode → how good it is, after every epoch; decides which epoch is the best one.
@@ -88,11 +91,12 @@ def train(
         out: folder for ``best.safetensors``, ``last.safetensors``, the state of the run, and ``log.csv``.
         progress: show a progress bar; by default when the terminal is interactive.
         on_row: called with each new row of the log.
+        within_validity: refuse noise at times outside the device's range of validity, instead of warning.
         more: parts of :class:`Settings`.
 
     Raises:
-        DriftproofError: impossible settings; another training in the folder; a loss that is not finite: the last good
-            checkpoint is kept.
+        DriftproofError: impossible or unknown settings; another training in the folder; noise outside the range of
+            validity; a loss that is not finite: the last good checkpoint is kept.
 
     >>> import driftproof as dp
     >>> from driftproof.data import digits
@@ -102,13 +106,18 @@ def train(
     >>> robust.rows[-1]["updates"]
     2
     """
+    check_keywords("train", more, dict.fromkeys([*keywords_of(train), *Settings.keywords()]))
     method = method if method is not None else Plain()
     if settings is None:
         if epochs is None:
             raise DriftproofError("how many epochs? Give epochs=")
         settings = Settings(epochs=epochs, **more)
     elif more or epochs is not None:
-        raise DriftproofError(f"settings came and {', '.join([*more, 'epochs'])} beside them; give one or the other")
+        beside = [*more, *(["epochs"] if epochs is not None else [])]
+        raise DriftproofError(f"settings came and {', '.join(beside)} beside them; give one or the other")
+    if within_validity:
+        for noise in method.noises():
+            check_noise_validity(noise)
     if method.updates:
         raise DriftproofError(f"method {method.name} has made {method.updates} updates already; give a new one")
     with distributed(settings.device) as device, random_state_kept(settings.seed):
@@ -210,10 +219,10 @@ class _Run:
         self._checkpoint()
 
     def _end_epoch(self, row: Row, seconds: float) -> None:
-        """Measure norms anew if that is wanted, validate, and keep the best weights."""
+        """Recalibrate norms if that is wanted, validate, and keep the best weights."""
         if self.method.norms == "recalibrate":
             inputs = (to_device(x, self.device) for update in self.batches.epoch(self.epoch + 1) for x, _ in update)
-            measure_norms_anew(self.network, inputs)
+            recalibrate_norms(self.network, inputs)
         if self.validate is not None and is_first():
             self._validate(row)
         self.epoch += 1

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from driftproof.calls.network import unwrap
 from driftproof.chip import Chip
 from driftproof.data import Data, as_data, hold
+from driftproof.defaults import SEED
 from driftproof.devices.weight_laws import programmed_weight
 from driftproof.errors import DriftproofError
 from driftproof.inputs import main_output
+from driftproof.keywords import checks_keywords
 from driftproof.presets import DevicePreset
 from driftproof.presets.laws import GaussianProgramming, WeightCurveProgramming
 from driftproof.training.answers import BATCH_SIZE, answers, are_classes
-from driftproof.training.bound import Bound, check_delta, gaussian_kl, pac_bayes_bound
+from driftproof.training.bound import DELTA, Bound, check_delta, gaussian_kl, pac_bayes_bound
 from driftproof.training.fresh_key import fresh_key
 from driftproof.training.noise import DeviceNoise, GaussianNoise, Noise, NoiseLike, as_noise
 from driftproof.training.weights import AnalogWeights, OnTiles
@@ -48,6 +50,7 @@ class Normal:
         return gaussian_kl(self.mean, self.spread, other.mean, other.spread)
 
 
+@checks_keywords
 def measure_bound(
     model: nn.Module,
     start: nn.Module | None,
@@ -55,10 +58,10 @@ def measure_bound(
     noise: NoiseLike = "gaussian:0.1",
     *,
     draws: int = DEFAULT_DRAWS,
-    delta: float = 0.05,
+    delta: float = DELTA,
     prior_sigma: float | None = None,
     test_noise: NoiseLike | None = None,
-    seed: int = 0,
+    seed: int = SEED,
     on_tiles: OnTiles | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Bound:

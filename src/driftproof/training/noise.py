@@ -11,17 +11,22 @@ from typing import Literal, final, get_args
 import torch
 from torch import Tensor
 
-from driftproof.chip import Chip
+from driftproof.chip import Programmer
 from driftproof.device_choice import load_device
 from driftproof.devices import generator
 from driftproof.devices.normals import layer_normals
 from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
 from driftproof.measured import MeasuredDevice
 from driftproof.presets import AtTime, DeviceMix, DevicePreset, at_time
+from driftproof.times import format_time
 from driftproof.training.weights import AnalogWeights
 
 type NoiseLike = Noise | AtTime | DevicePreset | DeviceMix | str
 """A device at a time (``preset.at("1d")``), a device that has no time, either as text, or a :class:`Noise`."""
+
+
+LARGEST_SEED = 1 << 62
+"""Seeds of validations come below those of this many trainings."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,11 @@ class Key:
     number: int
 
     def __post_init__(self) -> None:
-        """Refuse a seed whose draws would be those of an evaluation's chips."""
-        if self.seed < 0 or self.number < 0:
-            raise DriftproofError(f"draw {self.number} of seed {self.seed}: wanted neither negative")
+        """Refuse a seed whose draws would be those of an evaluation's chips, or of a validation's."""
+        if not 0 <= self.seed < LARGEST_SEED or self.number < 0:
+            raise DriftproofError(
+                f"draw {self.number} of seed {self.seed}: wanted neither negative, and a seed below 2^62"
+            )
 
     @property
     def chip_seed(self) -> int:
@@ -56,6 +63,11 @@ class Noise(ABC):
 
     @abstractmethod
     def __str__(self) -> str: ...
+
+    @property
+    def in_validity(self) -> bool:
+        """Whether what it draws was measured, not held from the nearest time that was: true of a law without time."""
+        return True
 
 
 @final
@@ -78,8 +90,8 @@ class DeviceNoise(Noise):
 
     def __init__(self, at: AtTime, *, timeless: bool = False) -> None:
         self.at, self.timeless = at, timeless
-        self._spent: Chip | None = None
-        if not at.in_validity:
+        self._programmer = Programmer()
+        if not self.in_validity:
             warnings.warn(
                 f"noise {at}: outside the times for which the device was measured; its last value is held",
                 DriftproofWarning,
@@ -88,6 +100,11 @@ class DeviceNoise(Noise):
 
     def __str__(self) -> str:
         return self.at.device.name if self.timeless else str(self.at)
+
+    @property
+    def in_validity(self) -> bool:
+        """Whether all its times lie in the device's range of validity; of errors without time, any does."""
+        return self.timeless or self.at.in_validity
 
     def time_s(self, key: Key) -> float:
         """Return the time of one draw, in s."""
@@ -101,15 +118,9 @@ class DeviceNoise(Noise):
     def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
         """Program a chip from the weights as they are now, and read it."""
         mapping, t_s = weights.mapped(), self.time_s(key)
-        chip = Chip(
-            mapping,
-            self.at.device,
-            seed=key.chip_seed,
-            chip=key.number,
-            compensation=self.at.compensation,
-            memory=self._spent,
+        chip = self._programmer.program(
+            mapping, self.at.device, seed=key.chip_seed, chip=key.number, compensation=self.at.compensation
         )
-        self._spent = chip
         drawn = {}
         for name, mapped in mapping.weights.items():
             reading = chip.read(name, t_s)
@@ -226,6 +237,23 @@ def as_noise(choice: NoiseLike) -> Noise:
     if isinstance(choice, DevicePreset | DeviceMix):
         return _timeless(choice)
     raise DriftproofError(f"noise came as {type(choice).__name__}; wanted preset.at(TIME), or a text such as NAME@1d")
+
+
+def check_noise_validity(noise: Noise) -> None:
+    """Raise DriftproofError for noise at times outside the device's range of validity.
+
+    >>> check_noise_validity(as_noise("pcm-nandakumar-2019@1d"))
+    """
+    if noise.in_validity:
+        return
+    valid = ""
+    if isinstance(noise, DeviceNoise):
+        low, high = (format_time(t_s) for t_s in noise.at.device.validity.t_s)
+        valid = f"; {noise.at.device.name} is valid from {low} to {high}"
+    raise DriftproofError(
+        f"within_validity: noise {noise} is at times for which the device was not measured{valid}; train at a time in "
+        "that range, or leave within_validity out to have the device's last value held"
+    )
 
 
 def _learnt_by_heart(name: str) -> DriftproofError:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from driftproof.batch_norm import batch_norms, recalibrate
 from driftproof.errors import DriftproofError, did_you_mean
+from driftproof.inputs import Inputs, call
+from driftproof.training.random_state import random_state_kept
 
 NormPolicy = Literal["perturbed", "clean", "recalibrate", "frozen"]
 """Which pass moves the running statistics: one per micro-batch, whatever the method.
@@ -17,12 +21,17 @@ NormPolicy = Literal["perturbed", "clean", "recalibrate", "frozen"]
 - ``perturbed``: the one with perturbed weights, so that the statistics are those of the noisy network; of several the
   one whose weights are furthest (the top of an ascent) or the first (of two mirrored points).
 - ``clean``: the one without. A method of one pass then runs one more forward pass, without gradient.
-- ``recalibrate``: none; they are measured anew after each epoch, with clean weights (``driftproof.train`` does it, in a
-  loop of your own ``torch.optim.swa_utils.update_bn``).
+- ``recalibrate``: none; those of BatchNorms are re-estimated after each epoch, with clean weights and without dropout
+  (``driftproof.train`` does it; in a loop of your own call :func:`recalibrate_norms`). Other norms keep theirs.
 - ``frozen``: none, and norms work with the running statistics in training, too.
 
 An update that perturbs nothing (a ramp at its start, LookSAM between its ascents) moves them at the weights it has.
 """
+
+DEFAULT_POLICY: NormPolicy = "clean"
+"""Of every method that makes a pass with clean weights anyway."""
+BATCHES = 50
+"""How many batches statistics are re-estimated on after each epoch."""
 
 
 def check_policy(policy: str) -> None:
@@ -32,14 +41,25 @@ def check_policy(policy: str) -> None:
         raise DriftproofError(f"norms={policy!r}{did_you_mean(policy, known)}: there are {', '.join(known)}")
 
 
-def norms_of(network: nn.Module) -> list[nn.Module]:
-    """Return the norms that keep running statistics."""
-    kinds = nn.modules.batchnorm._NormBase
-    return [module for module in network.modules() if isinstance(module, kinds) and module.running_mean is not None]
+def recalibrate_norms(network: nn.Module, inputs: Iterable[Inputs], batches: int = BATCHES) -> None:
+    """Re-estimate the running statistics of BatchNorms on training inputs (:func:`driftproof.batch_norm.recalibrate`).
+
+    Dropout is off meanwhile; the modules' modes and torch's random state are as before afterwards. A network without
+    BatchNorms stays as it is.
+
+    Args:
+        network: with the weights that the statistics are for.
+        inputs: batches of inputs, without targets.
+        batches: how many of them are used, the first ones.
+    """
+    if not batch_norms(network):
+        return
+    with random_state_kept(), in_eval_mode(list(network.modules())):
+        recalibrate(network, lambda batch, _: call(network, batch), islice(inputs, batches))
 
 
 @contextmanager
-def statistics_kept(norms: list[nn.Module]) -> Iterator[None]:
+def statistics_kept(norms: Sequence[nn.Module]) -> Iterator[None]:
     """Put the running statistics back afterwards, bit for bit."""
     kept = _copies(norms)
     try:
@@ -49,7 +69,7 @@ def statistics_kept(norms: list[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def statistics_kept_on_failure(norms: list[nn.Module]) -> Iterator[None]:
+def statistics_kept_on_failure(norms: Sequence[nn.Module]) -> Iterator[None]:
     """Put the running statistics back, bit for bit, if what happens inside fails."""
     kept = _copies(norms)
     try:
@@ -60,7 +80,7 @@ def statistics_kept_on_failure(norms: list[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def in_eval_mode(norms: list[nn.Module]) -> Iterator[None]:
+def in_eval_mode(norms: Sequence[nn.Module]) -> Iterator[None]:
     """Let norms work with their running statistics, and be in the mode that they were in afterwards."""
     modes = [norm.training for norm in norms]
     for norm in norms:
@@ -72,7 +92,7 @@ def in_eval_mode(norms: list[nn.Module]) -> Iterator[None]:
             norm.training = mode
 
 
-def _copies(norms: list[nn.Module]) -> list[tuple[Tensor, Tensor]]:
+def _copies(norms: Sequence[nn.Module]) -> list[tuple[Tensor, Tensor]]:
     return [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers(recurse=False)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -41,7 +41,7 @@ class Passes:
 
     model: nn.Module
     weights: AnalogWeights
-    norms: list[nn.Module]
+    norms: Sequence[nn.Module]
     policy: NormPolicy
     scaler: torch.amp.GradScaler | None
     share: float
@@ -124,7 +124,7 @@ class Passes:
             part = wide(gradient) * self.share
             self.kept[name] = self.kept[name] + part if name in self.kept else part
 
-    def draw(self, noise: Noise, strength: float = 1.0) -> dict[str, Tensor]:
+    def draw(self, noise: Noise, strength: float) -> dict[str, Tensor]:
         """Return perturbed weights, the noise drawn around the weights as they are now."""
         drawn = noise.draw(self.weights, self.key)
         if strength != 1:

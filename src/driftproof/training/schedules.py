@@ -12,7 +12,10 @@ import torch
 
 from driftproof.devices import generator
 from driftproof.errors import DriftproofError, did_you_mean
+from driftproof.keywords import ChecksKeywords, checks_keywords
 
+STRENGTH = 1.0
+"""Noise as strong as the device's own."""
 Shape = Literal["linear", "quadratic", "cosine"]
 _CURVES: dict[str, Callable[[float], float]] = {
     "linear": lambda x: x,
@@ -21,7 +24,7 @@ _CURVES: dict[str, Callable[[float], float]] = {
 }
 
 
-class Schedule(ABC):
+class Schedule(ChecksKeywords, ABC):
     """The strength of a perturbation over a training run.
 
     Attributes:
@@ -42,14 +45,14 @@ class Schedule(ABC):
     @abstractmethod
     def __str__(self) -> str: ...
 
-    def observe(self, update_norm: float, steps: int | None) -> None:  # noqa: B027  # most schedules do not look
+    def observe(self, update_norm: float, steps: int | None) -> None:  # most schedules do not look
         """Take note of the norm of an update's gradient; once after each update that was made."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the schedule has become; nothing for one that is a function of the step."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027  # most are functions of the step
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # most are functions of the step
         """Become what a schedule was."""
 
 
@@ -242,13 +245,14 @@ class Adaptive(Schedule):
         self.reached, self.fast, self.highest = state["reached"], state["fast"], state["highest"]
 
 
+@checks_keywords
 def ramp(
     shape: Shape,
     *,
     to: float,
-    start: float = 0.0,
-    delay: float = 0.0,
-    until: float = 1.0,
+    start: float = Ramp.start,
+    delay: float = Ramp.delay,
+    until: float = Ramp.until,
     steps: int | None = None,
 ) -> Ramp:
     """Return a :class:`Ramp`.

@@ -12,7 +12,19 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from driftproof.data.augmentation import CropFlip, as_augmentation
+from driftproof.defaults import (
+    LEARNING_RATE,
+    LOSS,
+    MICRO_BATCHES,
+    OPTIMIZER,
+    PRECISION,
+    SEED,
+    TORCH_DEVICE,
+    TRAINING_BATCH_SIZE,
+    WEIGHT_DECAY,
+)
 from driftproof.errors import DriftproofError, did_you_mean
+from driftproof.keywords import ChecksKeywords
 from driftproof.training.distillation import Distillation
 from driftproof.training.losses import Loss, as_loss
 from driftproof.training.update import check_clip_norm
@@ -23,7 +35,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(ChecksKeywords):
     """How a training is run.
 
     Attributes:
@@ -46,20 +58,20 @@ class Settings:
     """
 
     epochs: int
-    batch_size: int = 128
-    micro_batches: int = 1
-    optimizer: Literal["sgd", "adamw"] | MakeOptimizer = "sgd"
-    lr: float = 0.01
+    batch_size: int = TRAINING_BATCH_SIZE
+    micro_batches: int = MICRO_BATCHES
+    optimizer: Literal["sgd", "adamw"] | MakeOptimizer = OPTIMIZER
+    lr: float = LEARNING_RATE
     lr_schedule: Literal["cosine", "constant"] = "cosine"
     warm_up: float = 0.05
-    weight_decay: float = 1e-4
-    loss: str | Loss = "cross-entropy"
+    weight_decay: float = WEIGHT_DECAY
+    loss: str | Loss = LOSS
     clip_norm: float | None = None
-    precision: Precision = "float32"
+    precision: Precision = PRECISION
     augment: str | CropFlip | None = None
     distil: Distillation | None = None
-    seed: int = 0
-    device: str = "cpu"
+    seed: int = SEED
+    device: str = TORCH_DEVICE
     log_every: int = 0
 
     def __post_init__(self) -> None:

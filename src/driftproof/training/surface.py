@@ -11,8 +11,10 @@ import pandas as pd
 from torch import Tensor, nn
 
 from driftproof.data import Data, as_data, hold
+from driftproof.defaults import LOSS, SEED
 from driftproof.errors import DriftproofError
 from driftproof.inputs import main_output
+from driftproof.keywords import checks_keywords
 from driftproof.training.answers import BATCH_SIZE, answers, are_classes
 from driftproof.training.fresh_key import fresh_key
 from driftproof.training.losses import Loss, as_loss
@@ -67,6 +69,7 @@ class Surface:
         return pd.DataFrame(columns)
 
 
+@checks_keywords
 def loss_surface(
     model: nn.Module,
     data: Data | object,
@@ -74,8 +77,8 @@ def loss_surface(
     *,
     span: float = 2.0,
     points: int = 21,
-    seed: int = 0,
-    loss: str | Loss = "cross-entropy",
+    seed: int = SEED,
+    loss: str | Loss = LOSS,
     on_tiles: OnTiles | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Surface:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Dictionary
 from contextlib import contextmanager
@@ -11,31 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from driftproof.calls.network import unwrap
-from driftproof.errors import DriftproofError
+from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.inputs import Inputs
-from driftproof.mapping import MappedWeight, Mapping, Scale, TileSize, map_model
+from driftproof.mapping import MappedWeight, Mapping, MappingOptions, unasked_text
 from driftproof.mapping.network import array_name
-from driftproof.mapping.where import Where
 from driftproof.training.random_state import random_state_kept
 
-
-@dataclass(frozen=True, kw_only=True)
-class OnTiles:
-    """Which weights will be on tiles and how: what an evaluation of the trained network will be given.
-
-    Attributes:
-        where: which layers; all that can be unless said.
-        tile: largest crossbar, 512 × 512 unless said.
-        scale: weights relative to their tile's ``column`` or to the whole ``layer``.
-        clip: percentile of |w| that takes the largest weight's place.
-        strict: fail if a weight that multiplies stays digital unasked.
-    """
-
-    where: Where | None = None
-    tile: TileSize | None = None
-    scale: Scale = "column"
-    clip: float | None = None
-    strict: bool = False
+OnTiles = MappingOptions
+"""Which weights will be on tiles and how: what an evaluation of the trained network will be given."""
 
 
 @dataclass
@@ -84,18 +68,12 @@ class AnalogWeights:
         network.eval()
         try:
             with random_state_kept():
-                mapping = map_model(
-                    network,
-                    asked.tile,
-                    example,
-                    where=asked.where,
-                    scale=asked.scale,
-                    clip=asked.clip,
-                    strict=asked.strict,
-                )
+                mapping = asked.map(network, example)
         finally:
             for module, training in modes.items():
                 module.training = training
+        if text := unasked_text(mapping):
+            warnings.warn(text, DriftproofWarning, stacklevel=2)
         places = {
             array_name(path, name): parameter
             for path, module in network.named_modules()

@@ -39,8 +39,8 @@ def load_model(spec: str, weights: str | Path | None = None) -> LoadedModel:
     """Return the model a command line names, in eval mode.
 
     Args:
-        spec: ``digits-cnn`` (with the weights that driftproof ships if none are given), ``resnet20``, ``32``, ``44``, ``56``,
-            ``torchvision:NAME``, ``timm:NAME`` (all untrained if no weights are given), ``hf:DIR``, a local folder of
+        spec: ``digits-cnn`` (trained if no weights are given), ``resnet20``, ``32``, ``44``, ``56``,
+            ``torchvision:NAME``, ``timm:NAME`` (untrained if no weights are given), ``hf:DIR``, a local folder of
             Hugging Face's layout (trained if weights are in it), or ``file.py:callable``, a function without arguments
             that returns an ``nn.Module`` (taken as trained: the file's author decides). Nothing is downloaded.
         weights: a file for :func:`load_weights`.

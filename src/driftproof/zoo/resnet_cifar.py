@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+CLASSES = 10  # of CIFAR-10
+
 
 class SubsampledShortcut(nn.Module):
     """Option A: [N, C, H, W] → [N, C', ceil(H/2), ceil(W/2)], half of the new C' - C zero channels on each side."""
@@ -47,7 +49,7 @@ class BasicBlock(nn.Module):
 class ResNetCifar(nn.Module):
     """A CIFAR ResNet with 6 × ``blocks`` + 2 layers: images [N, 3, H, W] to logits [N, ``classes``]."""
 
-    def __init__(self, blocks: int, classes: int = 10) -> None:
+    def __init__(self, blocks: int, classes: int = CLASSES) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
@@ -73,7 +75,7 @@ def _stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.
     return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))
 
 
-def resnet20(classes: int = 10) -> ResNetCifar:
+def resnet20(classes: int = CLASSES) -> ResNetCifar:
     """Return an untrained ResNet-20 for CIFAR.
 
     >>> sum(p.numel() for p in resnet20().parameters())
@@ -82,16 +84,16 @@ def resnet20(classes: int = 10) -> ResNetCifar:
     return ResNetCifar(3, classes)
 
 
-def resnet32(classes: int = 10) -> ResNetCifar:
+def resnet32(classes: int = CLASSES) -> ResNetCifar:
     """Return an untrained ResNet-32 for CIFAR, 464,154 parameters."""
     return ResNetCifar(5, classes)
 
 
-def resnet44(classes: int = 10) -> ResNetCifar:
+def resnet44(classes: int = CLASSES) -> ResNetCifar:
     """Return an untrained ResNet-44 for CIFAR, 658,586 parameters."""
     return ResNetCifar(7, classes)
 
 
-def resnet56(classes: int = 10) -> ResNetCifar:
+def resnet56(classes: int = CLASSES) -> ResNetCifar:
     """Return an untrained ResNet-56 for CIFAR, 853,018 parameters."""
     return ResNetCifar(9, classes)

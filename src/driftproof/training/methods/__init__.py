@@ -1,14 +1,16 @@
 """Methods: each makes one update of the weights, in our loop or in anybody's."""
 
 from driftproof.training.methods.adaptive_rwp import AdaptiveRWP
+from driftproof.training.methods.asam import ASAM
 from driftproof.training.methods.gsam import GSAM
 from driftproof.training.methods.looksam import LookSAM
 from driftproof.training.methods.method import Diagnostics, Method
 from driftproof.training.methods.mixed_rwp import MixedRWP
+from driftproof.training.methods.multi_step_sam import MultiStepSAM
 from driftproof.training.methods.noise_injection import NoiseInjection
 from driftproof.training.methods.plain import Plain
 from driftproof.training.methods.rwp import RWP
-from driftproof.training.methods.sam import ASAM, SAM, MultiStepSAM
+from driftproof.training.methods.sam import SAM
 from driftproof.training.methods.sam_rwp import SAMRWP
 from driftproof.training.methods.two_point import TwoPointRWP
 

@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 
 from driftproof.errors import DriftproofError, did_you_mean
 from driftproof.training.methods.adaptive_rwp import AdaptiveRWP
+from driftproof.training.methods.asam import ASAM
 from driftproof.training.methods.gsam import GSAM
 from driftproof.training.methods.looksam import LookSAM
 from driftproof.training.methods.method import Method
 from driftproof.training.methods.mixed_rwp import MixedRWP
+from driftproof.training.methods.multi_step_sam import MultiStepSAM
 from driftproof.training.methods.noise_injection import NoiseInjection
 from driftproof.training.methods.plain import Plain
 from driftproof.training.methods.rwp import RWP
-from driftproof.training.methods.sam import ASAM, SAM, MultiStepSAM
+from driftproof.training.methods.sam import SAM
 from driftproof.training.methods.sam_rwp import SAMRWP
 from driftproof.training.methods.two_point import TwoPointRWP
 from driftproof.training.noise import NoiseLike

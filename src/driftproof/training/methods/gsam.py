@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from driftproof.errors import DriftproofError
-from driftproof.training.methods.sam import SAM
+from driftproof.training.methods.sam import RHO, SAM
 from driftproof.training.schedules import Schedule
 from driftproof.training.update import Update
 from driftproof.training.weights import wide
@@ -31,11 +31,11 @@ class GSAM(SAM):
     name = "gsam"
     keeps_clean_gradient = True
 
-    def __init__(self, *, alpha: float = 0.2, rho: float | Schedule | str = 0.05, **options: Any) -> None:
+    def __init__(self, *, alpha: float = 0.2, rho: float | Schedule | str = RHO, **options: Any) -> None:
         super().__init__(rho=rho, **options)
         if alpha < 0:
             raise DriftproofError(f"GSAM: wanted alpha >= 0, got {alpha:g}")
-        self.name, self.alpha = "gsam", alpha
+        self.alpha = alpha
 
     def finish(self, update: Update) -> bool:
         """Take the orthogonal part away."""

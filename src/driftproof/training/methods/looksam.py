@@ -10,7 +10,7 @@ from torch import Tensor
 
 from driftproof.errors import DriftproofError
 from driftproof.training.methods.gsam import dot
-from driftproof.training.methods.sam import SAM
+from driftproof.training.methods.sam import RHO, SAM
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.schedules import Schedule
 from driftproof.training.update import Update
@@ -34,12 +34,12 @@ class LookSAM(SAM):
     keeps_clean_gradient = True
 
     def __init__(
-        self, *, every: int = 5, alpha: float = 0.7, rho: float | Schedule | str = 0.05, **options: Any
+        self, *, every: int = 5, alpha: float = 0.7, rho: float | Schedule | str = RHO, **options: Any
     ) -> None:
         super().__init__(rho=rho, **options)
         if every < 1 or alpha < 0:
             raise DriftproofError(f"LookSAM: wanted every >= 1 and alpha >= 0, got {every} and {alpha:g}")
-        self.name, self.every, self.alpha = "looksam", every, alpha
+        self.every, self.alpha = every, alpha
         self._kept: dict[str, Tensor] = {}
 
     def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:

@@ -11,16 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof.batch_norm import norms_with_statistics
+from driftproof.defaults import DIAGNOSE_EVERY, SEED
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
-from driftproof.mapping import unwrap
+from driftproof.keywords import ChecksKeywords
+from driftproof.mapping import TileSize, unwrap
 from driftproof.training.clipping import ClipWeights
 from driftproof.training.first_pass import inputs_of_first_pass
 from driftproof.training.micro_batches import as_closures, key_of, shards_of
-from driftproof.training.norms import NormPolicy, check_policy, norms_of, statistics_kept_on_failure
+from driftproof.training.noise import Noise
+from driftproof.training.norms import NormPolicy, check_policy, statistics_kept_on_failure
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.schedule_text import as_schedule
-from driftproof.training.schedules import Schedule
+from driftproof.training.schedules import STRENGTH, Schedule
 from driftproof.training.update import Update, check_clip_norm, make_update, own_weights
 from driftproof.training.weights import AnalogWeights, OnTiles, check_digital
 
@@ -49,14 +53,14 @@ class Diagnostics:
     more: dict[str, float]
 
 
-class Method(ABC):
+class Method(ChecksKeywords, ABC):
     """A way to make one update: ``loss = method.step(closure, model, optimizer)`` in place of forward, backward, step.
 
     Args:
         strength: of the perturbation, a number or a schedule.
         norms: which passes move the running statistics of norms (:data:`driftproof.training.norms.NormPolicy`).
         clip: weight clipping after each update.
-        on_tiles: which weights are analog, and how they are mapped.
+        on_tiles: which weights are analog, how they are mapped, and whether all that multiply have to be (all_analog).
         seed: of the draws.
         diagnose_every: how often diagnostics that cost a pass are measured, in updates; 0 for never.
 
@@ -74,12 +78,12 @@ class Method(ABC):
     def __init__(
         self,
         *,
-        strength: float | Schedule | str = 1.0,
+        strength: float | Schedule | str = STRENGTH,
         norms: NormPolicy,
         clip: ClipWeights | None = None,
         on_tiles: OnTiles | None = None,
-        seed: int = 0,
-        diagnose_every: int = 0,
+        seed: int = SEED,
+        diagnose_every: int = DIAGNOSE_EVERY,
     ) -> None:
         check_policy(norms)
         if seed < 0:
@@ -91,7 +95,7 @@ class Method(ABC):
         self.updates = 0
         self.total: int | None = None
         self.last: Diagnostics | None = None
-        self._norms: list[nn.Module] = []
+        self._norms: Sequence[nn.Module] = ()
         if self.noisy and self.strength.largest == 0:
             raise DriftproofError(
                 f"method {self.name}: its strength is zero throughout, so it would perturb nothing; use Plain()"
@@ -114,6 +118,10 @@ class Method(ABC):
     def schedules(self) -> list[Schedule]:
         """Return all that the method has, the perturbation's own first."""
         return [self.strength]
+
+    def noises(self) -> list[Noise]:
+        """Return the noises that the method draws."""
+        return []
 
     def step(
         self,
@@ -243,7 +251,7 @@ class Method(ABC):
         The first :meth:`step` does it with the closure's inputs.
         """
         self.weights = AnalogWeights.of(model, example, self.on_tiles)
-        self._norms = norms_of(self.weights.network)
+        self._norms = norms_with_statistics(self.weights.network)
         return self.weights
 
     def _prepared(self, model: nn.Module, closure: Closure) -> AnalogWeights:
@@ -280,18 +288,18 @@ class Method(ABC):
     def _own_state(self) -> dict[str, Any]:
         return {}
 
-    def _load_own_state(self, state: dict[str, Any]) -> None:  # noqa: B027  # most have none
+    def _load_own_state(self, state: dict[str, Any]) -> None:  # most have none
         """Take over what a method has beyond its updates and its strength."""
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text, for a log."""
         tiles = self.on_tiles
-        size = "512x512" if tiles.tile is None else f"{tiles.tile.rows}x{tiles.tile.columns}"
+        tile = tiles.tile or TileSize()
         return {
             "method": self.name,
             "strength": str(self.strength),
             "norms": self.norms,
-            "tiles": f"{size}, weights relative to the {tiles.scale}"
+            "tiles": f"{tile.rows}x{tile.columns}, weights relative to the {tiles.scale}"
             + ("" if tiles.clip is None else f", clipped at percentile {tiles.clip:g}"),
             "weight clipping": "none" if self.clip is None else str(self.clip),
             "seed": str(self.seed),

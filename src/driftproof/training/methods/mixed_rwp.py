@@ -11,7 +11,7 @@ from driftproof.errors import DriftproofError
 from driftproof.training.methods.measured import measure
 from driftproof.training.methods.rwp import RWP
 from driftproof.training.noise import NoiseLike
-from driftproof.training.norms import NormPolicy
+from driftproof.training.norms import DEFAULT_POLICY, NormPolicy
 from driftproof.training.passes import Closure, Passes
 
 
@@ -24,14 +24,16 @@ class MixedRWP(RWP):
     Args:
         mix: λ.
         noise: as of :class:`RWP`.
-        norms: ``clean`` unless said: the clean pass is there anyway.
+        norms: ``clean`` by default: the clean pass is there anyway.
         options: of :class:`RWP`.
     """
 
     name = "m-rwp"
     closures_per_update = 2
 
-    def __init__(self, *, noise: NoiseLike, mix: float = 0.5, norms: NormPolicy = "clean", **options: Any) -> None:
+    def __init__(
+        self, *, noise: NoiseLike, mix: float = 0.5, norms: NormPolicy = DEFAULT_POLICY, **options: Any
+    ) -> None:
         super().__init__(noise=noise, norms=norms, **options)
         if not 0 < mix <= 1:
             raise DriftproofError(f"m-RWP: mix {mix!r} is the perturbed gradient's share; wanted one in (0, 1]")

@@ -7,18 +7,10 @@ from typing import Any, Literal
 from driftproof.errors import DriftproofError
 from driftproof.training.clipping import ClipWeights
 from driftproof.training.methods.rwp import RWP
-from driftproof.training.schedules import Schedule
 
 
-def NoiseInjection(
-    *,
-    sigma: float = 0.038,
-    relative_to: Literal["layer", "column"] = "layer",
-    strength: float | Schedule | str = 1.0,
-    clip: ClipWeights | None = None,
-    **options: Any,
-) -> RWP:
-    """Return Gaussian noise on the weights in forward and backward, and weight clipping after each update.
+class NoiseInjection(RWP):
+    """Gaussian noise on the weights in forward and backward, and weight clipping after each update.
 
     The defaults are those of Joshi et al. 2020 (3.8 % of the layer's largest weight, clipped at 2 σ of the layer); the
     analog foundation models of 2025 have 0.03, ``column`` and ``ClipWeights(sigmas=2.5)``.
@@ -26,21 +18,25 @@ def NoiseInjection(
     Args:
         sigma: standard deviation, relative to the largest weight.
         relative_to: of the ``layer`` or of each tile's ``column``.
-        strength: that multiplies it.
-        clip: 2 σ of the layer or column unless given.
-        options: of :class:`driftproof.training.RWP`.
+        clip: 2 σ of the layer or column by default.
+        options: of :class:`RWP`, except ``noise``.
 
     >>> NoiseInjection().describe()["noise"], NoiseInjection().describe()["weight clipping"]
     ('gaussian-layer:0.038', '2 sigma of the layer')
     """
-    if relative_to not in ("layer", "column"):
-        raise DriftproofError(f"noise injection relative to {relative_to!r}: wanted layer or column")
-    kind = "gaussian-layer" if relative_to == "layer" else "gaussian"
-    method = RWP(
-        noise=f"{kind}:{sigma:g}",
-        strength=strength,
-        clip=clip or ClipWeights(sigmas=2.0, per=relative_to),
-        **options,
-    )
-    method.name = "noise-injection"
-    return method
+
+    name = "noise-injection"
+    fixed = ("noise",)
+
+    def __init__(
+        self,
+        *,
+        sigma: float = 0.038,
+        relative_to: Literal["layer", "column"] = "layer",
+        clip: ClipWeights | None = None,
+        **options: Any,
+    ) -> None:
+        if relative_to not in ("layer", "column"):
+            raise DriftproofError(f"noise injection relative to {relative_to!r}: wanted layer or column")
+        kind = "gaussian-layer" if relative_to == "layer" else "gaussian"
+        super().__init__(noise=f"{kind}:{sigma:g}", clip=clip or ClipWeights(sigmas=2.0, per=relative_to), **options)

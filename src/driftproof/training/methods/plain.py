@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from driftproof.defaults import SEED
 from driftproof.training.clipping import ClipWeights
 from driftproof.training.methods.method import Method
-from driftproof.training.norms import NormPolicy
+from driftproof.training.norms import DEFAULT_POLICY, NormPolicy
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.weights import OnTiles
 
@@ -22,10 +23,10 @@ class Plain(Method):
     def __init__(
         self,
         *,
-        norms: NormPolicy = "clean",
+        norms: NormPolicy = DEFAULT_POLICY,
         clip: ClipWeights | None = None,
         on_tiles: OnTiles | None = None,
-        seed: int = 0,
+        seed: int = SEED,
     ) -> None:
         super().__init__(strength=0.0, norms=norms, clip=clip, on_tiles=on_tiles, seed=seed)
 

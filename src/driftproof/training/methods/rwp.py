@@ -9,10 +9,10 @@ from torch import Tensor
 
 from driftproof.training.methods.measured import check_perturbs, measure, note_realised
 from driftproof.training.methods.method import Method
-from driftproof.training.noise import NoiseLike, as_noise
+from driftproof.training.noise import Noise, NoiseLike, as_noise
 from driftproof.training.norms import NormPolicy
 from driftproof.training.passes import Closure, Passes
-from driftproof.training.schedules import Schedule
+from driftproof.training.schedules import STRENGTH, Schedule
 
 
 class RWP(Method):
@@ -44,7 +44,7 @@ class RWP(Method):
         self,
         *,
         noise: NoiseLike,
-        strength: float | Schedule | str = 1.0,
+        strength: float | Schedule | str = STRENGTH,
         norms: NormPolicy = "perturbed",
         **options: Any,
     ) -> None:
@@ -77,6 +77,10 @@ class RWP(Method):
             measure(passes, closure, drawn)
         if passes.policy == "clean":
             passes.found["clean_loss"] = passes.loss(closure, perturbed=False)
+
+    def noises(self) -> list[Noise]:
+        """Return its noise."""
+        return [self.noise]
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text."""

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation: the gradient at the worst point near the weights; SAM, ASAM, several ascent steps."""
+"""Sharpness-aware minimisation: the gradient at the worst point near the weights."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from torch import Tensor
 from driftproof.errors import DriftproofError
 from driftproof.training.methods.measured import measure
 from driftproof.training.methods.method import Method
-from driftproof.training.norms import NormPolicy
+from driftproof.training.norms import DEFAULT_POLICY, NormPolicy
 from driftproof.training.passes import Closure, Passes
-from driftproof.training.schedule_text import as_schedule
-from driftproof.training.schedules import Constant, Schedule, ramp
+from driftproof.training.schedules import Schedule
 from driftproof.training.weights import norm
 
+RHO = 0.05
+ADAPTIVE = "asam"  # the name of a SAM whose ascent is relative to the weights
 ETA = 0.01  # ASAM's stabiliser
 
 
 class SAM(Method):
     """∇L(w + ε), ε = ρ g/‖g‖ over all analog weights, g = ∇L(w) (Foret et al. 2021).
 
-    ``adaptive`` makes it ASAM (Kwon et al. 2021): ε = ρ T² g/‖T g‖ with T = abs(w) + 0.01, the same for weights
-    that are scaled up as for those that are not. A ramp as ``rho`` is the multi-step SAM whose ρ grows during training.
-
     Digital weights (biases, norms, embeddings) are not perturbed. Each micro-batch, and each process, ascends along its
     own gradient.
 
     Args:
-        rho: ρ, a number or a schedule; 0.05 is usual, 0.5 to 1 for the adaptive one.
-        adaptive: whether ε is relative to the weights.
+        rho: ρ, a number or a schedule; 0.05 is usual, 0.5 to 1 for an adaptive ascent.
+        adaptive: whether ε is relative to the weights, as in :class:`ASAM`. ``SAM(adaptive=True)`` is ``ASAM`` with the
+            default ρ of ``SAM``: each goes on from the other's state.
         ascent_steps: how many gradients the ascent takes, each ρ / steps far.
-        norms: ``clean`` unless said: the first pass moves the statistics.
+        norms: ``clean`` by default: the first pass moves the statistics.
         options: of :class:`Method`.
 
     >>> from torch import nn
@@ -46,22 +45,23 @@ class SAM(Method):
     """
 
     name = "sam"
+    fixed = ("strength",)
     keeps_clean_gradient = False
     """Whether the end of the update wants the clean gradient."""
 
     def __init__(
         self,
         *,
-        rho: float | Schedule | str = 0.05,
+        rho: float | Schedule | str = RHO,
         adaptive: bool = False,
         ascent_steps: int = 1,
-        norms: NormPolicy = "clean",
+        norms: NormPolicy = DEFAULT_POLICY,
         **options: Any,
     ) -> None:
-        if adaptive:
-            self.name = "asam"
+        if adaptive and self.name == SAM.name:
+            self.name = ADAPTIVE
         if ascent_steps < 1:
-            raise DriftproofError(f"SAM: wanted at least 1 ascent step, got {ascent_steps}")
+            raise DriftproofError(f"method {self.name}: wanted at least 1 ascent step, got {ascent_steps}")
         self.adaptive, self.ascent_steps, self._ascended = adaptive, ascent_steps, False
         super().__init__(strength=rho, norms=norms, **options)
 
@@ -129,14 +129,3 @@ class SAM(Method):
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
         self._ascended = state["ascended"]
-
-
-def ASAM(*, rho: float | Schedule | str = 0.5, **options: Any) -> SAM:
-    """Return adaptive SAM, whose perturbation is relative to the weights."""
-    return SAM(rho=rho, adaptive=True, **options)
-
-
-def MultiStepSAM(*, rho: float | Schedule | str = 0.05, **options: Any) -> SAM:
-    """Return SAM whose ρ grows during training: linearly from 0 to a number, or as a schedule says."""
-    schedule = as_schedule(rho)
-    return SAM(rho=ramp("linear", to=schedule.value) if isinstance(schedule, Constant) else schedule, **options)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from driftproof.errors import DriftproofError
 from driftproof.training.methods.measured import check_perturbs, measure, note_realised
-from driftproof.training.methods.sam import SAM
-from driftproof.training.noise import NoiseLike, as_noise
+from driftproof.training.methods.sam import RHO, SAM
+from driftproof.training.noise import Noise, NoiseLike, as_noise
 from driftproof.training.passes import Closure, Passes
 from driftproof.training.schedule_text import as_schedule
-from driftproof.training.schedules import Schedule
+from driftproof.training.schedules import STRENGTH, Schedule
 
 
 class SAMRWP(SAM):
@@ -34,14 +34,13 @@ class SAMRWP(SAM):
         self,
         *,
         noise: NoiseLike,
-        rho: float | Schedule | str = 0.05,
-        strength: float | Schedule | str = 1.0,
+        rho: float | Schedule | str = RHO,
+        strength: float | Schedule | str = STRENGTH,
         **options: Any,
     ) -> None:
         if as_schedule(rho).largest == 0:
             raise DriftproofError("method sam-rwp: rho is zero throughout; use RWP()")
         super().__init__(rho=rho, **options)
-        self.name = "sam-rwp"
         self.noise, self.noise_strength = as_noise(noise), copy.copy(as_schedule(strength))
         self._checked = False
         if self.noise_strength.largest == 0:
@@ -74,6 +73,10 @@ class SAMRWP(SAM):
     def schedules(self) -> list[Schedule]:
         """Return those of the ascent and of the noise."""
         return [self.strength, self.noise_strength]
+
+    def noises(self) -> list[Noise]:
+        """Return its noise."""
+        return [self.noise]
 
     def describe(self) -> dict[str, str]:
         """Return the settings as text."""

@@ -1,0 +1,46 @@
+"""``driftproof merge``: records of several machines become one; whatever is wrong leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from driftproof.record import Record
+
+type Cli = Callable[..., tuple[int, str, str]]
+QUICK = ["--data", "digits", "--limit", 50, "--preset", "gaussian:0.1"]
+
+
+def test_records_of_two_machines_become_one(cli: Cli, tmp_path: Path) -> None:
+    for name, times, chips in (("here", "1s,1h", 2), ("there", "1h,1d", 3), ("at-once", "1s,1h,1d", 3)):
+        words = ("--times", times, "--chips", chips, "--out", tmp_path / name)
+        assert cli("evaluate", "digits-cnn", *QUICK, *words)[0] == 0
+    code, out, _ = cli("merge", tmp_path / "here", tmp_path / "there", "--out", tmp_path / "all")
+    assert code == 0
+    # 2 × 2 chips and times, digital and ideal-analog; then 3 × 2 less the two that are there already
+    assert "here: 6 cells added or extended" in out
+    assert "there: 4 cells added or extended" in out
+    with Record.open(tmp_path / "all") as merged, Record.open(tmp_path / "at-once") as whole:
+        mine = merged.cells().set_index(["preset", "chip", "t_s"])["value"]
+        theirs = whole.cells().set_index(["preset", "chip", "t_s"])["value"]
+    missing = {(preset, chip, t_s) for preset, chip, t_s in theirs.index} - set(mine.index)
+    assert missing == {("gaussian:0.1", 2, 1.0)}  # which neither machine had measured
+    assert mine.sort_index().equals(theirs.drop(list(missing)).sort_index())
+    assert cli("report", tmp_path / "all", "--out", tmp_path / "page")[0] == 0
+
+
+def test_a_folder_without_a_record_is_named_before_anything_is_written(cli: Cli, tmp_path: Path) -> None:
+    assert cli("evaluate", "digits-cnn", *QUICK, "--times", "1s", "--chips", 1, "--out", tmp_path / "a")[0] == 0
+    code, _, err = cli("merge", tmp_path / "a", tmp_path / "missing", "--out", tmp_path / "all")
+    assert code == 2
+    assert "missing" in err
+    assert not (tmp_path / "all").exists()
+
+
+def test_records_of_other_data_are_refused(cli: Cli, tmp_path: Path) -> None:
+    for name, limit in (("a", 50), ("b", 60)):
+        words = ("--times", "1s", "--chips", 1, "--out", tmp_path / name)
+        assert cli("evaluate", "digits-cnn", *QUICK, "--limit", limit, *words)[0] == 0
+    code, _, err = cli("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "all")
+    assert code == 2
+    assert "n_samples" in err

@@ -1,0 +1,103 @@
+"""Validation on chips: the numbers of an evaluation, on chips that no evaluation reports on and no training is on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import driftproof as dp
+from driftproof.chip import Chip
+from driftproof.data import TensorData, digits
+from driftproof.errors import DriftproofError
+from driftproof.evaluation import Metric
+from driftproof.mapping import MappingOptions, TileSize, map_model
+from driftproof.measured import load_measured, save_conductances
+from driftproof.presets import load_preset
+from driftproof.zoo import trained_digits_cnn
+from plans.tensors import images, labels
+
+POINTS = TensorData("points", torch.eye(4), torch.tensor([0, 1, 2, 0]))
+NOISY = "gaussian:0.3"
+
+
+def linear() -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(4, 3)
+
+
+def test_validation_is_what_those_chips_compute() -> None:
+    data, model, pcm = digits().head(200), trained_digits_cnn(), load_preset("pcm-nandakumar-2019")
+    validate = dp.ChipValidation(data=data, preset=pcm, times=["1d", "1y"], chips=2)
+    mapping = map_model(model, example=images(data)[:8])
+    network, wanted = trained_digits_cnn(), []
+    for number in range(1000, 1002):
+        chip = dp.Chip(mapping, pcm, seed=validate.deployment.seed, chip=number)
+        for t_s in (86400.0, 365 * 86400.0):
+            for name in mapping.weights:
+                network.get_parameter(f"{name}.weight").data.copy_(chip.weight(name, t_s))
+            wanted.append(100 * float((network(images(data)).argmax(1) == labels(data)).float().mean()))
+    assert validate.each(model) == pytest.approx(wanted, abs=0.51)  # one image of 200: rounding at a tie
+    assert validate(model) == pytest.approx(sum(wanted) / 4, abs=0.3)
+    assert validate(model) == validate(model)
+
+
+def test_the_seed_chooses_the_chips() -> None:
+    squares = Metric.of(lambda y, t: float(y.square().mean()), name="squares")
+
+    def values(seed: int) -> list[float]:
+        return dp.ChipValidation(data=POINTS, preset=NOISY, times="1s", metric=squares, seed=seed).each(linear())
+
+    first, other = values(0), values(1)
+    assert first == values(0)
+    assert set(first).isdisjoint(other)
+    for seed in (-1, 2**62):
+        with pytest.raises(DriftproofError, match=r"seed: wanted a whole number from 0 to 2\^62 - 1"):
+            dp.ChipValidation(data=POINTS, preset=NOISY, seed=seed)
+
+
+def test_the_mapping_decides_what_is_on_chips() -> None:
+    data, model = digits().head(100), trained_digits_cnn()
+
+    def value(mapping: MappingOptions) -> float:
+        return dp.ChipValidation(data=data, preset="gaussian:0.6", times="1s", chips=2, mapping=mapping)(model)
+
+    assert value(MappingOptions(where="fc2")) > value(MappingOptions()) + 5
+    assert value(MappingOptions(tile=TileSize(16, 16))) != value(MappingOptions())
+
+
+def test_what_the_number_depends_on_is_described() -> None:
+    def described(**mapping: Any) -> dict[str, str]:
+        options = MappingOptions(**mapping)
+        return dp.ChipValidation(data=POINTS, preset=NOISY, mapping=options).describe()
+
+    plain = described()
+    assert (plain["tiles"], plain["analog layers"]) == ("512x512, weights relative to the column, clip None", "all")
+    assert described(tile=TileSize(16, 8), scale="layer", clip=99.0)["tiles"] == (
+        "16x8, weights relative to the layer, clip 99.0"
+    )
+    assert described(where="inner")["analog layers"] == "inner"
+    assert described(where=["conv1", "fc*"])["analog layers"] == "conv1, fc*"
+    assert described(where=lambda name, module: True)["analog layers"] == "given in Python"
+
+
+def test_a_rise_of_the_error_is_worse() -> None:
+    data = digits().head(50)
+    assert dp.ChipValidation(data=data, preset="ideal").higher_is_better
+    squares = dp.ChipValidation(data=(images(data), labels(data)), preset="ideal", metric="mse")
+    assert not squares.higher_is_better
+
+
+def test_no_chips_are_refused() -> None:
+    with pytest.raises(DriftproofError, match="0 chips"):
+        dp.ChipValidation(data=digits(), preset="ideal", chips=0)
+
+
+def test_measured_chips_are_refused_for_an_evaluation_has_the_same(tmp_path: Path) -> None:
+    mapping = map_model(linear(), example=torch.eye(4))
+    save_conductances(Chip(mapping, load_preset("pcm-hermes-1"), seed=0, chip=0), tmp_path, "1s,1d", name="mine")
+    with pytest.raises(DriftproofError, match="measured chips have no others of their kind"):
+        dp.ChipValidation(data=POINTS, preset=load_measured(tmp_path))

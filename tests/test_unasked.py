@@ -1,0 +1,175 @@
+"""A weight that its array does not serve everywhere: digital, counted, named, and refused where all is to be analog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import driftproof as dp
+from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.mapping import Mapping, map_model, unasked_text
+
+HEAD = 4 * 3  # multiply-accumulates of the head, which is on tiles in all of these networks
+
+
+class Net(nn.Module):
+    """A weight [4, 6] that a function uses in its own way, and a head [3, 4]."""
+
+    def __init__(self, function: Callable[[Net, Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.head, self.function = nn.Linear(6, 4, bias=False), nn.Linear(4, 3), function
+        self.low, self.high = nn.Parameter(torch.randn(2, 6)), nn.Parameter(torch.randn(4, 2))
+        self.experts = nn.Parameter(torch.randn(5, 6, 4))
+        self.fixed = nn.Buffer(torch.randn(4, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast("Tensor", self.head(self.function(self, x)))
+
+
+def lora(net: Net, x: Tensor) -> Tensor:
+    return F.linear(x, net.fc.weight + 0.5 * (net.high @ net.low))
+
+
+# how the weight is used, its multiply-accumulates a sample, and whose they are
+FORMS: dict[str, tuple[Callable[[Net, Tensor], Tensor], int, set[str]]] = {
+    "also transposed": (lambda n, x: n.fc(F.linear(n.fc(x), n.fc.weight.t())), 3 * 24, {"fc"}),
+    "also transposed, copied": (lambda n, x: n.fc(F.linear(n.fc(x), n.fc.weight.t().contiguous())), 3 * 24, {"fc"}),
+    "also a part of its inputs": (lambda n, x: n.fc(x) + F.linear(x[:, :2], n.fc.weight[:, :2]), 24 + 8, {"fc"}),
+    "also every second output": (
+        lambda n, x: n.fc(x) + F.linear(x, n.fc.weight[::2]).repeat(1, 2),
+        24 + 12,
+        {"fc"},
+    ),
+    "on the left": (lambda n, x: (n.fc.weight @ x.t()).t(), 24, {"fc"}),
+    "on the left of one vector": (lambda n, x: torch.stack([torch.mv(n.fc.weight, row) for row in x]), 24, {"fc"}),
+    "einsum": (lambda n, x: torch.einsum("oi,ni->no", n.fc.weight, x), 24, {"fc"}),
+    "in a batch of matrices": (
+        lambda n, x: torch.bmm(x[:, None], n.fc.weight.t().expand(len(x), 6, 4))[:, 0],
+        24,
+        {"fc"},
+    ),
+    "joined with another": (lambda n, x: F.linear(x, torch.cat([n.fc.weight, n.low]))[:, :4], 24 + 12, {"fc", "low"}),
+    "a low rank added": (lora, 24, {"fc", "low", "high"}),
+    "experts that inputs choose": (
+        lambda n, x: torch.bmm(x[:, None], n.experts[(x[:, 0] > 0).long()])[:, 0],
+        24,
+        {"experts"},
+    ),
+    "also looked up": (
+        lambda n, x: n.fc(x + F.embedding((x[:, 0] > 0).long(), n.fc.weight)),
+        24,
+        {"fc"},
+    ),
+}
+
+
+def watched(form: str) -> Mapping:
+    return map_model(Net(FORMS[form][0]).eval(), example=torch.randn(5, 6))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_no_array_serves_is_digital_counted_and_named(form: str) -> None:
+    _, macs, names = FORMS[form]
+    mapping = watched(form)
+    assert list(mapping.weights) == ["head"]
+    unasked = {entry.name: entry for entry in mapping.layers if entry.unasked}
+    assert set(unasked) == names
+    counted = sum(entry.macs_per_input or 0 for entry in unasked.values())
+    once = 4 * 2 * 6 / 5 if form == "a low rank added" else 0  # high @ low, once for five samples
+    assert counted == pytest.approx(macs + once, abs=1 if once else 0)  # each weight's share is rounded
+    assert mapping.analog_macs == pytest.approx(HEAD / (HEAD + counted))
+    text = unasked_text(mapping)
+    assert all(name in text for name in names)
+    assert f"with {100 * counted / (HEAD + counted):.1f} % of the multiply-accumulates" in text
+    with pytest.raises(DriftproofError, match=r"all_analog: .* would stay digital"):
+        map_model(Net(FORMS[form][0]).eval(), example=torch.randn(5, 6), all_analog=True)
+
+
+SERVED: dict[str, Callable[[Net, Tensor], Tensor]] = {
+    "twice": lambda n, x: n.fc(x) + n.fc(2 * x),
+    "some outputs": lambda n, x: n.fc(x) + F.linear(x, n.fc.weight[:2]).repeat(1, 2),
+    "scaled": lambda n, x: F.linear(x, n.fc.weight * 0.5),
+    "positions that are learned": lambda n, x: n.fc(x + n.fc(n.low).mean() + n.low[0]),
+}
+
+
+@pytest.mark.parametrize("form", SERVED)
+def test_what_an_array_serves_is_on_it(form: str) -> None:
+    mapping = map_model(Net(SERVED[form]).eval(), example=torch.randn(5, 6))
+    assert list(mapping.weights) == ["fc", "head"]
+    assert not [entry.name for entry in mapping.layers if entry.unasked]
+    assert unasked_text(mapping) == ""
+    assert mapping.analog_macs == 1
+
+
+def test_attention_with_learned_queries_stays_as_it_was() -> None:
+    """What a layer makes of a parameter is an activation: its product with others is no product by a weight."""
+
+    def attend(net: Net, x: Tensor) -> Tensor:
+        queries, keys = net.fc(net.low), net.fc(x)  # [2, 4], [N, 4]
+        mixed: Tensor = (queries @ keys.t()).softmax(0).t() @ net.high.t()
+        return mixed + F.scaled_dot_product_attention(
+            keys[:, None], net.fixed[None, :, :4].expand(len(x), 4, 4), keys[:, None]
+        ).mean(1)
+
+    mapping = map_model(Net(attend).eval(), example=torch.randn(5, 6))
+    assert set(mapping.weights) == {"fc", "head", "high"}
+    assert unasked_text(mapping) == ""
+
+
+def test_what_cannot_be_counted_leaves_no_share() -> None:
+    model = nn.Sequential(torch.jit.script(nn.Linear(3, 3)), nn.Linear(3, 2))
+    mapping = map_model(model, example=torch.ones(1, 3))
+    assert mapping.analog_macs is None
+    assert "share of the multiply-accumulates that is not known: 0 (" in unasked_text(mapping)
+
+
+def test_a_weight_that_is_not_wanted_on_tiles_is_asked_to_be_digital() -> None:
+    x, net = torch.randn(5, 6), Net(FORMS["also transposed"][0]).eval()
+    for where in ("!fc", "head", ["head"], lambda name, _: name == "head"):
+        mapping = map_model(net, example=x, where=where, all_analog=True)
+        assert (list(mapping.weights), unasked_text(mapping)) == (["head"], "")
+    assert "fc (Linear)" in unasked_text(map_model(net, example=x, where="fc,head"))
+    assert 'where="!fc"' in unasked_text(map_model(net, example=x))
+
+
+def test_convert_says_what_stays_digital() -> None:
+    x, net = torch.randn(5, 6), Net(FORMS["also transposed"][0]).eval()
+    with pytest.warns(DriftproofWarning, match=r"1 weight .* stays digital.* 85.7 % .*fc \(Linear\)"):
+        analog = dp.convert(net, "gaussian:0.1", example=x)
+    chip = dp.program(analog).drift("1s")
+    with torch.no_grad():
+        hidden = net.function(net, x)
+        assert torch.allclose(net.function(cast("Net", chip.model), x), hidden, atol=1e-5)
+        assert not torch.allclose(chip.model(x), net(x), atol=1e-3)
+    for keyword in ("all_analog", "strict"):
+        with pytest.raises(DriftproofError, match="all_analog: 1 weight that multiplies would stay digital: fc"):
+            dp.convert(net, "ideal", example=x, **cast("dict[str, Any]", {keyword: True}))
+    dp.convert(net, "ideal", example=x, where="!fc", all_analog=True)
+
+
+@pytest.mark.parametrize("use", ["transposed", "attribute", "part"])
+def test_code_that_reads_a_weight_which_is_on_tiles_is_told_so(use: str) -> None:
+    """Without an example nothing is known of code that reads its child's weight."""
+
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if use == "transposed":
+                return F.linear(self.fc(x), self.fc.weight.t())
+            if use == "attribute":
+                return cast("Tensor", self.fc(x.to(self.fc.weight.dtype)))
+            return F.linear(x, self.fc.weight, self.fc.bias) + self.fc.weight[:, 0]
+
+    chip = dp.program(dp.convert(Tied().eval(), "ideal"))
+    with pytest.raises(DriftproofError, match=r"layer fc: the network's code reads its weight or bias.*example="):
+        chip.model(torch.randn(5, 6))
