@@ -10,13 +10,17 @@ import torch
 from torch import nn
 
 import driftproof as dp
-from driftproof.chip import Chip
+from driftproof.chip import Chip, Programmer
 from driftproof.data import TensorData, digits
 from driftproof.errors import DriftproofError
 from driftproof.evaluation import Metric
 from driftproof.mapping import MappingOptions, TileSize, map_model
 from driftproof.measured import load_measured, save_conductances
 from driftproof.presets import load_preset
+from driftproof.training.fresh_key import fresh_key
+from driftproof.training.micro_batches import key_of
+from driftproof.training.noise import DeviceNoise
+from driftproof.training.weights import AnalogWeights
 from driftproof.zoo import trained_digits_cnn
 from plans.tensors import images, labels
 
@@ -29,12 +33,32 @@ def linear() -> nn.Linear:
     return nn.Linear(4, 3)
 
 
+@pytest.fixture
+def programmed(monkeypatch: pytest.MonkeyPatch) -> list[Chip]:
+    """Every chip that anything programs, in order."""
+    chips: list[Chip] = []
+
+    class Noting(Programmer):
+        def program(self, *given: Any, **more: Any) -> Chip:
+            # a programmer uses a chip's memory again for the next: keep one that has its own
+            chips.append(Chip(*given, **more))
+            return super().program(*given, **more)
+
+    monkeypatch.setattr("driftproof.evaluation.hardware.Programmer", Noting)
+    monkeypatch.setattr("driftproof.training.noise.Programmer", Noting)
+    return chips
+
+
+def weights(chip: Chip) -> tuple[float, ...]:
+    return tuple(chip.weight("", 1.0).view(-1).tolist())
+
+
 def test_validation_is_what_those_chips_compute() -> None:
     data, model, pcm = digits().head(200), trained_digits_cnn(), load_preset("pcm-nandakumar-2019")
     validate = dp.ChipValidation(data=data, preset=pcm, times=["1d", "1y"], chips=2)
     mapping = map_model(model, example=images(data)[:8])
     network, wanted = trained_digits_cnn(), []
-    for number in range(1000, 1002):
+    for number in range(2):
         chip = dp.Chip(mapping, pcm, seed=validate.deployment.seed, chip=number)
         for t_s in (86400.0, 365 * 86400.0):
             for name in mapping.weights:
@@ -43,6 +67,32 @@ def test_validation_is_what_those_chips_compute() -> None:
     assert validate.each(model) == pytest.approx(wanted, abs=0.51)  # one image of 200: rounding at a tie
     assert validate(model) == pytest.approx(sum(wanted) / 4, abs=0.3)
     assert validate(model) == validate(model)
+
+
+def test_no_chip_of_an_evaluation_or_of_a_training_is_validated_on(programmed: list[Chip]) -> None:
+    for seed in (0, 1, 2**62 - 1):
+        dp.ChipValidation(data=POINTS, preset=NOISY, times="1s", chips=20, seed=seed)(linear())
+    validated = {weights(chip) for chip in programmed}
+    assert len(validated) == 3 * 20
+
+    programmed.clear()
+    for seed in (0, 1, 2**63 - 1):
+        dp.evaluate(linear(), POINTS, presets=NOISY, times="1s", chips=5, seed=seed, progress=False)
+    mapping, device = map_model(linear(), example=torch.eye(4)), load_preset(NOISY)
+    numbers = [*range(60), *range(990, 1060), *range(9990, 10_020)]
+    reported = {weights(Chip(mapping, device, seed=seed, chip=n)) for seed in (0, 1, 2**63 - 1) for n in numbers}
+    assert {weights(chip) for chip in programmed if chip.preset.name == NOISY} < reported
+    assert len(reported) == 3 * len(numbers)
+    assert validated.isdisjoint(reported)
+
+    programmed.clear()
+    noise, on_tiles = DeviceNoise(device.at("1s")), AnalogWeights.of(linear(), torch.eye(4))
+    for seed in (0, 1, 7, 2**40, 2**62 - 1):
+        for key in (*(key_of(seed, update, 0, 1) for update in range(20)), fresh_key(seed, 0), fresh_key(seed, 1)):
+            noise.draw(on_tiles, key)
+    trained = {weights(chip) for chip in programmed}
+    assert len(trained) == 5 * 22
+    assert validated.isdisjoint(trained)
 
 
 def test_the_seed_chooses_the_chips() -> None:

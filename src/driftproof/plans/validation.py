@@ -35,7 +35,7 @@ class ChipValidation:
         metric: as of an evaluation.
         compensation: of the drift.
         mapping: which layers are on tiles, and how.
-        seed: of the chips, which are numbered from 1000.
+        seed: of the chips, which are other ones than an evaluation or a training has under this seed.
         batch_size: samples per forward pass.
         within_validity: refuse times outside the device's range of validity.
 
@@ -70,7 +70,7 @@ class ChipValidation:
         self.times_s = parse_times(self.times)
         self.measured = as_metric(self.metric)
         self.deployment = Deployment(
-            device=self.preset, mapping=self.mapping, compensation=self.compensation, seed=self.seed
+            device=self.preset, mapping=self.mapping, compensation=self.compensation, seed=FIRST_SEED - 1 - self.seed
         )
         if isinstance(self.deployment.device, MeasuredDevice):
             raise DriftproofError(
@@ -97,9 +97,7 @@ class ChipValidation:
         return run(self._plan(), evaluator, progress=False)
 
     def _plan(self) -> Plan[list[float]]:
-        outcomes = yield ask(
-            Trial(self.deployment, chip, t_s) for chip in range(1000, 1000 + self.chips) for t_s in self.times_s
-        )
+        outcomes = yield ask(Trial(self.deployment, chip, t_s) for chip in range(self.chips) for t_s in self.times_s)
         return [outcome.value for outcome in outcomes]
 
     def __str__(self) -> str:
