@@ -73,7 +73,7 @@ def test_configurations_with_other_surroundings_stand_side_by_side(tmp_path: Pat
     assert len(found) == 6
     assert len({item.conversion for item in found}) == 5  # the periphery lies around the same tiles
     assert len(record.conversions()) == 5
-    page = dp.report(record, tmp_path / "all").read_text(encoding="utf-8")
+    page = dp.report(record, tmp_path).read_text(encoding="utf-8")  # beside the record: it is the report of one
     for words in ("tiles 16 × 16", "weights relative to the layer", "clipped at 99.0 %", "3 analog layers"):
         assert words in page
 

@@ -46,7 +46,7 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     evidence = gather(records)
     _check_keep(keep, evidence.quantity)
     _check_ours(folder)
-    if len(evidence.accounts) > 1 and (folder / FILE_NAME).exists():
+    if evidence.records > 1 and (folder / FILE_NAME).exists():
         raise DriftproofError(
             f"{folder} holds a record with a report of its own; choose another --out for the one of all"
         )

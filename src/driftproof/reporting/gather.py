@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -42,7 +42,8 @@ class Evidence:
     """What a report shows.
 
     Attributes:
-        accounts: how its cells came about.
+        records: how many there are.
+        accounts: how their cells came about.
         presets: what they were measured on.
         cells: those with no layer kept digital for one trial.
         summary: over chips.
@@ -51,6 +52,7 @@ class Evidence:
         every_cell: ``cells`` and those in which layers are kept digital, as a search for digital layers measures them.
     """
 
+    records: int
     accounts: tuple[Account, ...]
     presets: dict[str, PresetEntry]
     cells: pd.DataFrame
@@ -125,6 +127,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
     cells = every_cell[every_cell["digital"] == ""].reset_index(drop=True)
     where = "the records" if len(tables) > 1 else "the record"
     return Evidence(
+        records=len(tables),
         accounts=tuple(accounts),
         presets=_shown(presets, set(cells["preset"])),
         cells=cells,
@@ -136,15 +139,21 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
 
 
 def _accounts(record: Record, subject: Subject) -> list[Account]:
-    """Return one account for each conversion of a record: its layers lie on tiles in one way."""
-    configurations, runs = record.configurations(), tuple(record.runs().values())
-    return [
-        Account(
-            subject, conversion, {key: item for key, item in configurations.items() if item.conversion == name}, runs
-        )
+    """Return one account for each conversion of a record: its layers lie on tiles in one way.
+
+    The last one tells of all runs: which of them measured what is not said of a conversion.
+    """
+    configurations = record.configurations()
+    owned = {
+        name: {key: item for key, item in configurations.items() if item.conversion == name}
+        for name in record.conversions()
+    }
+    accounts = [
+        Account(subject, conversion, owned[name], ())
         for name, conversion in record.conversions().items()
-        if any(item.conversion == name for item in configurations.values())
+        if owned[name]
     ]
+    return [*accounts[:-1], *(replace(account, runs=tuple(record.runs().values())) for account in accounts[-1:])]
 
 
 def _shown(presets: Mapping[str, PresetEntry], measured: set[str]) -> dict[str, PresetEntry]:
