@@ -94,6 +94,11 @@ def test_a_deployment_is_json_and_travels_to_other_processes() -> None:
         assert (again, again.id, hash(again)) == (made, made.id, hash(made))
 
 
+def test_a_deployment_is_shown_in_a_line() -> None:
+    assert repr(BASE) == "Deployment(pcm-nandakumar-2019, compensation tile, periphery ideal, seed 0)"
+    assert "re-estimated (time)" in str(BASE.with_changes(recalibration=Recalibration(INPUTS, "time")))
+
+
 def test_trials_are_hashable_and_json() -> None:
     trial = Trial(BASE, 3, 60.0, frozenset({"fc1", "conv1"}))
     assert trial == Trial(Deployment(device="pcm-nandakumar-2019"), 3, 60.0, frozenset({"conv1", "fc1"}))

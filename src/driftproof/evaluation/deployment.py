@@ -141,6 +141,16 @@ class Deployment:
             self.seed,
         )
 
+    def __str__(self) -> str:
+        recalibrated = "" if self.recalibration is None else f", BatchNorm re-estimated ({self.recalibration.when})"
+        return (
+            f"{self.device.name}, compensation {self.compensation}, periphery {self.periphery.name}{recalibrated}, "
+            f"seed {self.seed}"
+        )
+
+    def __repr__(self) -> str:
+        return f"Deployment({self})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Deployment) and self._key == other._key
 
