@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.errors import DriftproofError, warn
 from driftproof.inputs import Inputs, count, describe
 
 
@@ -83,7 +82,7 @@ def recalibrate(network: nn.Module, run: Callable[[Inputs, int], Any], inputs: I
         text = f"recalibration does not reach {', '.join(names[norm] for norm in kept)}: the network does not call them"
         if len(kept) == len(norms):
             raise DriftproofError(f"{text}, but uses their statistics in another way, or not at all; leave it out")
-        warnings.warn(f"{text}; they keep their statistics", DriftproofWarning, stacklevel=2)
+        warn(f"{text}; they keep their statistics")
     for norm in norms:
         for statistic in (norm.running_mean, norm.running_var):
             if statistic is None or not bool(torch.isfinite(statistic).all()):

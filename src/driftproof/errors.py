@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class DriftproofError(ValueError):
@@ -12,6 +14,11 @@ class DriftproofError(ValueError):
 
 class DriftproofWarning(UserWarning):
     """Something the user should know, but the work goes on."""
+
+
+def warn(text: str) -> None:
+    """Tell the user something (:class:`DriftproofWarning`), at the line of the user's own code that led to it."""
+    warnings.warn(text, DriftproofWarning, skip_file_prefixes=(str(Path(__file__).parent),))
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from driftproof.conversion.digital import digital_network
 from driftproof.conversion.tiles import check_dtype
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
+from driftproof.keywords import checks_keywords
 from driftproof.mapping import LayerEntry, MappedWeight, TileSize, Where, map_model, plain_copy
 
 
@@ -34,6 +35,7 @@ class AihwkitNetwork:
         return {entry.name: entry.reason for entry in self.layers if not entry.analog}
 
 
+@checks_keywords
 def to_aihwkit(
     model: nn.Module | AnalogModel,
     rpu_config: Any = None,

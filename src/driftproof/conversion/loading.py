@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +19,7 @@ from driftproof.conversion.saved_form import FORMAT, Saved, SavedMeasured, Tenso
 from driftproof.conversion.saving import FORM, WEIGHTS, sha256_of
 from driftproof.conversion.verbs import convert_mapped
 from driftproof.device_choice import Device
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.errors import DriftproofError, warn
 from driftproof.mapping import Mapping, plain_copy
 from driftproof.presets import DeviceMix, DevicePreset
 
@@ -153,11 +152,9 @@ def _chip(saved: Saved, tensors: Tensors, mapping: Mapping, device: Device) -> C
         state[layer] = {name: value for name, value in own.items() if "/" not in name}
     here = next(iter(mapping.weights.values())).target.device.type
     if here != saved.chip.drawn_on and _has_read_noise(device):
-        warnings.warn(
+        warn(
             f"the chip was programmed on {saved.chip.drawn_on} and is loaded on {here}: its devices are the same, its "
-            "read noise has the same law and other numbers",
-            DriftproofWarning,
-            stacklevel=3,
+            "read noise has the same law and other numbers"
         )
     return Chip(
         mapping,

@@ -28,10 +28,12 @@ from driftproof.conversion.saved_form import (
     save_device,
 )
 from driftproof.errors import DriftproofError
+from driftproof.keywords import checks_keywords
 
 FORM, WEIGHTS = "converted.json", "weights.safetensors"
 
 
+@checks_keywords
 def save(what: AnalogModel | ProgrammedChip | Chip, folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write a converted network, a programmed one, or a chip into a folder; :func:`driftproof.load` reads it.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,8 +24,9 @@ from driftproof.conversion.tiles import (
 from driftproof.conversion.unread import stand_for_weight
 from driftproof.defaults import COMPENSATION, SCALE, SEED
 from driftproof.device_choice import Device, load_device
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.errors import DriftproofError, warn
 from driftproof.inputs import Inputs
+from driftproof.keywords import checks_keywords
 from driftproof.mapping import (
     Mapping,
     Scale,
@@ -45,6 +45,7 @@ from driftproof.products import NoisyProducts, Passes, Ranges, TileSumNoise, inp
 _FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
 
 
+@checks_keywords
 def convert(
     model: nn.Module,
     preset: Device | str,
@@ -96,7 +97,7 @@ def convert(
     network = plain_copy(model)
     mapping = map_model(network, tile, example, where=where, scale=scale, clip=clip, all_analog=all_analog or strict)
     if text := unasked_text(mapping):
-        warnings.warn(text, DriftproofWarning, stacklevel=2)
+        warn(text)
     around, ranges = load_periphery(periphery), None
     if isinstance(around.input_range, StaticRange):
         given = example if calibration is None else calibration
@@ -202,6 +203,7 @@ def convert_mapped(
     )
 
 
+@checks_keywords
 def program(analog: AnalogModel, *, seed: int = SEED, chip: int = 0) -> ProgrammedChip:
     """Program one chip of a converted network; it stands at t = 0, the end of programming.
 

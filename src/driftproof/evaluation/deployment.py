@@ -13,13 +13,14 @@ from driftproof.defaults import COMPENSATION, PERIPHERY, SEED
 from driftproof.device_choice import Device, load_device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.recalibration import Recalibration
+from driftproof.keywords import ChecksKeywords
 from driftproof.mapping import MappingOptions
 from driftproof.periphery import Periphery, StaticRange, load_periphery
 from driftproof.record.entries import digest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Deployment:
+class Deployment(ChecksKeywords):
     """Everything about hardware that decides a number: the device, the tiles, the periphery, what is done about drift.
 
     The network, the data and the metric are an evaluator's (:class:`driftproof.evaluation.Evaluator`). Two deployments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from torch import nn
 
 from driftproof.data import Data, as_data, hold
 from driftproof.defaults import BACKEND, BATCH_SIZE, METRIC, RANGE_SAMPLES, TORCH_DEVICE
-from driftproof.errors import DriftproofWarning
+from driftproof.errors import warn
 from driftproof.evaluation.backends import check_backend, compiled_tile_warning
 from driftproof.evaluation.checks import check_numbers, check_torch_device
 from driftproof.evaluation.deployment import Deployment
@@ -24,6 +23,7 @@ from driftproof.evaluation.recalibration import check_recalibration
 from driftproof.evaluation.score import Score, score
 from driftproof.evaluation.trial import Trial
 from driftproof.inputs import Inputs, call, to_device
+from driftproof.keywords import ChecksKeywords
 from driftproof.mapping import Mapping, MappingOptions, plain_copy, unasked_text, unwrap
 from driftproof.numerics import VERSION
 from driftproof.provenance import model_hash
@@ -35,7 +35,7 @@ HARDWARE_KEPT = 2
 """How many mappings and peripheries stay ready; a plan seldom changes between more."""
 
 
-class Evaluator:
+class Evaluator(ChecksKeywords):
     """Measures a network on data: ``outcome = evaluator(trial)``. It reads and writes no files and shows no progress.
 
     Args:
@@ -85,7 +85,7 @@ class Evaluator:
         self._hardware: OrderedDict[tuple[Any, ...], Hardware] = OrderedDict()
         self._calibration: Data | None = None
         if self.backend == "tiles" and (text := compiled_tile_warning()):
-            warnings.warn(text, DriftproofWarning, stacklevel=3)
+            warn(text)
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to other processes without what was made ready here."""
@@ -159,7 +159,7 @@ class Evaluator:
         if options not in self._mappings:
             self._mappings[options] = mapping = options.map(self.network, self._example)
             if text := unasked_text(mapping):
-                warnings.warn(text, DriftproofWarning, stacklevel=4)
+                warn(text)
         return self._mappings[options]
 
     def calibrated(self, deployment: Deployment) -> Deployment:
@@ -171,12 +171,10 @@ class Evaluator:
             return deployment
         if self._calibration is None:
             self._calibration = self.data.head(min(RANGE_SAMPLES, len(self.data)))
-            warnings.warn(
+            warn(
                 f"static input ranges are measured on the first {len(self._calibration)} of the inputs that are "
                 "reported on (their targets are not looked at); give others, such as training images, with "
-                "calibration=DATA or --calibration-data",
-                DriftproofWarning,
-                stacklevel=3,
+                "calibration=DATA or --calibration-data"
             )
         return deployment.with_changes(calibration=self._calibration)
 

@@ -12,6 +12,7 @@ from driftproof.evaluation.deployment import Deployment
 from driftproof.evaluation.evaluator import Evaluator
 from driftproof.evaluation.identity import series_of
 from driftproof.evaluation.trial import NETWORK_ITSELF, Trial
+from driftproof.keywords import checks_keywords
 from driftproof.progress import Progress
 from driftproof.provenance import describe_run
 from driftproof.record import DIGITAL_CELL, CellKey, Outcome, Record, Samples, Series, as_samples
@@ -59,6 +60,7 @@ def ask(trials: Iterable[Trial], samples: Iterable[int] | None = None, total: in
     return [Request(trial, chosen) for trial in trials]
 
 
+@checks_keywords
 def run[T](
     plan: Plan[T],
     evaluator: Evaluator,

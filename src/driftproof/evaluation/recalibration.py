@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -12,14 +11,15 @@ from torch import nn
 
 from driftproof.batch_norm import batch_norms
 from driftproof.data import Data, as_data, hold
-from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
+from driftproof.errors import DriftproofError, did_you_mean, warn
 from driftproof.inputs import Inputs, call, to_device
+from driftproof.keywords import ChecksKeywords
 
 When = Literal["programming", "time"]
 
 
 @dataclass(frozen=True)
-class Recalibration:
+class Recalibration(ChecksKeywords):
     """When BatchNorm statistics are measured anew on each chip, and on what.
 
     Attributes:
@@ -59,11 +59,9 @@ def check_recalibration(recalibration: Recalibration, network: nn.Module, report
     held = recalibration.data
     shared = min(len(held), len(reported))
     if held.head(shared).fingerprint() == reported.head(shared).fingerprint():
-        warnings.warn(
+        warn(
             "BatchNorm statistics are measured on the very inputs that are reported on; give others, such as training "
-            "images, for a result that holds for inputs which the chip has not seen",
-            DriftproofWarning,
-            stacklevel=4,
+            "images, for a result that holds for inputs which the chip has not seen"
         )
     try:  # before anything is computed or written
         with torch.inference_mode():

@@ -9,11 +9,12 @@ from typing import Any
 
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.deployment import Deployment
+from driftproof.keywords import ChecksKeywords
 from driftproof.times import format_time
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(ChecksKeywords):
     """One cell: what is measured does not depend on any other trial, or on what was measured before.
 
     Attributes:

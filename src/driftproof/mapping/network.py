@@ -17,6 +17,7 @@ from driftproof.defaults import SCALE
 from driftproof.devices.keys import canonical_name
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
+from driftproof.keywords import checks_keywords
 from driftproof.mapping.places import Owner, listed, owners_of
 from driftproof.mapping.rules import known_uses, why_digital
 from driftproof.mapping.weight import MappedWeight, Scale, TileSize, map_weight
@@ -94,6 +95,7 @@ class Mapping:
         return sum(entry.macs_per_input or 0 for entry in self.layers if entry.analog) / total if total else None
 
 
+@checks_keywords
 def map_model(
     model: nn.Module,
     tile: TileSize | None = None,

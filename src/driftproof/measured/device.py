@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from driftproof.devices.banks import banks
 from driftproof.devices.normals import blocks
-from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
+from driftproof.errors import DriftproofError, did_you_mean, warn
 from driftproof.mapping import Mapping
 from driftproof.measured.files import ROOT, LayerFile, Numbers
 from driftproof.measured.likeness import LayerError, complaint, likeness
@@ -202,7 +201,7 @@ class MeasuredDevice:
             )
         array = MeasuredArray(self, layer, file, target)
         if text := complaint(file.path, layer or ROOT, likeness(array.net(file.t_s[0]), target)):
-            warnings.warn(text, DriftproofWarning, stacklevel=3)
+            warn(text)
         return array
 
     def layer_errors(self, mapping: Mapping) -> tuple[LayerError, ...]:

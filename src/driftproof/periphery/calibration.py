@@ -12,12 +12,11 @@ Where this differs from aihwkit (1.2, ``inference/calibration/calibration.py`` a
 from __future__ import annotations
 
 import math
-import warnings
 
 import torch
 from torch import Tensor
 
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.errors import DriftproofError, warn
 from driftproof.periphery.settings import StaticRange
 
 # a bin of |x| is its exponent and the first bits of its mantissa: widths of 2^-11 … 2^-10 of the value
@@ -99,11 +98,9 @@ class RangeStatistics:
                 "this layer, or use a dynamic range"
             )
         if self.maximum < _TINY:
-            warnings.warn(
+            warn(
                 f"{self._place}: all {self.count} calibration inputs are zero; its input range is set to 1, which "
-                "keeps zeros, and is a guess for anything else",
-                DriftproofWarning,
-                stacklevel=2,
+                "keeps zeros, and is a guess for anything else"
             )
             return 1.0
         if self.settings.method == "maximum":
@@ -111,11 +108,9 @@ class RangeStatistics:
         found = self._quantile() if self.settings.method == "quantile" else _as_float32(self._mean)
         if found >= _TINY:
             return found
-        warnings.warn(
+        warn(
             f"{self._place}: the {self.settings.quantile} quantile of its inputs is zero (so many are), which is no "
-            f"range; the largest, {self.maximum:.6g}, is taken. Use a higher quantile, or method maximum",
-            DriftproofWarning,
-            stacklevel=2,
+            f"range; the largest, {self.maximum:.6g}, is taken. Use a higher quantile, or method maximum"
         )
         return self.maximum
 

@@ -13,6 +13,7 @@ from driftproof.device_choice import Device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Trial, run
 from driftproof.evaluation.checks import check_numbers
+from driftproof.keywords import checks_keywords
 from driftproof.measured import MeasuredDevice
 from driftproof.plans.measure import Setting, beside_digital, ready, setting_of
 from driftproof.plans.per_chip import PerChip
@@ -110,6 +111,7 @@ def devices_by_cause(device: Device) -> dict[str, Device]:
     return {cause: without(device, *laws) for cause, laws in _SWITCHED_OFF.items()}
 
 
+@checks_keywords
 def causes(
     evaluator: Evaluator,
     deployment: Deployment,

@@ -39,6 +39,7 @@ from driftproof.evaluation import (
 from driftproof.evaluation.backends import BackendName
 from driftproof.evaluation.checks import check_devices, check_numbers, check_seed, check_validity
 from driftproof.evaluation.identity import preset_entries, show
+from driftproof.keywords import checks_keywords
 from driftproof.mapping import MappingOptions, Scale, TileSize, Where
 from driftproof.measured import MeasuredDevice
 from driftproof.periphery import Periphery
@@ -47,6 +48,7 @@ from driftproof.record import IDEAL_ANALOG, Record
 from driftproof.times import parse_times
 
 
+@checks_keywords
 def evaluate(
     model: nn.Module,
     data: Data | object,
@@ -164,6 +166,7 @@ def evaluate(
     )
 
 
+@checks_keywords
 def evaluate_deployments(
     evaluator: Evaluator,
     deployments: Sequence[Deployment],

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from driftproof.data import shared_samples
 from driftproof.defaults import CHIPS, LAYER_CHIPS
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.errors import DriftproofError, warn
 from driftproof.evaluation import Deployment, Evaluator, Plan, Trial, run
 from driftproof.evaluation.checks import check_numbers
+from driftproof.keywords import checks_keywords
 from driftproof.plans.greedy import Layers, Search, Step, greedy
 from driftproof.plans.measure import (
     analog_layers,
@@ -28,6 +28,7 @@ from driftproof.record import Record
 from driftproof.times import parse_time
 
 
+@checks_keywords
 def choose_digital_layers(
     evaluator: Evaluator,
     report_evaluator: Evaluator,
@@ -159,19 +160,15 @@ def _check_reachable(evaluator: Evaluator, reachable: float, target: float, marg
 def _warn_of_report(evaluator: Evaluator, reported: float, target: float) -> None:
     quantity = evaluator.metric.quantity
     if quantity.sign * (reported - target) < -ROUNDING:
-        warnings.warn(
+        warn(
             f"the network itself has {quantity.said(reported)} on {evaluator.data.name}, which is reported on: the "
-            f"target of {quantity.said(target)} cannot be reached there, whatever is digital",
-            DriftproofWarning,
-            stacklevel=3,
+            f"target of {quantity.said(target)} cannot be reached there, whatever is digital"
         )
 
 
 def _warn_of_shared(evaluator: Evaluator, report_evaluator: Evaluator) -> None:
     if shared := shared_samples(evaluator.data, report_evaluator.data):
-        warnings.warn(
+        warn(
             f"{shared:,} of the {len(report_evaluator.data):,} samples that are reported on are among those that "
-            "layers are chosen on; give others, for a result that holds for samples which the choice has not seen",
-            DriftproofWarning,
-            stacklevel=3,
+            "layers are chosen on; give others, for a result that holds for samples which the choice has not seen"
         )

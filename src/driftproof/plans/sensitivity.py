@@ -10,6 +10,7 @@ import pandas as pd
 from driftproof.defaults import LAYER_CHIPS
 from driftproof.evaluation import Deployment, Evaluator, run
 from driftproof.evaluation.checks import check_numbers
+from driftproof.keywords import checks_keywords
 from driftproof.plans.measure import Setting, analog_layers, beside_digital, configurations, ready, setting_of
 from driftproof.plans.per_chip import PerChip
 from driftproof.record import Quantity, Record
@@ -74,6 +75,7 @@ class Sensitivity:
         return pd.DataFrame(rows)
 
 
+@checks_keywords
 def sensitivity(
     evaluator: Evaluator,
     deployment: Deployment,

@@ -15,6 +15,7 @@ from driftproof.device_choice import Device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Function, Metric, Plan, Trial, as_metric, ask, run
 from driftproof.evaluation.checks import check_seed, check_validity
+from driftproof.keywords import ChecksKeywords
 from driftproof.mapping import MappingOptions
 from driftproof.measured import MeasuredDevice
 from driftproof.times import parse_times
@@ -24,7 +25,7 @@ FIRST_SEED = -(1 << 62)
 
 
 @dataclass(kw_only=True)
-class ChipValidation:
+class ChipValidation(ChecksKeywords):
     """The mean metric over a few chips and times, always the same ones; chips that no evaluation reports on.
 
     Attributes:

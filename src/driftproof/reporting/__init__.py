@@ -12,6 +12,7 @@ import pandas as pd
 
 from driftproof.errors import DriftproofError
 from driftproof.intervals import mean_interval
+from driftproof.keywords import checks_keywords
 from driftproof.record import FILE_NAME, Quantity
 from driftproof.record.atomic import write_atomically
 from driftproof.reporting.cards import write_card
@@ -23,6 +24,7 @@ from driftproof.reporting.page import page
 from driftproof.reporting.statistics import SUMMARY_COLUMNS, fifth_percentile, summarise
 
 
+@checks_keywords
 def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | None = None) -> Path:
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 

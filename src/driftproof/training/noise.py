@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal, final, get_args
@@ -15,7 +14,7 @@ from driftproof.chip import Programmer
 from driftproof.device_choice import load_device
 from driftproof.devices import generator
 from driftproof.devices.normals import layer_normals
-from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
+from driftproof.errors import DriftproofError, did_you_mean, warn
 from driftproof.measured import MeasuredDevice
 from driftproof.presets import AtTime, DeviceMix, DevicePreset, at_time
 from driftproof.times import format_time
@@ -92,11 +91,7 @@ class DeviceNoise(Noise):
         self.at, self.timeless = at, timeless
         self._programmer = Programmer()
         if not self.in_validity:
-            warnings.warn(
-                f"noise {at}: outside the times for which the device was measured; its last value is held",
-                DriftproofWarning,
-                stacklevel=3,
-            )
+            warn(f"noise {at}: outside the times for which the device was measured; its last value is held")
 
     def __str__(self) -> str:
         return self.at.device.name if self.timeless else str(self.at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Dictionary
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof.calls.network import unwrap
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof.errors import DriftproofError, warn
 from driftproof.inputs import Inputs
 from driftproof.mapping import MappedWeight, Mapping, MappingOptions, unasked_text
 from driftproof.mapping.network import array_name
@@ -73,7 +72,7 @@ class AnalogWeights:
             for module, training in modes.items():
                 module.training = training
         if text := unasked_text(mapping):
-            warnings.warn(text, DriftproofWarning, stacklevel=2)
+            warn(text)
         places = {
             array_name(path, name): parameter
             for path, module in network.named_modules()

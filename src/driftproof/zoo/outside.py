@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from driftproof.errors import DriftproofError, DriftproofWarning, did_you_mean
+from driftproof.errors import DriftproofError, did_you_mean, warn
 from driftproof.zoo.weights import PICKLES, SAFETENSORS, some
 
 CONFIG = "config.json"
@@ -144,7 +143,7 @@ def _check_complete(model: nn.Module, loaded: Any, spec: str) -> None:
         )
     if loaded["unexpected_keys"]:
         names = some(sorted(map(str, loaded["unexpected_keys"])))
-        warnings.warn(f"{spec}: {type(model).__name__} does not use {names}", DriftproofWarning, stacklevel=5)
+        warn(f"{spec}: {type(model).__name__} does not use {names}")
     bad = [name for name, value in model.state_dict().items() if bool(torch.isnan(value).any())]
     if bad:
         raise DriftproofError(f"model {spec!r}: NaN in {some(bad)}; are the files whole?")
