@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,6 +76,34 @@ def test_names_and_texts_do_not_make_another_deployment() -> None:
     ]
     for one, other in pairs:
         assert one.id == other.id
+        assert one == other
+
+
+def test_the_batch_size_of_static_ranges_counts_for_a_moving_average_only() -> None:
+    standard = load_periphery("standard")
+    moving = standard.with_changes(input_range=StaticRange(method="moving"))
+    small, large = (dp.Evaluator(trained_digits_cnn(), INPUTS, batch_size=size) for size in (5, 20))
+    for periphery, equal in ((standard, True), (moving, False)):
+        deployment = BASE.with_changes(periphery=periphery, calibration=INPUTS)
+        assert (conditions_of(small, deployment) == conditions_of(large, deployment)) == equal
+
+
+@pytest.mark.parametrize("names", [{"fc1", "conv2"}, {"conv2": 0, "fc1": 0}.keys(), (n for n in ("fc1", "conv2"))])
+def test_any_collection_of_names_chooses_layers(names: Any) -> None:
+    deployment = BASE.with_changes(mapping=MappingOptions(where=names))
+    for _ in range(2):  # a generator is read once
+        evaluator = dp.Evaluator(trained_digits_cnn(), INPUTS)
+        assert set(evaluator.mapping(deployment.mapping).weights) == {"conv2", "fc1"}
+    with pytest.raises(DriftproofError, match="an empty list chooses no layer"):
+        MappingOptions(where=[])
+
+
+def test_numbers_of_other_libraries_are_numbers() -> None:
+    assert Deployment(device="ideal", seed=np.int64(3)).id == Deployment(device="ideal", seed=3).id  # type: ignore[arg-type]
+    trial = Trial(BASE, np.int64(1), np.float32(60.0))  # type: ignore[arg-type]
+    assert trial == Trial(BASE, 1, 60.0)
+    assert json.loads(json.dumps(trial.definition()))["chip"] == 1
+    assert MappingOptions(clip=99) == MappingOptions(clip=99.0)
 
 
 def test_where_is_the_layers_that_it_chooses() -> None:
@@ -114,6 +144,11 @@ def test_trials_are_hashable_and_json() -> None:
         ({"t_s": -1.0}, "t_s >= 0"),
         ({"t_s": float("nan")}, "t_s >= 0"),
         ({"digital": "conv1"}, "came as a str, 'conv1'; wanted their names"),
+        ({"digital": [1]}, "wanted their names, as texts"),
+        ({"chip": 1.5}, "chip = 1.5: wanted a whole number"),
+        ({"chip": True}, "chip = True: wanted a whole number"),
+        ({"chip": "1"}, "chip = '1': wanted a whole number"),
+        ({"t_s": "1d"}, "t_s = '1d', wanted seconds"),
     ],
 )
 def test_impossible_trials_are_refused(settings: dict[str, object], message: str) -> None:
@@ -128,8 +163,9 @@ def test_impossible_deployments_are_refused() -> None:
         Deployment(device="ideal", calibration=INPUTS)
     with pytest.raises(DriftproofError, match="pcm-nandakumar-2019"):
         Deployment(device="pcm-nandakumar-2018")
-    with pytest.raises(DriftproofError, match="seed"):
-        Deployment(device="ideal", seed=2**63)
+    for seed in (2**63, 1.5, True):
+        with pytest.raises(DriftproofError, match="seed"):
+            Deployment(device="ideal", seed=seed)  # type: ignore[arg-type]
     static = load_periphery("standard")
     assert isinstance(static.input_range, StaticRange)
     assert Deployment(device="ideal", periphery=static).wants_calibration

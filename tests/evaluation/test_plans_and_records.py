@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.data import digits
+from driftproof.data import TensorData, digits
 from driftproof.data.batched import DatasetData
 from driftproof.errors import DriftproofError
 from driftproof.evaluation import (
@@ -32,10 +33,15 @@ from driftproof.evaluation import (
     ask,
     run,
 )
+from driftproof.evaluation.identity import preset_entries
 from driftproof.evaluation.score import score
 from driftproof.inputs import call
 from driftproof.periphery import load_periphery
+from driftproof.plans import causes, evaluate_deployments, sensitivity
+from driftproof.presets import without
 from driftproof.record import CellKey, Outcome, Record, merge
+from driftproof.reporting import summarise
+from driftproof.reporting.gather import gather
 from driftproof.zoo import trained_digits_cnn
 
 DATA = digits().head(60)
@@ -62,7 +68,7 @@ def until_bad(threshold: float, samples: list[int] | None) -> Plan[list[float]]:
     """Ask for one chip after another until one is worse than a threshold."""
     values: list[float] = []
     while True:
-        (outcome,) = yield ask([Trial(NOISY, len(values), 1.0)], samples, len(DATA))
+        (outcome,) = yield ask([Trial(NOISY, len(values), 1.0)], samples)
         values.append(outcome.value)
         if outcome.value < threshold or len(values) == 20:
             return values
@@ -364,6 +370,136 @@ def test_diagnostics_stand_in_the_record_and_in_no_identity() -> None:
 
 def _one(trial: Trial) -> Plan[None]:
     yield ask([trial])
+
+
+def test_seeds_below_0_are_not_a_users() -> None:
+    for seed in (-1, -(1 << 62) - 1):  # training noise's and a validation's
+        with pytest.raises(DriftproofError, match="seed: wanted a whole number from 0"):
+            evaluate_deployments(counted(), [Deployment(device="gaussian:0.1", seed=seed)], times="1s", chips=1)
+        with pytest.raises(DriftproofError, match="seed: wanted a whole number from 0"):
+            sensitivity(counted(), Deployment(device="gaussian:0.1", seed=seed), "1s", chips=1)
+
+
+def test_two_devices_of_one_name_are_refused() -> None:
+    other = dp.load_preset("gaussian:0.2").model_copy(update={"name": "gaussian:0.1"})
+    deployments = [Deployment(device="gaussian:0.1"), Deployment(device=other)]
+    with pytest.raises(DriftproofError, match=r"preset 'gaussian:0.1' with other numbers"):
+        evaluate_deployments(counted(), deployments, times="1s", chips=1)
+    with pytest.raises(DriftproofError, match="no deployments"):
+        evaluate_deployments(counted(), [], times="1s", chips=1)
+
+
+@pytest.mark.parametrize("yielded", [[], [(0, 10)], [(5, 60)], [(-1, 60)]])
+def test_an_executor_that_leaves_something_out_is_told(yielded: list[tuple[int, int]]) -> None:
+    class Lazy:
+        def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
+            for number, seen in yielded:
+                yield number, evaluator(requests[0].trial, range(seen))
+
+    with Record.create_or_open(None) as record:
+        run(until_bad(1e9, SOME), counted(), record)  # a partial cell is there already
+        with pytest.raises(DriftproofError, match=r"the executor (left out gaussian:0.3, chip 0|yielded number)"):
+            run(_chips(1), counted(), record, executor=Lazy())
+
+
+def test_a_value_beyond_the_metrics_range_is_not_kept() -> None:
+    class Wrong:
+        def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
+            yield 0, Outcome(value=150.0, total=60)
+
+    with pytest.raises(DriftproofError, match="accuracy is 150"):
+        run(_chips(1), counted(), executor=Wrong())
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1"])
+def test_one_trial_on_several_samples_in_one_request(metric: str) -> None:
+    def plan() -> Plan[list[int]]:
+        trial = Trial(NOISY, 0, 1.0)
+        outcomes = yield ask([trial], range(10)) + ask([trial], range(5, 20)) + ask([trial], range(3))
+        return [outcome.seen for outcome in outcomes]
+
+    evaluator = counted(metric=metric)
+    assert run(plan(), evaluator) == [20, 20, 20]
+    assert [samples for _, samples in evaluator.calls] == [list(range(20))]
+
+
+def test_a_plan_may_yield_any_iterable_of_trials() -> None:
+    def plan() -> Any:
+        (first,) = yield (Trial(NOISY, chip, 1.0) for chip in range(1))
+        return first.value
+
+    assert run(plan(), counted()) == run(_values(), counted())[0]
+    for wrong, message in (([Trial(NOISY)], "wanted a generator"), (plan, "wanted a generator")):
+        with pytest.raises(DriftproofError, match=message):
+            run(wrong, counted())  # type: ignore[arg-type]
+
+    def nonsense() -> Any:
+        yield ["a"]
+
+    with pytest.raises(DriftproofError, match="a plan asked for a str"):
+        run(nonsense(), counted())
+
+
+def test_what_a_plan_of_ones_own_measured_is_shown() -> None:
+    with Record.create_or_open(None) as record:
+        run(_chips(2), counted(), record)
+        cells = record.cells()
+        assert cells["preset"].tolist() == ["gaussian:0.3", "gaussian:0.3"]
+        assert set(record.presets()) == {"gaussian:0.3"}
+
+
+def test_causes_are_exported_and_not_reported() -> None:
+    with Record.create_or_open(None) as record:
+        causes(counted(), Deployment(device="gaussian:0.3"), "1s", chips=2, record=record)
+        assert "gaussian:0.3 [without programming]" in set(record.cells()["preset"])
+        assert set(summarise(record)["preset"]) == {"digital", "gaussian:0.3"}
+        assert set(gather(record).cells["preset"]) == {"digital", "gaussian:0.3"}
+        # unless somebody evaluates one of them as a device
+        only = without(dp.load_preset("gaussian:0.3"), "programming")
+        for entry in preset_entries(only):
+            record.add_preset(entry)
+        assert "gaussian:0.3 [without programming]" in set(summarise(record)["preset"])
+
+
+def test_a_label_stays_if_a_later_command_has_none(tmp_path: Path) -> None:
+    evaluate_deployments(counted(), [NOISY], times="1s", chips=1, out=tmp_path, label="mine").close()
+    with Record.create_or_open(tmp_path) as record:
+        sensitivity(counted(), NOISY, "1s", chips=1, record=record)
+        assert {item.label for item in record.configurations().values()} == {"mine"}
+
+
+def test_what_sentences_call_a_metric_is_in_no_identity(tmp_path: Path) -> None:
+    def metric(words: str) -> Metric:
+        return Metric.of(lambda o, t: float((o.argmax(1) == t).double().mean()), name="mine", words=words)
+
+    keys = []
+    for words in ("my accuracy", "My accuracy"):
+        made = Evaluator(trained_digits_cnn(), DATA, metric(words))
+        with evaluate_deployments(made, [NOISY], times="1s", chips=1, out=tmp_path) as record:
+            keys.append(list(record.configurations()))
+    assert keys[0] == keys[1]
+
+
+def test_other_right_samples_under_the_same_accuracy_are_noticed() -> None:
+    data = TensorData("two", torch.eye(2).repeat(10, 1), torch.tensor([0, 1]).repeat(10))
+
+    class Half(nn.Module):
+        side = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 2, bias=False)
+            nn.init.eye_(self.layer.weight)
+
+        def forward(self, x: Tensor) -> Tensor:
+            # right on one class only: on the other after the code has changed
+            return self.layer(x) * 0 + torch.eye(2)[Half.side]  # type: ignore[no-any-return]
+
+    with Record.create_or_open(None) as record:
+        run(_one(NETWORK_ITSELF), Evaluator(Half(), data), record)
+        Half.side = 1
+        with pytest.raises(DriftproofError, match=r"digital accuracy in % of 50.00, now it comes from other samples"):
+            run(_one(Trial(Deployment(device="ideal"), 0, 1.0)), Evaluator(Half(), data), record)
 
 
 def test_the_tiles_backend_says_that_it_cannot_take_layers_off() -> None:

@@ -131,7 +131,8 @@ def test_how_a_configuration_is_shown_changes_no_identity(shown: dict[str, Any])
         chips = fill(record, made, number, preset("pcm"), {1.0: [90.0]})
         key = key_of(record, made)
         assert begin(record, **shown)[0] == made
-        changes = {"label": shown.get("label", "")} | shown.get("shown", {})
+        # no label leaves the one that was given before
+        changes = {"label": shown.get("label", "old")} | shown.get("shown", {})
         assert record.configurations() == {key: configuration(made, **changes)}
         fill(record, made, number, preset("pcm"), {2.0: [89.0]})
         assert {place for _, _, place in record.shown()} >= {chips.id}

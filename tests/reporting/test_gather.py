@@ -39,7 +39,8 @@ def test_cells_with_layers_kept_digital_are_counted_and_in_no_figure(tmp_path: P
         cells = pd.read_csv(tmp_path / "mixed" / "cells.csv")
     assert cells["digital"].fillna("").tolist() == [""] * 4 + ["conv1 fc", "fc", "fc", "fc"]
     said = (
-        "4 cells in which some layers are kept digital, such as a search for digital layers measures them, are in "
+        "4 cells in which some layers are kept digital or some causes of error are switched off, as a sensitivity "
+        "measures them, are in "
         "cells.csv and not in this report."
     )
     assert said in words(pages["mixed"].read_text())
@@ -51,7 +52,7 @@ def test_a_single_cell_with_layers_kept_digital(tmp_path: Path) -> None:
     with record:
         record.add(CellKey(place, 0, 1.0, ("fc",)), outcome(99.0), 1)
         page = words(report(record, tmp_path).read_text())
-    assert "1 cell in which some layers are kept digital, such as a search for digital layers measures them, is" in page
+    assert "1 cell in which some layers are kept digital or some causes" in page
 
 
 def test_a_summary_of_a_record_leaves_them_out_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -34,6 +35,20 @@ def check_numbers(**numbers: int) -> None:
     for what, number in numbers.items():
         if number < 1:
             raise DriftproofError(f"{what.replace('_', ' ')}: wanted at least 1, got {number}")
+
+
+def whole_number(what: str, value: object) -> int:
+    """Return a whole number as Python's own, whatever library it came from.
+
+    >>> whole_number("chip", 3)
+    3
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]  # what has no index raises
+    except TypeError:
+        raise DriftproofError(f"{what} = {value!r}: wanted a whole number") from None
 
 
 def check_seed(seed: int, below: int = 2**63) -> None:

@@ -12,6 +12,7 @@ from driftproof.data import Data, as_data, hold
 from driftproof.defaults import COMPENSATION, PERIPHERY, SEED
 from driftproof.device_choice import Device, load_device
 from driftproof.errors import DriftproofError
+from driftproof.evaluation.checks import whole_number
 from driftproof.evaluation.recalibration import Recalibration
 from driftproof.keywords import ChecksKeywords
 from driftproof.mapping import MappingOptions
@@ -72,6 +73,7 @@ class Deployment(ChecksKeywords):
                 f"calibration data, but the periphery {around.name} ({around}) has no static input ranges: leave "
                 "the data out"
             )
+        seed = whole_number("seed", seed)
         if not -(2**63) <= seed < 2**63:
             raise DriftproofError(f"seed: wanted a whole number from 0 to 2^63 - 1, got {seed}")
         values = {
@@ -134,7 +136,7 @@ class Deployment(ChecksKeywords):
         recalibration = self.recalibration
         return (
             self.device.sha256,
-            self.mapping,
+            replace(self.mapping, all_analog=False),  # which decides no number
             str(self.compensation),
             self.periphery.sha256,
             _fingerprint(self.calibration),

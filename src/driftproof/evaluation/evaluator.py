@@ -15,7 +15,7 @@ from driftproof.data import Data, as_data, hold
 from driftproof.defaults import BACKEND, BATCH_SIZE, METRIC, RANGE_SAMPLES, TORCH_DEVICE
 from driftproof.errors import warn
 from driftproof.evaluation.backends import check_backend, compiled_tile_warning
-from driftproof.evaluation.checks import check_numbers, check_torch_device
+from driftproof.evaluation.checks import check_numbers, check_seed, check_torch_device
 from driftproof.evaluation.deployment import Deployment
 from driftproof.evaluation.hardware import Hardware, check_device
 from driftproof.evaluation.metrics import Function, Metric, as_metric
@@ -31,8 +31,8 @@ from driftproof.record import Outcome, Subject, as_samples
 
 EXAMPLES = 8
 """Samples that the network is watched on, to see what it multiplies by which weight."""
-HARDWARE_KEPT = 2
-"""How many mappings and peripheries stay ready; a plan seldom changes between more."""
+HARDWARE_KEPT = 4
+"""How many mappings and peripheries stay ready; each holds a copy of the network."""
 
 
 class Evaluator(ChecksKeywords):
@@ -186,9 +186,11 @@ class Evaluator(ChecksKeywords):
             chips: how many of its chips will be wanted.
 
         Raises:
-            DriftproofError: a device that does not fit the layers, or has fewer measured chips; a network without
+            DriftproofError: a seed below 0, which belongs to trainings and validations; a device that does not fit the
+                layers, or has fewer measured chips; a network without
                 BatchNorm that is to be recalibrated, or that does not take the inputs for it.
         """
+        check_seed(deployment.seed)
         check_device(deployment, self.mapping(deployment.mapping), chips)
         if deployment.recalibration is not None:
             check_recalibration(deployment.recalibration, self.network, self.data)

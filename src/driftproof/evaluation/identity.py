@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from driftproof.data import Data
 from driftproof.device_card import device_card
 from driftproof.device_choice import Device
 from driftproof.evaluation.deployment import Deployment
@@ -41,9 +42,7 @@ def conditions_of(evaluator: Evaluator, deployment: Deployment) -> Conditions:
         analog=tuple(sorted(mapping.weights)),
         compensation=str(deployment.compensation),
         periphery={} if deployment.periphery.is_ideal else deployment.periphery.numbers(),
-        ranges=None
-        if held is None
-        else Inputs(data_hash=held.fingerprint(), samples=len(held), batch_size=min(evaluator.batch_size, len(held))),
+        ranges=None if held is None else _range_inputs(evaluator, deployment, held),
         recalibration=None
         if recalibration is None
         else RecalibrationInputs(
@@ -54,6 +53,13 @@ def conditions_of(evaluator: Evaluator, deployment: Deployment) -> Conditions:
         ),
         seed=deployment.seed,
     )
+
+
+def _range_inputs(evaluator: Evaluator, deployment: Deployment, held: Data) -> Inputs:
+    """Return what static ranges are measured on; how many at a time counts for a moving average only."""
+    moving = getattr(deployment.periphery.input_range, "method", "") == "moving"
+    at_once = min(evaluator.batch_size, len(held)) if moving else len(held)
+    return Inputs(data_hash=held.fingerprint(), samples=len(held), batch_size=at_once)
 
 
 def series_of(evaluator: Evaluator, trial: Trial) -> Series:

@@ -89,7 +89,15 @@ class _Gathered:
         if self.metric.per_sample is None:
             self._tally(outputs, targets)
             return
-        entries = torch.as_tensor(self.metric.per_sample(outputs, targets))
+        try:
+            entries = torch.as_tensor(self.metric.per_sample(outputs, targets))
+        except DriftproofError:
+            raise
+        except Exception as error:  # whatever a user's own code raises, or returns
+            raise DriftproofError(
+                f"metric {self.metric.name}: wanted one entry per sample of outputs {tuple(outputs.shape)} and targets "
+                f"{tuple(targets.shape)}, got {type(error).__name__}: {error}"
+            ) from error
         if entries.shape != targets.shape[:1]:
             raise DriftproofError(
                 f"metric {self.metric.name}: wanted one entry per sample, [{len(targets)}], got {list(entries.shape)}"

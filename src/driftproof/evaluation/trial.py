@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftproof.errors import DriftproofError
+from driftproof.evaluation.checks import whole_number
 from driftproof.evaluation.deployment import Deployment
 from driftproof.keywords import ChecksKeywords
 from driftproof.times import format_time
@@ -39,6 +40,8 @@ class Trial(ChecksKeywords):
 
     def __post_init__(self) -> None:
         """Refuse what is no trial."""
+        object.__setattr__(self, "chip", whole_number("trial: chip", self.chip))
+        object.__setattr__(self, "t_s", _seconds(self.t_s))
         if self.chip < 0 or not (math.isfinite(self.t_s) and self.t_s >= 0):
             raise DriftproofError(f"trial: wanted chip >= 0 and t_s >= 0, got chip {self.chip} and t_s {self.t_s}")
         if isinstance(self.digital, str) or not isinstance(self.digital, Collection):
@@ -46,6 +49,8 @@ class Trial(ChecksKeywords):
                 f"digital layers came as a {type(self.digital).__name__}, {self.digital!r}; wanted their names in a "
                 "list or a set"
             )
+        if not all(isinstance(name, str) for name in self.digital):
+            raise DriftproofError(f"digital layers {sorted(map(str, self.digital))}: wanted their names, as texts")
         object.__setattr__(self, "digital", frozenset(self.digital))
         if self.deployment is None and (self.chip, self.t_s, self.digital) != (0, 0.0, frozenset()):
             raise DriftproofError("the digital network has no chip, no time and no layers to choose: Trial(None)")
@@ -64,6 +69,13 @@ class Trial(ChecksKeywords):
             return "digital"
         layers = f", {len(self.digital)} digital layers" if self.digital else ""
         return f"{self.deployment.device.name}, chip {self.chip}, {format_time(self.t_s)}{layers}"
+
+
+def _seconds(t_s: float) -> float:
+    try:
+        return float(t_s)
+    except (TypeError, ValueError):
+        raise DriftproofError(f"trial: t_s = {t_s!r}, wanted seconds after programming as a number") from None
 
 
 NETWORK_ITSELF = Trial(None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from torch import nn
 
 from driftproof.defaults import SCALE, TILE
+from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
 from driftproof.keywords import ChecksKeywords
 from driftproof.mapping.network import Mapping, map_model
@@ -38,8 +40,13 @@ class MappingOptions(ChecksKeywords):
 
     def __post_init__(self) -> None:
         """Make a tuple of a list of names, so that options can be compared and hashed."""
-        if isinstance(self.where, list):
-            object.__setattr__(self, "where", tuple(self.where))
+        if self.where is not None and not isinstance(self.where, str) and not callable(self.where):
+            names = sorted(self.where) if isinstance(self.where, Set) else list(self.where)
+            if not names:
+                raise DriftproofError("where: an empty list chooses no layer; leave where out for all, or name some")
+            object.__setattr__(self, "where", tuple(names))
+        if self.clip is not None:
+            object.__setattr__(self, "clip", float(self.clip))
 
     def map(self, network: nn.Module, example: Inputs | None = None) -> Mapping:
         """Return the mapping of a network (:func:`map_model`)."""

@@ -24,6 +24,7 @@ from driftproof.defaults import (
     TORCH_DEVICE,
 )
 from driftproof.device_choice import Device
+from driftproof.errors import DriftproofError
 from driftproof.evaluation import (
     NETWORK_ITSELF,
     Deployment,
@@ -205,19 +206,20 @@ def evaluate_deployments(
     """
     times_s = parse_times(times)
     check_numbers(chips=chips)
+    if not deployments:
+        raise DriftproofError("no deployments: give at least one")
     if within_validity:
         check_validity([deployment.device for deployment in deployments], times_s)
     deployments = [evaluator.calibrated(deployment) for deployment in deployments]
     for deployment in deployments:
         evaluator.check(deployment)
     # takes time: before the record is touched
-    entries = {d.device.name: preset_entries(d.device) for d in deployments}
+    entries = [entry for deployment in deployments for entry in preset_entries(deployment.device)]
     record = Record.create_or_open(out)
     try:
         record.claim(evaluator.subject)
-        for parts in entries.values():
-            for entry in parts:
-                record.add_preset(entry)
+        for entry in entries:
+            record.add_preset(entry)
         for deployment in deployments:
             rows = {IDEAL_ANALOG: on_perfect_devices(deployment), deployment.device.name: deployment}
             show(record, evaluator, deployment, rows=rows, label=label)

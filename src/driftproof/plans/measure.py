@@ -73,8 +73,16 @@ def analog_share(
 
 @contextmanager
 def ready(evaluator: Evaluator, deployments: Mapping[str, Deployment], record: Record | None) -> Iterator[Record]:
-    """Give a record that shows some deployments by name: the one that came, or one in memory."""
-    entries = [entry for d in deployments.values() for entry in preset_entries(d.device)]
+    """Give a record that shows some deployments by name: the one that came, or one in memory.
+
+    The last of them is what the question is about; reports leave the others out.
+    """
+    asked = list(deployments)[-1]
+    entries = [
+        entry.model_copy(update={"reported": name == asked})
+        for name, deployment in deployments.items()
+        for entry in preset_entries(deployment.device)
+    ]
     held = Record.create_or_open(None) if record is None else record
     try:
         held.claim(evaluator.subject)

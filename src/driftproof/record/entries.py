@@ -55,8 +55,14 @@ class Subject(Entry):
         return [
             f"{name}: {getattr(self, name)!r} in the record, {getattr(other, name)!r} now"
             for name in Subject.model_fields
-            if name not in ("model", "data") and getattr(self, name) != getattr(other, name)
+            if name not in ("model", "data") and getattr(_unnamed(self), name) != getattr(_unnamed(other), name)
         ]
+
+
+def _unnamed(subject: Subject) -> Subject:
+    """Return a subject without what sentences call its metric."""
+    own = subject.own_metric
+    return subject if own is None else subject.model_copy(update={"own_metric": own.model_copy(update={"words": ""})})
 
 
 # --- what decides numbers: hashed into identities, and nothing else is ---
@@ -150,7 +156,7 @@ def config_id(subject: Subject, conditions: Conditions) -> str:
 
     Reports of several networks tell their configurations apart by it. Names and labels do not enter.
     """
-    about = subject.model_dump(mode="json", exclude={"model", "data"})
+    about = _unnamed(subject).model_dump(mode="json", exclude={"model", "data"})
     return digest({"subject": about, "conditions": conditions.model_dump(mode="json")})
 
 
@@ -250,13 +256,15 @@ class Configuration(Entry):
 class PresetEntry(Entry):
     """A preset as it was used: its name, the hash of its numbers, all of it as JSON tables, and its card's numbers.
 
-    Records from before there were cards have none.
+    Records from before there were cards have none. Cells of a device that is not ``reported`` are exported, and stand
+    in no report: it was made to tell causes of error apart.
     """
 
     name: Text
     sha256: Text
     definition: dict[str, Any]
     card: Annotated[Card | None, BeforeValidator(known_card)] = None
+    reported: bool = True
 
 
 class Run(Entry):

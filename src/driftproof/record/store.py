@@ -208,8 +208,9 @@ class Record(RecordFile):
             )
         if not held:
             self._write("INSERT INTO presets VALUES (?, ?, ?)", entry.name, entry.sha256, entry.model_dump_json())
-        elif entry.card and not held.card:
-            body = held.model_copy(update={"card": entry.card}).model_dump_json()
+        elif (entry.card and not held.card) or (entry.reported and not held.reported):
+            more = {"card": held.card or entry.card, "reported": held.reported or entry.reported}
+            body = held.model_copy(update=more).model_dump_json()
             self._write("UPDATE presets SET body = ? WHERE name = ?", body, entry.name)
 
     def presets(self) -> dict[str, PresetEntry]:
@@ -227,7 +228,9 @@ class Record(RecordFile):
         return {key: Conversion.model_validate_json(body) for key, body in rows}
 
     def add_configuration(self, config_id: str, configuration: Configuration) -> None:
-        """Say how a configuration is shown; said again, the newer words count."""
+        """Say how a configuration is shown; said again, the newer words count, but that no label leaves the old one."""
+        if not configuration.label and (held := self.configurations().get(config_id)):
+            configuration = configuration.model_copy(update={"label": held.label})
         self._write(
             "INSERT INTO configurations VALUES (?, ?) ON CONFLICT (config_id) DO UPDATE SET body = excluded.body",
             config_id,

@@ -49,7 +49,8 @@ class Evidence:
         summary: over chips.
         names: config_id → a short name, empty if there is only one.
         quantity: what is measured.
-        every_cell: ``cells`` and those in which layers are kept digital, as a search for digital layers measures them.
+        every_cell: ``cells`` and those in which layers are kept digital or causes of error are switched off, as
+            ``sensitivity`` measures them.
     """
 
     records: int
@@ -63,7 +64,7 @@ class Evidence:
 
     @property
     def mixed_cells(self) -> int:
-        """How many cells with layers kept digital are in the records and not in ``cells``."""
+        """How many cells are in the records and not in ``cells``."""
         return len(self.every_cell) - len(self.cells)
 
     @property
@@ -114,7 +115,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
                 )
             for name, entry in record.presets().items():
                 held = presets.setdefault(name, entry)
-                if entry.card and not held.card:
+                if (entry.card and not held.card) or (entry.reported and not held.reported):
                     presets[name] = entry
                 if held.sha256 != entry.sha256:
                     raise DriftproofError(
@@ -124,7 +125,9 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
             accounts += _accounts(record, subject)
             tables.append(table)
     every_cell, quantity = _merge(tables), _quantity(accounts)
-    cells = every_cell[every_cell["digital"] == ""].reset_index(drop=True)
+    unreported = [name for name, entry in presets.items() if not entry.reported]
+    apart = (every_cell["digital"] != "") | every_cell["preset"].isin(unreported)
+    cells = every_cell[~apart].reset_index(drop=True)
     where = "the records" if len(tables) > 1 else "the record"
     return Evidence(
         records=len(tables),
@@ -165,7 +168,8 @@ def _shown(presets: Mapping[str, PresetEntry], measured: set[str]) -> dict[str, 
 
 def _quantity(accounts: Sequence[Account]) -> Quantity:
     """What all records measure: one figure has one axis."""
-    found = list(dict.fromkeys(account.subject.quantity for account in accounts))
+    by_numbers = {q.model_copy(update={"words": ""}): q for q in (account.subject.quantity for account in accounts)}
+    found = list(by_numbers.values())
     if len(found) > 1:
         names = " and ".join(quantity.label for quantity in found[:2])
         raise DriftproofError(f"these records are of different metrics ({names}); report them apart")

@@ -73,13 +73,15 @@ def summarise(record: Record) -> pd.DataFrame:
 
     ``worst`` is the lowest value of a metric of which higher is better, else the highest; ``p5`` is at that end too:
     5 % of chips are worse. ``drop`` is by how much the mean is worse than digital. The rows ``digital`` and
-    ``ideal-analog`` have 0 chips and no spread. Cells in which layers are kept digital for a trial do not enter.
+    ``ideal-analog`` have 0 chips and no spread. Cells in which layers are kept digital for a trial, or
+    causes of error are switched off, do not enter.
 
     Raises:
         DriftproofError: no cells yet; no digital row; a metric that only a later driftproof knows.
     """
     subject, cells = record.subject, record.cells()
-    cells = cells[cells["digital"] == ""]
+    unreported = [name for name, entry in record.presets().items() if not entry.reported]
+    cells = cells[(cells["digital"] == "") & ~cells["preset"].isin(unreported)]
     return summarise_cells(cells, record.where, subject.quantity if subject else quantity_of("accuracy"))
 
 
