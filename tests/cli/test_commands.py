@@ -128,6 +128,7 @@ RESNET = ["evaluate", "resnet20", "--data", "digits", "--preset", "ideal", "--ou
         ([*DIGITS, "--set", "sigma=2"], ["no number 'sigma'"]),
         ([*DIGITS, "--set", "sigma"], ["wanted key=number"]),
         ([*DIGITS, "--chips", "0"], ["chips: wanted at least 1"]),
+        ([*DIGITS, "--seed", "-1"], ["seed: wanted a whole number from 0 to 2^63 - 1, got -1"]),
         ([*DIGITS, "--times", "tomorrow"], ["time 'tomorrow'", "1s, 1h, 30d, 1y"]),
         ([*DIGITS, "--backend", "tile"], ["did you mean tiles"]),
         ([*DIGITS, "--compensation", "colum"], ["did you mean column"]),

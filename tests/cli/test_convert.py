@@ -168,6 +168,9 @@ def test_strict_and_untrained(
         ([f"{tmp_path}/mine.py:model", "--input-shape", "3"], 0, "digital: its weight goes through bilinear"),
         ([f"{tmp_path}/mine.py:model", "--input-shape", "3"], 0, "1 weight that multiplies stays digital although"),
         ([f"{tmp_path}/mine.py:model", "--input-shape", "3", "--strict"], 2, "1 weight that multiplies would stay"),
+        ([f"{tmp_path}/mine.py:model", "--strict"], 2, "give the shape of one with --input-shape"),
+        ([f"{tmp_path}/mine.py:model", "--all-analog"], 2, "give the shape of one with --input-shape"),
+        ([f"{tmp_path}/mine.py:model", "--within-validity"], 0, "--input-shape"),
         (["resnet20", "--to", "safetensors", "--out", str(tmp_path / "x")], 2, "random weights"),
     ):
         monkeypatch.setattr(sys, "argv", ["driftproof", "convert", *words, "--preset", "ideal"])
@@ -175,3 +178,10 @@ def test_strict_and_untrained(
             main()
         both = capsys.readouterr()
         assert (stop.value.code, expected in both.out + both.err) == (code, True)
+
+
+def test_a_file_that_is_called_as_a_network_has_no_known_shape(cli: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "resnet20_mine.py").write_text("from torch import nn\n\n\ndef model():\n    return nn.Linear(3, 2)\n")
+    code, out, _ = cli("convert", f"{tmp_path}/resnet20_mine.py:model", "--preset", "ideal")
+    assert code == 0
+    assert "where the shape of an input is known" in " ".join(out.split())

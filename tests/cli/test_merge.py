@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from driftproof.record import Record
+import pytest
+
+from driftproof.record import FILE_NAME, Record
 
 type Cli = Callable[..., tuple[int, str, str]]
 QUICK = ["--data", "digits", "--limit", 50, "--preset", "gaussian:0.1"]
@@ -37,10 +41,36 @@ def test_a_folder_without_a_record_is_named_before_anything_is_written(cli: Cli,
     assert not (tmp_path / "all").exists()
 
 
-def test_records_of_other_data_are_refused(cli: Cli, tmp_path: Path) -> None:
+def old(folder: Path) -> None:
+    """Write a record of the old form."""
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / FILE_NAME)) as file:
+        file.executescript((Path(__file__).parents[1] / "record" / "old_form.sql").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a"), ("a", "old"), ("old", "a"), ("old",)])
+def test_records_that_cannot_be_one_are_refused_before_anything_is_written(
+    cli: Cli, tmp_path: Path, order: tuple[str, ...]
+) -> None:
     for name, limit in (("a", 50), ("b", 60)):
         words = ("--times", "1s", "--chips", 1, "--out", tmp_path / name)
         assert cli("evaluate", "digits-cnn", *QUICK, "--limit", limit, *words)[0] == 0
-    code, _, err = cli("merge", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "all")
-    assert code == 2
-    assert "n_samples" in err
+    old(tmp_path / "old")
+    code, out, err = cli("merge", *(tmp_path / name for name in order), "--out", tmp_path / "all")
+    assert (code, out) == (2, "")
+    assert ("earlier driftproof" if "old" in order else "n_samples") in err
+    assert not (tmp_path / "all").exists()
+
+
+def test_a_record_that_is_there_is_added_to_by_all_or_none(cli: Cli, tmp_path: Path) -> None:
+    for name, limit, chips in (("a", 50, 1), ("b", 50, 2), ("c", 60, 1)):
+        words = ("--times", "1s", "--chips", chips, "--out", tmp_path / name)
+        assert cli("evaluate", "digits-cnn", *QUICK, "--limit", limit, *words)[0] == 0
+    before = (tmp_path / "a" / FILE_NAME).read_bytes()
+    assert cli("merge", tmp_path / "b", tmp_path / "c", "--out", tmp_path / "a")[0] == 2
+    assert cli("merge", tmp_path / "c", "--out", tmp_path / "a")[0] == 2
+    assert (tmp_path / "a" / FILE_NAME).read_bytes() == before
+    code, out, _ = cli("merge", tmp_path / "b", tmp_path / "a", "--out", tmp_path / "a")
+    assert code == 0
+    assert "b: 1 cells added" in out
+    assert "a: 0 cells added" in out

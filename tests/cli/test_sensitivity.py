@@ -108,6 +108,14 @@ def test_what_belongs_to_the_search_wants_a_target(cli: Cli, tmp_path: Path) -> 
     assert not (tmp_path / "new").exists()
 
 
+def test_a_seed_that_no_record_holds_is_refused(cli: Cli, tmp_path: Path) -> None:
+    for seed in (-1, 2**63):
+        code, _, err = cli("--preset", "ideal", "--seed", seed, "--out", tmp_path / "new")
+        assert code == 2
+        assert f"seed: wanted a whole number from 0 to 2^63 - 1, got {seed}" in " ".join(err.split())
+        assert not (tmp_path / "new").exists()
+
+
 def test_a_target_out_of_reach_is_refused(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("--preset", "ideal", "--target", 100.5, "--out", tmp_path)
     assert code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 import driftproof as dp
 from driftproof.chip import Chip, Programmer
 from driftproof.data import TensorData, digits
-from driftproof.errors import DriftproofError
+from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.evaluation import Metric
 from driftproof.mapping import MappingOptions, TileSize, map_model
 from driftproof.measured import load_measured, save_conductances
@@ -151,3 +152,62 @@ def test_measured_chips_are_refused_for_an_evaluation_has_the_same(tmp_path: Pat
     save_conductances(Chip(mapping, load_preset("pcm-hermes-1"), seed=0, chip=0), tmp_path, "1s,1d", name="mine")
     with pytest.raises(DriftproofError, match="measured chips have no others of their kind"):
         dp.ChipValidation(data=POINTS, preset=load_measured(tmp_path))
+
+
+class Odd(nn.Linear):
+    """A product that stays digital, since its weight is read by the network's own code."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("ni,oi->no", x, self.weight)
+
+
+def half_digital() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 4), Odd(4, 3, bias=False))
+
+
+def warned(caught: list[warnings.WarningMessage]) -> list[str]:
+    return [str(warning.message) for warning in caught]
+
+
+def test_what_stays_digital_is_said_once_however_often_one_validates() -> None:
+    validate = dp.ChipValidation(data=POINTS, preset=NOISY, times="1s")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        values = [validate(half_digital()) for _ in range(3)]
+        assert len(warned(caught)) == 1
+        assert "1 weight that multiplies stays digital although nobody asked for it" in warned(caught)[0]
+        validate(nn.Sequential(half_digital(), Odd(3, 3)))  # other weights are another matter
+        assert len(warned(caught)) == 2
+    assert len(set(values)) == 1
+
+
+def test_a_training_says_once_what_stays_digital() -> None:
+    def train(validate: Any) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            dp.train(half_digital(), POINTS, epochs=3, batch_size=4, validate=validate)
+        return warned(caught)
+
+    def evaluate(network: nn.Module) -> float:
+        return len(dp.evaluate(network, POINTS, presets=NOISY, times="1s", chips=1, progress=False).cells())
+
+    validate = dp.ChipValidation(data=POINTS, preset=NOISY, times="1s")
+    for given in (validate, evaluate):
+        (text,) = train(given)
+        assert "stays digital" in text
+    assert len(train(validate)) == 1  # every training says it
+    # a validation of other layers: both are said
+    text, other = train(lambda network: validate(nn.Sequential(network, Odd(3, 3))))
+    assert text != other
+
+
+def test_other_warnings_of_a_validation_are_all_given() -> None:
+    def validate(network: nn.Module) -> float:
+        warnings.warn("it rains", DriftproofWarning, stacklevel=1)
+        return 1.0
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dp.train(half_digital(), POINTS, epochs=3, batch_size=4, validate=validate)
+    assert [text == "it rains" for text in warned(caught)] == [False, True, True, True]

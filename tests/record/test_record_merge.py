@@ -10,6 +10,7 @@ import pytest
 
 from driftproof.errors import DriftproofError
 from driftproof.record import CellKey, Conditions, Outcome, Record, merge, value_of
+from driftproof.record.merging import check_mergeable, merge_all
 from synthetic_record import begin, conditions, configuration, conversion, fill, key_of, outcome, preset, run, subject
 
 TOTAL = 40
@@ -183,3 +184,46 @@ def test_names_are_for_people(tmp_path: Path) -> None:
         merge(one, other)
         assert set(one.cells()["model"]) == {"resnet20"}
         assert set(one.cells()["chip"]) == {0, 1}
+
+
+def contradicting(chip: int) -> Record:
+    """Return a record that says of one chip what no other says."""
+    record = measured(None, range(5, 6))
+    made, number = begin(record, n_samples=TOTAL)
+    series, entries = fill(record, made, number, preset("pcm"), {}), ~right(chip + 1)
+    record.add(CellKey(series.id, chip, 1.0), outcome(value_of(entries), TOTAL, per_sample=entries), number)
+    return record
+
+
+def test_several_records_are_merged_all_or_none() -> None:
+    with measured(None, range(1)) as into, measured(None, range(1, 3)) as one, measured(None, range(2, 4)) as two:
+        before = contents(into)
+        for bad, message in (
+            (measured(None, range(1), model_hash="other"), "about something else"),
+            (contradicting(0), "contradict each other"),  # what is there
+            (contradicting(1), "contradict each other"),  # what came with it
+        ):
+            with pytest.raises(DriftproofError, match=message):
+                merge_all(into, [one, two, bad])
+            assert contents(into) == before
+        assert merge_all(into, [one, two, one]) == [2 * 2 * 2, 2 * 2, 0]
+        with measured(None, range(4)) as whole:
+            assert contents(into) == contents(whole)
+
+
+def test_whether_records_can_be_merged_is_known_before() -> None:
+    with measured(None, range(2)) as one, measured(None, range(1, 3)) as two, Record.create_or_open(None) as nothing:
+        check_mergeable([])
+        check_mergeable([one])
+        check_mergeable([nothing, one, nothing, two, one])
+        other = Record.create_or_open(None)
+        made, number = begin(other, n_samples=TOTAL, decided={"seed": 1})
+        fill(other, made, number, preset("pcm").model_copy(update={"sha256": "x"}), {1.0: [90.0]})
+        for bad, message in (
+            (measured(None, range(1), numerics=2), "numerics: 1 in the record, 2 now"),
+            (contradicting(2), "contradict each other on"),
+            (other, "a preset 'pcm' with other numbers"),
+        ):
+            with pytest.raises(DriftproofError, match=message):
+                check_mergeable([one, two, bad])
+            check_mergeable([bad])

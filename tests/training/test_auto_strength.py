@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -60,3 +62,19 @@ def test_of_equal_strengths_the_smallest_that_was_tried_is_taken() -> None:
     choice = choose_strength(nn.Linear(3, 2), DATA, make, lambda _: 1.0, settings=Settings(epochs=1, batch_size=4))
     assert [trial.strength for trial in choice.tried] == [1.0, 1.5, 0.5]
     assert choice.strength == 0.5
+
+
+def test_what_stays_digital_is_said_once_for_all_strengths() -> None:
+    class Odd(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("ni,oi->no", x, self.weight)
+
+    def make(strength: float) -> RWP:
+        return RWP(noise="gaussian:0.1", strength=strength)
+
+    network = nn.Sequential(nn.Linear(3, 3), Odd(3, 2, bias=False))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        choose_strength(network, DATA, make, lambda _: 1.0, settings=Settings(epochs=2, batch_size=4))
+    (warning,) = caught
+    assert "stays digital" in str(warning.message)

@@ -154,6 +154,27 @@ def test_a_weight_that_would_stay_digital_unasked_is_refused_if_all_are_to_be_an
         AnalogWeights.of(network, POINTS, dp.OnTiles(all_analog=True))
 
 
+@pytest.mark.parametrize("asked", ["all_analog", "strict"])
+@pytest.mark.parametrize("name", ["plain", "rwp"])
+def test_a_training_refuses_what_would_stay_digital_if_that_is_asked(name: str, asked: str, tmp_path: Path) -> None:
+    class Odd(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.einsum("ni,oi->no", x, self.weight)
+
+    network = nn.Sequential(nn.Linear(5, 5), Odd(5, 2, bias=False))
+    points, method = (POINTS, torch.zeros(8, 2)), method_of(name)
+
+    def train(method: Method, **more: Any) -> None:
+        dp.train(network, points, method=method, epochs=1, batch_size=8, loss="mse", **more)
+
+    with pytest.raises(DriftproofError, match=r"all_analog: 1 weight .*would stay digital: 1 \(Odd\)"):
+        train(method, out=tmp_path / "new", **{asked: True})
+    assert not (tmp_path / "new").exists()
+    with pytest.warns(DriftproofWarning, match="1 weight that multiplies stays digital"):
+        train(method)  # it was asked of that training alone
+    train(method_of(name, on_tiles=dp.OnTiles(where="!1")), **{asked: True})  # digital on purpose
+
+
 @pytest.mark.parametrize("name", DEVICES)
 def test_noise_that_perturbs_nothing_is_refused_every_time(name: str) -> None:
     network = smooth()
@@ -392,18 +413,18 @@ def test_a_time_outside_of_what_was_measured_warns() -> None:
 def test_a_time_outside_of_what_was_measured_is_refused_if_that_is_asked(name: str) -> None:
     points = (POINTS, torch.zeros(8, 2))
 
-    def train(noise: str) -> None:
-        method = method_of(name, noise=noise)
-        dp.train(smooth(), points, method=method, epochs=1, batch_size=8, loss="mse", within_validity=True)
+    def train(noise: str, asked: str = "within_validity") -> None:
+        method, more = method_of(name, noise=noise), dict[str, Any]({asked: True})
+        dp.train(smooth(), points, method=method, epochs=1, batch_size=8, loss="mse", **more)
 
-    train("reram-wan-2022@1d")
+    train("reram-wan-2022@1d", "strict")
     train("gaussian:0.1")
-    for late in ("reram-wan-2022@10y", "reram-wan-2022@1d..10y"):
+    for late, asked in (("reram-wan-2022@10y", "strict"), ("reram-wan-2022@1d..10y", "within_validity")):
         with (
             pytest.warns(DriftproofWarning, match="outside the times"),
             pytest.raises(DriftproofError, match=r"within_validity: noise .*10y is at times.*is valid from 1 s to 2 d"),
         ):
-            train(late)
+            train(late, asked)
 
 
 def test_errors_without_time_are_within_any_validity() -> None:

@@ -13,7 +13,11 @@ from driftproof.cli.groups import NetworkOptions, TileOptions
 from driftproof.cli.option_groups import with_groups
 from driftproof.defaults import COMPENSATION
 
-INPUT_SHAPES = {"digits-cnn": (1, 8, 8), "resnet": (3, 32, 32), "torchvision:": (3, 224, 224)}
+INPUT_SHAPES = {
+    "digits-cnn": (1, 8, 8),
+    **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56"), (3, 32, 32)),
+    "torchvision:": (3, 224, 224),
+}
 SAFETENSORS = "safetensors"
 
 
@@ -26,7 +30,7 @@ def convert_command(
         str, typer.Option(help="Compensation of the drift: none, tile, column or exact.")
     ] = COMPENSATION,
     input_shape: Annotated[
-        str, typer.Option(metavar="C,H,W", help="Shape of one input, to count MVMs with; known for named networks.")
+        str, typer.Option(metavar="C,H,W", help="Shape of one input, to watch the network with; known for named ones.")
     ] = "",
     to: Annotated[
         str | None, typer.Option(help="safetensors: write the converted network; driftproof.load reads it.")
@@ -40,21 +44,12 @@ def convert_command(
     from driftproof.cli.layers import layer_table
     from driftproof.conversion import convert, save
     from driftproof.device_choice import load_device
-    from driftproof.errors import DriftproofError
 
     _check_output(to, out)
+    shape = _shape(input_shape, network.model, tiles.all_analog)
     device = load_device(preset)
     options = tiles.options()
     loaded = network.load_trained() if out is not None else network.load()
-    shape: tuple[int, ...] | None
-    try:
-        shape = tuple(int(part) for part in input_shape.split(",")) if input_shape else None
-        if shape and min(shape) < 1:
-            raise ValueError
-    except ValueError:
-        raise DriftproofError(f"--input-shape {input_shape!r}: wanted whole numbers such as 3,32,32") from None
-    if shape is None:
-        shape = next((s for name, s in INPUT_SHAPES.items() if network.model.startswith(name)), None)
     analog = convert(
         loaded.model,
         device,
@@ -71,6 +66,34 @@ def convert_command(
     tables().print(layer_table(analog.layers, f"{loaded.name} on {device.name}, tiles of {size.rows} x {size.columns}"))
     if out is not None:
         lines().print(f"written: {escape(str(save(analog, out, overwrite=overwrite)))}")
+
+
+def _shape(given: str, model: str, all_analog: bool) -> tuple[int, ...] | None:
+    """Return the shape of one input; None if it is not known, which --all-analog refuses."""
+    from driftproof.errors import DriftproofError
+
+    if given:
+        try:
+            shape = tuple(int(part) for part in given.split(","))
+            if min(shape) < 1:
+                raise ValueError
+        except ValueError:
+            raise DriftproofError(f"--input-shape {given!r}: wanted whole numbers such as 3,32,32") from None
+        return shape
+    known = next(
+        (
+            shape
+            for name, shape in INPUT_SHAPES.items()
+            if model == name or (name.endswith(":") and model.startswith(name))
+        ),
+        None,
+    )
+    if known is None and all_analog:
+        raise DriftproofError(
+            "--all-analog: the network has to be watched on an input, for what its own code multiplies is not seen "
+            "otherwise; give the shape of one with --input-shape, such as 3,32,32"
+        )
+    return known
 
 
 def _check_output(to: str | None, out: Path | None) -> None:

@@ -135,6 +135,12 @@ class DeploymentOptions:
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of all device randomness.")] = SEED
 
+    def __post_init__(self) -> None:
+        """Refuse a seed that no record can hold, before anything is loaded."""
+        from driftproof.evaluation.checks import check_seed
+
+        check_seed(self.seed)
+
     def devices(self, presets: list[str]) -> list[Device]:
         """Return devices with the changes that were asked for."""
         from driftproof.device_choice import load_device

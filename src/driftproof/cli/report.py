@@ -32,13 +32,14 @@ def merge_command(
     out: Annotated[Path, typer.Option(help="Folder for the merged record; a record that is there is added to.")],
 ) -> None:
     """Put the cells of several records into one, such as those of several machines."""
-    from driftproof.record import Record, merge
+    from driftproof.record import Record
+    from driftproof.record.merging import check_mergeable, merge_all
 
     with contextlib.ExitStack() as opened:
-        others = [opened.enter_context(Record.open(folder)) for folder in records]  # all are there, or nothing is done
+        others = [opened.enter_context(Record.open(folder)) for folder in records]
+        check_mergeable(others)  # before a folder is made
         into = opened.enter_context(Record.create_or_open(out))
-        for folder, other in zip(records, others, strict=True):
-            changed = merge(into, other)
+        for folder, changed in zip(records, merge_all(into, others), strict=True):
             lines().print(f"{escape(str(folder))}: {changed:,} cells added or extended")
         lines().print(f"record: {escape(into.where)}")
 

@@ -16,9 +16,10 @@ from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Function, Metric, Plan, Trial, as_metric, ask, run
 from driftproof.evaluation.checks import check_seed, check_validity
 from driftproof.keywords import ChecksKeywords
-from driftproof.mapping import MappingOptions
+from driftproof.mapping import MappingOptions, unasked_text
 from driftproof.measured import MeasuredDevice
 from driftproof.times import parse_times
+from driftproof.training.said_once import not_again
 
 FIRST_SEED = -(1 << 62)
 """Seeds of evaluations are 0 and above, those of training noise just below 0: no chip of theirs is validated on."""
@@ -27,6 +28,8 @@ FIRST_SEED = -(1 << 62)
 @dataclass(kw_only=True)
 class ChipValidation(ChecksKeywords):
     """The mean metric over a few chips and times, always the same ones; chips that no evaluation reports on.
+
+    It warns once of weights that stay digital unasked, however often it is called.
 
     Attributes:
         data: samples to validate on: neither trained nor reported on.
@@ -69,6 +72,7 @@ class ChipValidation(ChecksKeywords):
         check_seed(self.seed, below=-FIRST_SEED)
         self.data = hold(as_data(self.data))
         self.times_s = parse_times(self.times)
+        self._said: set[str] = set()
         self.measured = as_metric(self.metric)
         self.deployment = Deployment(
             device=self.preset, mapping=self.mapping, compensation=self.compensation, seed=FIRST_SEED - 1 - self.seed
@@ -95,7 +99,9 @@ class ChipValidation(ChecksKeywords):
         """Return the metric of every chip at every time."""
         where = next(model.parameters()).device.type
         evaluator = Evaluator(model, self.data, self.measured, batch_size=self.batch_size, torch_device=where)
-        return run(self._plan(), evaluator, progress=False)
+        with not_again(self._said):
+            self._said.add(unasked_text(evaluator.mapping(self.mapping)))
+            return run(self._plan(), evaluator, progress=False)
 
     def _plan(self) -> Plan[list[float]]:
         outcomes = yield ask(Trial(self.deployment, chip, t_s) for chip in range(self.chips) for t_s in self.times_s)

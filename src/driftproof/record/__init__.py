@@ -25,7 +25,7 @@ from driftproof.record.entries import (
 from driftproof.record.export import FORMATS, export
 from driftproof.record.file import FILE_NAME
 from driftproof.record.layer_counts import LAYER_COUNTS, count_of, total_of
-from driftproof.record.merging import merge
+from driftproof.record.merging import check_mergeable, merge, merge_all
 from driftproof.record.outcome import Outcome, PerSample, Samples, as_samples, value_of
 from driftproof.record.quantity import QUANTITIES, Quantity, quantity_of
 from driftproof.record.store import Record
@@ -36,7 +36,9 @@ __all__ = [
     "CELL_COLUMNS",
     "FILE_NAME",
     "Record",
+    "check_mergeable",
     "merge",
+    "merge_all",
     # What one trial came to
     "Outcome",
     "PerSample",

@@ -10,9 +10,11 @@ from torch import nn
 from driftproof.data import Data
 from driftproof.errors import DriftproofError
 from driftproof.keywords import checks_keywords
+from driftproof.mapping import unasked_text
 from driftproof.training.loop import Validate, train
 from driftproof.training.methods import Method
 from driftproof.training.parallel import distributed, from_first, processes
+from driftproof.training.said_once import not_again
 from driftproof.training.schedules import STRENGTH
 from driftproof.training.settings import Settings
 
@@ -101,13 +103,19 @@ def choose_strength(
     sign = 1 if higher_is_better else -1
     start = min(range(len(strengths)), key=lambda place: abs(strengths[place] - FIRST))
     trials: dict[float, Tried] = {}
+    said: set[str] = set()
 
     def value(place: int) -> float:
         strength = strengths[place]
         if strength not in trials:
             try:
-                trained = train(model, data, method=make(strength), settings=settings, progress=False).model
-                trial = Tried(strength=strength, validation=from_first(float(validate(trained))))
+                method = make(strength)
+                with not_again(said):
+                    trained = train(model, data, method=method, settings=settings, progress=False).model
+                if method.weights is not None:
+                    said.add(unasked_text(method.weights.mapping))
+                with not_again(said):
+                    trial = Tried(strength=strength, validation=from_first(float(validate(trained))))
             except DriftproofError as error:
                 if processes()[1] > 1:
                     raise  # the others may wait in the middle of it

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from driftproof.data.augmentation import as_augmentation
 from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs, call, main_output, to_device
 from driftproof.keywords import check_keywords, keywords_of
-from driftproof.mapping import unwrap
+from driftproof.mapping import unasked_text, unwrap
 from driftproof.progress import Progress
 from driftproof.provenance import describe_run, model_hash
 from driftproof.training import checkpoint
@@ -33,7 +33,9 @@ from driftproof.training.noise import check_noise_validity
 from driftproof.training.norms import recalibrate_norms
 from driftproof.training.parallel import distributed, from_first, is_first, processes, take_from_first, wrapped
 from driftproof.training.random_state import random_state_kept
+from driftproof.training.said_once import not_again
 from driftproof.training.settings import Settings
+from driftproof.training.weights import AnalogWeights
 
 type Validate = Callable[[nn.Module], float]
 """A network in eval mode with clean weights → a number that says how good it is."""
@@ -71,7 +73,9 @@ def train(
     out: str | Path | None = None,
     progress: bool | None = None,
     on_row: Callable[[Row], None] | None = None,
+    all_analog: bool = False,
     within_validity: bool = False,
+    strict: bool = False,
     **more: Any,
 ) -> Training:
     """Train a network with a method.
@@ -91,12 +95,16 @@ def train(
         out: folder for ``best.safetensors``, ``last.safetensors``, the state of the run, and ``log.csv``.
         progress: show a progress bar; by default when the terminal is interactive.
         on_row: called with each new row of the log.
+        all_analog: refuse a network of which a weight that multiplies would stay digital unasked, instead of a warning;
+            what the method's ``on_tiles`` says counts, as with ``OnTiles(all_analog=True)``.
         within_validity: refuse noise at times outside the device's range of validity, instead of warning.
+        strict: both ``all_analog`` and ``within_validity``.
         more: parts of :class:`Settings`.
 
     Raises:
-        DriftproofError: impossible or unknown settings; another training in the folder; noise outside the range of
-            validity; a loss that is not finite: the last good checkpoint is kept.
+        DriftproofError: impossible or unknown settings; another training in the folder; with ``all_analog`` a weight
+            that would stay digital, with ``within_validity`` noise outside the range of validity; a loss that is not
+            finite: the last good checkpoint is kept.
 
     >>> import driftproof as dp
     >>> from driftproof.data import digits
@@ -115,13 +123,14 @@ def train(
     elif more or epochs is not None:
         beside = [*more, *(["epochs"] if epochs is not None else [])]
         raise DriftproofError(f"settings came and {', '.join(beside)} beside them; give one or the other")
-    if within_validity:
+    if within_validity or strict:
         for noise in method.noises():
             check_noise_validity(noise)
     if method.updates:
         raise DriftproofError(f"method {method.name} has made {method.updates} updates already; give a new one")
     with distributed(settings.device) as device, random_state_kept(settings.seed):
-        run = _Run(model, as_data(data), method, settings, validate, higher_is_better, out, device)
+        all_analog = all_analog or strict
+        run = _Run(model, as_data(data), method, settings, validate, higher_is_better, out, device, all_analog)
         return run.go(progress, on_row)
 
 
@@ -138,6 +147,7 @@ class _Run:
         higher_is_better: bool,
         out: str | Path | None,
         device: torch.device,
+        all_analog: bool,
     ) -> None:
         self.method, self.settings, self.validate, self.device = method, settings, validate, device
         self.sign = 1 if higher_is_better else -1
@@ -159,6 +169,8 @@ class _Run:
         self.channels_last = any(isinstance(m, nn.Conv2d) for m in self.network.modules())
         if self.channels_last:  # the same numbers but for rounding, nearly twice as fast
             self._to_channels_last()
+        if all_analog:  # asked of this training, so the method stays as it was given
+            AnalogWeights.of(self.network, first, replace(method.on_tiles, all_analog=True))
         method.prepare(self.network, first)
         method.begin(self.total)
         self.model = wrapped(self.network, device, method.norms)
@@ -230,8 +242,10 @@ class _Run:
 
     def _validate(self, row: Row) -> None:
         assert self.validate is not None
+        assert self.method.weights is not None
         self.network.eval()
-        with random_state_kept(), torch.no_grad():
+        said = unasked_text(self.method.weights.mapping)
+        with random_state_kept(), torch.no_grad(), not_again([said]):
             value = float(self.validate(self.network))
         if not math.isfinite(value):
             raise DriftproofError(f"epoch {self.epoch + 1}: the validation is {value}{self._kept()}")
