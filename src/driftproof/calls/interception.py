@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -23,6 +24,7 @@ from driftproof.calls.parameters import Located, Parameters, tensors_in
 from driftproof.calls.products import WEIGHT_BY_NAME, Product, recognise
 
 _ATTENTION = {F.scaled_dot_product_attention}
+_ADDING = {getattr(kind, name) for kind in (torch, Tensor) for name in ("addmm", "addmv", "addbmm", "baddbmm")}
 
 
 class Interception(TorchFunctionMode):
@@ -34,8 +36,8 @@ class Interception(TorchFunctionMode):
             bias.
         fixed: all parameters and buffers, if weights that are made of them are to be found too.
         other: told of every other use of one of the weights: its name, the function if numbers were made of it
-            together with something that changes (nothing if only its type or shape was read), and the
-            multiply-accumulates of that.
+            together with something else (nothing if only its type or shape was read), and the multiply-accumulates of
+            that; None if nothing else was in it than parameters, so that it is the same at every call.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Interception(TorchFunctionMode):
         multiply: Callable[[Located, Product, Callable[[], Tensor]], Tensor],
         *,
         fixed: Callable[[], Parameters] | None = None,
-        other: Callable[[str, str, float], None] | None = None,
+        other: Callable[[str, str, float | None], None] | None = None,
     ) -> None:
         super().__init__()
         self._find, self._multiply, self._find_fixed, self._other = parameters, multiply, fixed, other
@@ -93,9 +95,11 @@ class Interception(TorchFunctionMode):
             if where is not None:
                 if self._samples_second and isinstance(product.geometry, Dense):
                     product = replace(product, sample_axis=1)
+                if self._other is not None and self._is_constant(func, product):
+                    product = replace(product, constant=True)
                 outputs = self._multiply(where, product, lambda: func(*args, **named))
                 if self._made is not None:
-                    self._made.combine(list(tensors_in(args, named)), [outputs])
+                    self._combine(func, product, list(tensors_in(args, named)), outputs)
                 return outputs
         elif func in COMPOSITES and any(weights.owner(part) is not None for part in tensors_in(args, named)):
             before, self._samples_second = self._samples_second, func in SAMPLES_SECOND
@@ -111,18 +115,37 @@ class Interception(TorchFunctionMode):
             result, macs = func(*args, **named), 0.0
         else:
             result, macs = counted(lambda: func(*args, **named))
-        weight = product.weight if product is not None and func in WEIGHT_BY_NAME else None
-        self._note(func, parts, result, macs, weight)
+        factors, weight = parts, None
+        if product is not None and func in WEIGHT_BY_NAME:
+            factors, weight = [product.inputs, product.weight], product.weight
+        elif func in _ADDING:
+            factors = [part for part in parts if part is not (args[0] if args else named.get("input"))]
+        self._note(func, parts, result, macs, [] if func in _ATTENTION else factors, weight)
         return result
 
-    def _note(self, func: Any, parts: list[Tensor], result: Any, macs: float, weight: Tensor | None) -> None:
+    def _is_constant(self, func: Any, product: Product) -> bool:
+        return self._made is not None and not _is_layer(func, product) and self._made.constant(product.inputs)
+
+    def _combine(self, func: Any, product: Product, parts: list[Tensor], outputs: Tensor) -> None:
+        """Follow a product that was handed over, if it is one of weights alone."""
+        assert self._made is not None
+        self._made.combine(parts, [outputs], layer=_is_layer(func, product))
+        if product.constant and self._other is not None:
+            given = [product.inputs] if product.bias is None else [product.inputs, product.bias]
+            for source in sorted(frozenset().union(*(self._made.sources(part) for part in given))):
+                self._other(source, func.__name__, None)
+
+    def _note(
+        self, func: Any, parts: list[Tensor], result: Any, macs: float, factors: list[Tensor], weight: Tensor | None
+    ) -> None:
         """Follow what is made of the weights, and tell of uses that are no product that was handed over."""
         assert self._made is not None
         assert self._parameters is not None
         name = getattr(func, "__name__", str(func))
         results = list(tensors_in((result,), {}))
-        hidden = self._made.hidden(parts, weight) if macs else frozenset()
-        used = self._made.follow(name, parts, results) | hidden
+        hidden = self._made.hidden(parts, factors, weight) if macs else frozenset()
+        alone = self._made.alone(parts)
+        used = self._made.follow(name, parts, results, layer=func in WEIGHT_BY_NAME) | hidden
         if self._other is None:
             return
         if func in _ATTENTION:
@@ -130,8 +153,13 @@ class Interception(TorchFunctionMode):
         whole = sum(self._parameters.size(source) for source in used)
         for source in sorted(used):
             # what several weights are in is counted once: each has the share that it has of their numbers
-            self._other(source, name, macs * self._parameters.size(source) / whole)
+            self._other(source, name, None if alone else macs * self._parameters.size(source) / whole)
         if not results:
             for part in parts:
                 if (owner := self._parameters.owner(part)) is not None:
                     self._other(owner[0], "", 0.0)
+
+
+def _is_layer(func: Any, product: Product) -> bool:
+    """Return whether a function computes a layer: it says which argument is the weight, or adds a bias to vectors."""
+    return func in WEIGHT_BY_NAME or (product.bias is not None and product.bias.dim() == 1)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
 
 from driftproof.calls.parameters import Located, Parameters
 
 _PICKING = {"__getitem__", "index_select", "gather", "take_along_dim", "index"}
+
+
+@dataclass(frozen=True)
+class _Combined:
+    """A product of weights, or what was computed from one.
+
+    Attributes:
+        tensor: itself: an id of one that is gone would come again.
+        sources: names of the weights in it.
+        matrix: whether it may be the weight of any product: no layer made it of a parameter (a learned query, which is
+            an activation), and it was no batch of matrices.
+    """
+
+    tensor: Tensor
+    sources: frozenset[str]
+    matrix: bool
 
 
 class Made:
@@ -26,7 +45,7 @@ class Made:
         self._weights, self._fixed, self._hidden = weights, fixed, hidden
         # the tensors are kept: an id of one that is gone would come again
         self._made: dict[int, tuple[Tensor, frozenset[str]]] = {}
-        self._combined: dict[int, tuple[Tensor, frozenset[str]]] = {}
+        self._combined: dict[int, _Combined] = {}
         self._picked: dict[int, tuple[Tensor, frozenset[str]]] = {}
 
     def forget(self) -> None:
@@ -48,14 +67,19 @@ class Made:
         found = [name for name in self._made[id(tensor)][1] if self._weights.size(name) == tensor.numel()]
         return Located(found[0], made=True) if len(found) == 1 else None
 
-    def follow(self, function: str, parts: list[Tensor], results: list[Tensor]) -> frozenset[str]:
-        """Take note of a call; return the weights whose numbers went into it together with something that changes."""
+    def follow(
+        self, function: str, parts: list[Tensor], results: list[Tensor], *, layer: bool = False
+    ) -> frozenset[str]:
+        """Take note of a call; return the weights whose numbers went into it together with something else.
+
+        That changes from call to call, unless they are :meth:`alone`. ``layer`` as of :meth:`combine`.
+        """
         sources: frozenset[str] = frozenset().union(*(self.sources(part) for part in parts))
         fixed = all(self._is_fixed(part) for part in parts)
         new = [part for part in results if self._weights.owner(part) is None]
         if self._hidden:
             if any(id(part) in self._combined for part in parts):
-                self.combine(parts, new)
+                self.combine(parts, new, layer=layer)
             self._pick(function, parts, new)
         if not parts and any(word in function for word in ("rand", "normal", "bernou", "empty")):
             return frozenset()
@@ -65,27 +89,58 @@ class Made:
             return frozenset()
         return sources if new else frozenset()
 
-    def combine(self, parts: list[Tensor], results: list[Tensor]) -> None:
-        """Take note of a product of one weight with another (or what was computed from one), such as of a low rank."""
-        if self._hidden and all(self._is_fixed(part) or id(part) in self._combined for part in parts):
-            for part in results:
-                self._combined[id(part)] = (part, self._all_sources(parts))
+    def combine(self, parts: list[Tensor], results: list[Tensor], *, layer: bool = False) -> None:
+        """Take note of a product of one weight with another (or what was computed from one), such as of a low rank.
+
+        Args:
+            parts: what went into it.
+            results: what came out.
+            layer: whether a layer computed it (``F.linear``, …), so that it is an activation of a constant.
+        """
+        if not self._hidden or self._changes(parts):
+            return
+        known = [self._combined[id(part)] for part in parts if id(part) in self._combined]
+        matrix = not layer and all(part.matrix for part in known)
+        for part in results:
+            fits = bool(known) or part.dim() <= 2  # what is made of a known one may be expanded
+            self._combined[id(part)] = _Combined(part, self._all_sources(parts), matrix and fits)
 
     def mixes(self, parts: list[Tensor]) -> bool:
         """Return whether weights' numbers, in whatever form, are among some tensors, and something that changes."""
-        return bool(self._all_sources(parts)) and not all(self._is_fixed(part) for part in parts)
+        return bool(self._all_sources(parts)) and self._changes(parts)
 
-    def hidden(self, parts: list[Tensor], weight: Tensor | None) -> frozenset[str]:
+    def alone(self, parts: list[Tensor]) -> bool:
+        """Return whether some tensors are products of weights and what does not change, so that nothing else is in."""
+        return any(id(part) in self._combined for part in parts) and not self._changes(parts)
+
+    def constant(self, inputs: Tensor) -> bool:
+        """Return whether a product's inputs are parameters, or made of them: then they are no inputs.
+
+        Not what layers made of a parameter, nor batches, which may be learned queries; nor buffers: a network may keep
+        its state there.
+        """
+        if id(inputs) in self._combined:
+            return self._combined[id(inputs)].matrix
+        if inputs.dim() > 2:
+            return False
+        if id(inputs) in self._made:
+            return bool(self.sources(inputs))
+        owner = self._fixed.owner(inputs)
+        return owner is not None and isinstance(owner[1], nn.Parameter)
+
+    def hidden(self, parts: list[Tensor], factors: list[Tensor], weight: Tensor | None) -> frozenset[str]:
         """Return the weights that a product multiplies by in a form that :meth:`sources` does not know.
 
         Args:
             parts: of the product.
-            weight: which of them is the weight, None if the function does not tell. A product of two weights counts
-                only there: anywhere else it may be an activation, such as what attention makes of a learned query.
+            factors: which of them are multiplied. One that is a product of weights is a weight if it is one matrix; a
+                batch of them may be what attention makes of a learned query.
+            weight: which of them is the weight, None if the function tells none; any product of weights counts there.
         """
         found = [self._picked[id(part)][1] for part in parts if id(part) in self._picked]
-        if weight is not None and id(weight) in self._combined:
-            found.append(self._combined[id(weight)][1])
+        if self._changes(factors):
+            known = [(part, self._combined[id(part)]) for part in factors if id(part) in self._combined]
+            found += [of.sources for part, of in known if part is weight or (of.matrix and _one_matrix(part))]
         return frozenset().union(*found)
 
     def _pick(self, function: str, parts: list[Tensor], results: list[Tensor]) -> None:
@@ -101,10 +156,20 @@ class Made:
     def _is_fixed(self, tensor: Tensor) -> bool:
         return id(tensor) in self._made or self._fixed.owner(tensor) is not None
 
+    def _changes(self, parts: list[Tensor]) -> bool:
+        return not all(self._is_fixed(part) or id(part) in self._combined for part in parts)
+
     def _all_sources(self, parts: list[Tensor]) -> frozenset[str]:
         """Return the names of the weights that some tensors were computed from, in whatever form."""
         found = [self.sources(part) for part in parts]
-        found += [
-            tensors[id(part)][1] for tensors in (self._combined, self._picked) for part in parts if id(part) in tensors
-        ]
+        found += [self._combined[id(part)].sources for part in parts if id(part) in self._combined]
+        found += [self._picked[id(part)][1] for part in parts if id(part) in self._picked]
         return frozenset().union(*found)
+
+
+def _one_matrix(tensor: Tensor) -> bool:
+    """Return whether a tensor is a matrix or a vector, or a batch of the same ones."""
+    if tensor.dim() <= 2:
+        return True
+    batch = tensor.flatten(0, -3)
+    return torch.equal(batch, batch[:1].expand_as(batch))

@@ -24,6 +24,7 @@ class Product:
         geometry: which vectors of the inputs are multiplied.
         sample_axis: 0 if samples are the outermost axis of the inputs; 1 if the second, [steps, samples, …], or the
             faster one of [steps · samples, …].
+        constant: whether the inputs are parameters, too: the outputs are the same at every call.
     """
 
     inputs: Tensor
@@ -31,6 +32,7 @@ class Product:
     bias: Tensor | None
     geometry: Geometry
     sample_axis: int = 0
+    constant: bool = False
 
     def add_bias(self, outputs: Tensor) -> Tensor:
         """Return outputs with the bias."""

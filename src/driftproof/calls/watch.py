@@ -15,6 +15,8 @@ from driftproof.calls.parameters import Located, Parameters
 from driftproof.calls.products import Product
 from driftproof.inputs import Inputs, count, example_call
 
+_CHANGING = "a computation that gives another weight each time"
+
 
 @dataclass
 class Uses:
@@ -31,6 +33,7 @@ class Uses:
         multiplying: those of them that multiply.
         made: the weight that products took, if the network's code made it of the stored one.
         readers: paths of the modules whose code read its type or shape.
+        constant: functions that it went into with nothing else than parameters: the same at every call.
     """
 
     layouts: set[Layout] = field(default_factory=set)
@@ -43,6 +46,21 @@ class Uses:
     multiplying: set[str] = field(default_factory=set)
     readers: set[str] = field(default_factory=set)
     made: Tensor | None = None
+    constant: set[str] = field(default_factory=set)
+
+    def add_constant(self, products: Uses) -> None:
+        """Add products of this weight with parameters: an array that inputs drive computes them, too; no others do."""
+        if not self.layouts:
+            self.constant.add("a product")
+            return
+        one, other = self.made, products.made
+        if (one is None) != (other is None) or (one is not None and other is not None and not torch.equal(one, other)):
+            self.others.add(_CHANGING)
+        self.layouts |= products.layouts
+        self.calls += products.calls
+        self.modules |= products.modules
+        self.parts |= products.parts
+        self.others |= products.others
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,7 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
     """
     weights = matrices(network)
     uses: dict[str, Uses] = {}
+    constant: dict[str, Uses] = {}
     sizes = {name: tuple(p.shape) for name, p in weights}
     readers: dict[str, set[str]] = {}
     stack: list[str] = [""]
@@ -88,6 +107,8 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
 
     def multiply(where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
         use = uses.setdefault(where.name, Uses())
+        if product.constant:
+            use = constant.setdefault(where.name, Uses())
         geometry = product.geometry
         layout = geometry.layout
         if where.transposed:
@@ -98,10 +119,10 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
         if where.made:
             made = product.weight.detach().clone()
             if use.calls and (use.made is None or not torch.equal(use.made, made)):
-                use.others.add("a computation that gives another weight each time")
+                use.others.add(_CHANGING)
             use.made = made
         elif use.made is not None:
-            use.others.add("a computation that gives another weight each time")
+            use.others.add(_CHANGING)
         use.layouts.add(layout)
         use.calls += 1
         use.modules.add(stack[-1])
@@ -118,11 +139,14 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
     def everything() -> Parameters:
         return Parameters([*network.named_parameters(), *network.named_buffers()])
 
-    def other(name: str, function: str, macs: float) -> None:
+    def other(name: str, function: str, macs: float | None) -> None:
         if not function:
             readers.setdefault(name, set()).add(stack[-1])
             return
         use = uses.setdefault(name, Uses())
+        if macs is None:
+            use.constant.add(function)
+            return
         use.others.add(function)
         use.other_macs += macs
         if macs:
@@ -136,4 +160,8 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
             handle.remove()
     for name, use in uses.items():
         use.readers = readers.get(name, set())
+        if use.layouts:  # its numbers are read, too, and those of an array cannot be
+            use.others |= use.constant
+        if name in constant:
+            use.add_constant(constant[name])
     return Watched(uses, count(example))

@@ -137,6 +137,8 @@ def why_digital(
                 "is what an array computes"
             )
         return f"its weight {also}goes through {listed}: {form}", bool(use.layouts or others - _ELEMENTWISE)
+    if not use.layouts and use.constant:
+        return "it is computed with other parameters only, no inputs: the result is the same at every call", False
     if len(use.layouts) > 1:
         return "its weight is multiplied both as it is and transposed: an array has its columns one way", True
     return "", True
