@@ -90,7 +90,7 @@ def train(
         epochs: passes through the data.
         settings: everything else, or give its parts here by name (``lr=0.03, augment="crop-flip"``).
         validate: a network in eval mode → how good it is, after every epoch; decides which epoch is the best one.
-            ``driftproof.evaluation.ChipValidation`` measures on chips.
+            ``driftproof.ChipValidation`` measures on chips.
         higher_is_better: of the validation.
         out: folder for ``best.safetensors``, ``last.safetensors``, the state of the run, and ``log.csv``.
         progress: show a progress bar; by default when the terminal is interactive.
