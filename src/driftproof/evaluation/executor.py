@@ -34,8 +34,9 @@ class Request:
     samples: Samples | None = None
 
 
-type Plan[T] = Generator[Sequence[Request], list[Outcome], T]
-"""Yields requests, is sent one outcome for each in their order, and returns its result.
+type Plan[T] = Generator[Iterable[Request | Trial], list[Outcome], T]
+"""Yields requests (a trial alone asks for all samples), is sent one outcome for each in their order, and returns its
+result.
 
 An outcome may cover more samples than were asked for, if the record has them already.
 """
@@ -133,7 +134,7 @@ class _Running:
         self._known: dict[Deployment | None, Series] = {}
         self._shown: set[str] = set()
 
-    def answers(self, requests: Iterable[Request]) -> list[Outcome]:
+    def answers(self, requests: Iterable[Request | Trial]) -> list[Outcome]:
         """Return an outcome for every request, computing what the record does not hold.
 
         Raises:
