@@ -32,8 +32,7 @@ def merge_command(
     out: Annotated[Path, typer.Option(help="Folder for the merged record; a record that is there is added to.")],
 ) -> None:
     """Put the cells of several records into one, such as those of several machines."""
-    from driftproof.record import Record
-    from driftproof.record.merging import check_mergeable, merge_all
+    from driftproof.record import Record, check_mergeable, merge_all
 
     with contextlib.ExitStack() as opened:
         others = [opened.enter_context(Record.open(folder)) for folder in records]
