@@ -12,11 +12,10 @@ import torch
 
 from devices import reference
 from driftproof.device_card import LEVELS, SHARES, device_card
-from driftproof.devices.laws import curve, moments
 from driftproof.errors import DriftproofError
+from driftproof.laws import Conductances, LogRelaxation, PowerDrift, Stuck, curve_values
 from driftproof.presets import DevicePreset, load_preset, preset_names
 from driftproof.presets.card import Card
-from driftproof.presets.laws import Conductances, LogRelaxation, PowerDrift, Stuck
 from driftproof.weight_error import weight_error
 
 NAMES = preset_names()
@@ -34,7 +33,7 @@ def cards() -> dict[str, Card]:
 def declared(preset: DevicePreset, g_us: float, t_s: float) -> tuple[float, float]:
     """Mean and standard deviation in µS that the laws declare at a time, without read noise and before clipping."""
     assert preset.validity.g_us is not None
-    law = moments(preset.programming, torch.tensor([g_us]), preset.validity.g_us, t_s)  # type: ignore[arg-type]
+    law = preset.programming.moments(torch.tensor([g_us]), preset.validity.g_us, t_s)
     mean, sd = (float(value) for value in law)
     if isinstance(preset.drift, LogRelaxation) and t_s:
         log_t = math.log(max(t_s, 1.0))
@@ -80,7 +79,7 @@ def test_exponent_is_the_folded_normal_of_the_law(name: str, cards: dict[str, Ca
     assert card.shift is None
     for place in (0, 3, 8, 13, 23):
         r = torch.tensor([card.targets[place] / preset.validity.g_us[1]])
-        m, s = float(curve(preset.drift.nu_mean, r)), float(curve(preset.drift.nu_sd, r))
+        m, s = float(curve_values(preset.drift.nu_mean, r)), float(curve_values(preset.drift.nu_sd, r))
         mean = s * math.sqrt(2 / math.pi) * math.exp(-(m**2) / (2 * s**2)) + m * math.erf(m / (s * math.sqrt(2)))
         sd = math.sqrt(m**2 + s**2 - mean**2)
         assert card.exponent.mean[place] == pytest.approx(mean, abs=Z * sd / math.sqrt(N) + ROUNDED * mean)

@@ -28,8 +28,9 @@ def commands() -> list[list[str]]:
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.strip().splitlines()[-1][:30])
 def test_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
+    names: dict[str, object] = {"__name__": "__main__"}
+    # as in a file of its own: not with the future of this one
+    exec(compile(code, "README.md", "exec", dont_inherit=True), names)
     if "dp.report" in code:
         assert (tmp_path / "report" / "index.html").exists()
         assert names["logits"].shape == (4, 10)  # type: ignore[attr-defined]

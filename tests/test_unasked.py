@@ -46,7 +46,6 @@ def product(net: Net) -> Tensor:
 LOW_RANK = {"low", "high"}
 # how the weight is used, its multiply-accumulates a sample, and whose they are
 FORMS: dict[str, tuple[Callable[[Net, Tensor], Tensor], int, set[str]]] = {
-    "also transposed": (lambda n, x: n.fc(F.linear(n.fc(x), n.fc.weight.t())), 3 * 24, {"fc"}),
     "also transposed, copied": (lambda n, x: n.fc(F.linear(n.fc(x), n.fc.weight.t().contiguous())), 3 * 24, {"fc"}),
     "also a part of its inputs": (lambda n, x: n.fc(x) + F.linear(x[:, :2], n.fc.weight[:, :2]), 24 + 8, {"fc"}),
     "also every second output": (
@@ -227,7 +226,7 @@ def test_what_cannot_be_counted_leaves_no_share() -> None:
 
 
 def test_a_weight_that_is_not_wanted_on_tiles_is_asked_to_be_digital() -> None:
-    x, net = torch.randn(5, 6), Net(FORMS["also transposed"][0]).eval()
+    x, net = torch.randn(5, 6), Net(FORMS["also transposed, copied"][0]).eval()
     for where in ("!fc", "head", ["head"], lambda name, _: name == "head"):
         mapping = map_model(net, example=x, where=where, all_analog=True)
         assert (list(mapping.weights), unasked_text(mapping)) == (["head"], "")
@@ -236,7 +235,7 @@ def test_a_weight_that_is_not_wanted_on_tiles_is_asked_to_be_digital() -> None:
 
 
 def test_convert_says_what_stays_digital() -> None:
-    x, net = torch.randn(5, 6), Net(FORMS["also transposed"][0]).eval()
+    x, net = torch.randn(5, 6), Net(FORMS["also transposed, copied"][0]).eval()
     with pytest.warns(DriftproofWarning, match=r"1 weight .* stays digital.* 85.7 % .*fc \(Linear\)"):
         analog = dp.convert(net, "gaussian:0.1", example=x)
     chip = dp.program(analog).drift("1s")

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from driftproof import load_preset
-from driftproof.devices import laws, program
-from driftproof.presets.laws import OneOverFRead, PolynomialProgramming, PowerDrift
+from driftproof.devices import program
+from driftproof.laws import OneOverFRead, PolynomialProgramming, PowerDrift, curve_values
 
 PRESET = "pcm-nandakumar-2019"
 DEVICES = 2000
@@ -42,8 +42,8 @@ def truth(design: str) -> dict[str, float]:
     for level in DESIGNS[design]:
         if level:
             r = torch.tensor([level / G_MAX_US])
-            found[f"nu_mean at {level:g} µS"] = float(laws.curve(drift.nu_mean, r))
-            found[f"nu_sd at {level:g} µS"] = float(laws.curve(drift.nu_sd, r))
+            found[f"nu_mean at {level:g} µS"] = float(curve_values(drift.nu_mean, r))
+            found[f"nu_sd at {level:g} µS"] = float(curve_values(drift.nu_sd, r))
     q = read.q[0]
     assert q.scale is not None
     assert q.exponent is not None

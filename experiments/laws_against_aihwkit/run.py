@@ -18,15 +18,16 @@ from aihwkit.inference import PCMLikeNoiseModel, ReRamWan2022NoiseModel
 from torch import Tensor
 
 from driftproof import load_preset, map_model
-from driftproof.chip import ArrayReading, Chip
+from driftproof.arrays import ArrayReading
+from driftproof.chip import Chip
 from driftproof.compensation import factor, mean_magnitude
 from driftproof.data import cifar10
-from driftproof.devices import ProgrammedArray, generator, laws
+from driftproof.devices import ProgrammedArray, generator
 from driftproof.evaluation import FoldedNetwork
 from driftproof.evaluation.metrics import METRICS
 from driftproof.evaluation.score import score
+from driftproof.laws import PairEncoding, PowerDrift
 from driftproof.mapping import MappedWeight, Mapping
-from driftproof.presets.laws import PairEncoding, PowerDrift
 from driftproof.times import parse_times
 from driftproof.zoo import load_model
 
@@ -94,8 +95,8 @@ def split_again(array: ProgrammedArray, mapped: MappedWeight, t_s: float | None,
             sides = []
             for side, sign in enumerate((1.0, -1.0)):
                 g = (part * sign / gain).clamp(min=0) * g_max_us
-                drifted = laws.drift(drift, g, nu[side][columns, rows], t_s)
-                sigma = laws.read_sigma(read, drifted, g / g_max_us, t_s)
+                drifted = drift.after(g, nu[side][columns, rows], t_s)
+                sigma = read.sigma_us(drifted, g / g_max_us, t_s)
                 key = f"{array.layer}|{rows.start}|{columns.start}"
                 source = generator(array.seed, array.chip, key, "read+" if side == 0 else "read-", g.device, t_s)
                 sides.append((drifted + sigma * torch.randn(g.shape, generator=source)).clamp(min=0))

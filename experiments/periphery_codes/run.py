@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from driftproof import Chip, load_preset, map_model
+from driftproof.arrays import AnalogArray, Ranges, input_ranges
 from driftproof.calls import Interception, Located, Parameters, Product
 from driftproof.conversion.grid import TileGrid
 from driftproof.data import cifar10
@@ -25,7 +26,6 @@ from driftproof.evaluation.backends import TilesNetwork
 from driftproof.inputs import Inputs
 from driftproof.mapping import Mapping
 from driftproof.periphery import DynamicRange, Periphery, StaticRange, adc_codes, load_periphery
-from driftproof.products import ConvertedProducts, Passes, Ranges, input_ranges
 from driftproof.zoo import load_model
 
 HERE = Path(__file__).parent
@@ -70,8 +70,8 @@ def layer_by_layer(
 
     def compare(where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
         mapped, grid = mapping.weights[where.name], grids[where.name]
-        fast = ConvertedProducts(mapped, Passes(), periphery, ranges.get(where.name, ()))
-        fast.codes = []
+        fast = AnalogArray(mapped, periphery=periphery, ranges=ranges.get(where.name, ()))
+        codes = fast.forward.reads.readout.codes = []
         reading = chip.read(where.name, t_s)
         fast.load(reading)
         fast.multiply(product)
@@ -84,8 +84,8 @@ def layer_by_layer(
         for tile in tiles_of:
             tile._analog_mvm = tile._analog_mvm.inner
         different = total = 0
-        for split, codes in enumerate(fast.codes):
-            ours = adc_codes(codes, periphery)
+        for split, levels in enumerate(codes):
+            ours = adc_codes(levels, periphery)
             ours = ours.movedim(1, -1) if ours.dim() == 4 and kind.startswith("static") else ours
             theirs = [k for k, place in zip(kept, grid.places, strict=True) if place[0] == split]
             slow = torch.cat(theirs, dim=-1)

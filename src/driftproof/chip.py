@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
+from driftproof.arrays import AnalogArray, ArrayReading, Ranges, back_name
+from driftproof.calls import Geometry
 from driftproof.compensation import Compensation, as_compensation
 from driftproof.defaults import COMPENSATION
-from driftproof.device_choice import Device
-from driftproof.devices import ProductNoise, ProgrammedArray, SampleNormals, program, restore, stored
+from driftproof.devices import Array, Device, LayerKey, SampleNormals
 from driftproof.mapping import MappedWeight, Mapping
-from driftproof.measured import MeasuredArray, MeasuredDevice
-from driftproof.presets import DeviceMix, DevicePreset
-from driftproof.presets.laws import WeightEncoding
-
-
-@dataclass(frozen=True)
-class ArrayReading:
-    """One layer of a chip at one time.
-
-    Attributes:
-        net: [out, in], what the array multiplies by, relative to the columns' maxima (or the layer's).
-        scale: [row splits, out], that maximum: what a column's output is multiplied by, in weight units.
-        alpha: [row splits, out], the compensation that multiplies each tile's output.
-        noise: read noise that is new in every product, None if there is none.
-        samples: where the numbers of noise that is new in every product come from.
-    """
-
-    net: Tensor
-    scale: Tensor
-    alpha: Tensor
-    noise: ProductNoise | None = None
-    samples: SampleNormals | None = None
+from driftproof.periphery import Periphery
 
 
 class Chip:
@@ -76,37 +54,24 @@ class Chip:
         chip: int,
         compensation: str | Compensation,
         state: dict[str, dict[str, Tensor]] | None,
-        spent: dict[str, ProgrammedArray | MeasuredArray],
+        spent: dict[str, Array],
     ) -> None:
         """Program every array, into the memory of ``spent`` ones where that fits."""
         self.mapping, self.preset, self.seed, self.number = mapping, preset, seed, chip
         self.compensation = as_compensation(compensation)
         self.weights: dict[str, MappedWeight] = {}
-        self.arrays: dict[str, ProgrammedArray | MeasuredArray] = {}
-        if not isinstance(preset, DevicePreset):
-            preset.check_layers(mapping.weights)
+        self.arrays: dict[str, Array] = {}
+        preset.check_layers(mapping.weights)
         for name, mapped in mapping.weights.items():
-            device = preset.for_layer(name) if isinstance(preset, DeviceMix) else preset
-            if isinstance(device, MeasuredDevice):
-                self.weights[name], self.arrays[name] = mapped, device.array(name, chip, mapped.target)
-                continue
-            whole = isinstance(device.conductance, WeightEncoding) and device.conductance.scale == "layer"
-            self.weights[name] = mapped = mapped.layer_scaled() if whole else mapped
-            if state is not None:
-                own = state.get(name, {})
-                self.arrays[name] = restore(
-                    device, mapped.target, own, seed=seed, chip=chip, layer=name, groups=mapped.layout.groups
-                )
-                continue
-            before = spent.pop(name, None)
-            self.arrays[name] = program(
-                device,
+            self.weights[name] = mapped = mapped.layer_scaled() if preset.relative_to(name) == "layer" else mapped
+            self.arrays[name] = preset.array(
+                name,
+                chip,
                 mapped.target,
                 seed=seed,
-                chip=chip,
-                layer=name,
                 groups=mapped.layout.groups,
-                memory=before if isinstance(before, ProgrammedArray) else None,
+                state=None if state is None else state.get(name, {}),
+                memory=spent.pop(name, None),
             )
         self._reference = {
             name: self.compensation.reference(self.weights[name], array.net) for name, array in self.arrays.items()
@@ -114,7 +79,7 @@ class Chip:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return what the devices keep for life: layer → name → tensor; nothing of layers that were measured."""
-        return {name: stored(array) for name, array in self.arrays.items() if isinstance(array, ProgrammedArray)}
+        return {name: kept for name, array in self.arrays.items() if (kept := array.state())}
 
     def read(self, layer: str, t_s: float) -> ArrayReading:
         """Return one layer at ``t_s`` seconds after programming, with the read noise of that time.
@@ -125,7 +90,40 @@ class Chip:
         net = array.net(t_s)
         alpha = self.compensation.alpha(mapped, array.net, net, self._reference[layer], t_s)
         samples = SampleNormals(self.seed, self.number, layer, t_s)
-        return ArrayReading(net, mapped.scale, alpha, array.product_noise(t_s), samples)
+        return ArrayReading(net, mapped.scale, alpha, array.product_noise(t_s), samples, self.key(layer))
+
+    def key(self, layer: str) -> LayerKey:
+        """Return what numbers of one layer are drawn by that stay for the chip's life."""
+        return LayerKey(self.seed, self.number, layer)
+
+    def array(
+        self,
+        layer: str,
+        t_s: float,
+        *,
+        geometry: Geometry | None = None,
+        periphery: Periphery | None = None,
+        ranges: Ranges | None = None,
+    ) -> AnalogArray:
+        """Return one layer at ``t_s`` seconds after programming as a linear operator.
+
+        Args:
+            layer: canonical name.
+            t_s: seconds after programming.
+            geometry: of the layer, for convolutions (:func:`driftproof.calls.geometry_of`).
+            periphery: what is around the array; ideal unless given.
+            ranges: static input ranges (:func:`driftproof.arrays.input_ranges`), if the periphery has such.
+        """
+        reach = ranges or {}
+        array = AnalogArray(
+            self.weights[layer],
+            geometry=geometry,
+            periphery=periphery,
+            ranges=reach.get(layer, ()),
+            ranges_back=reach.get(back_name(layer), ()),
+        )
+        array.load(self.read(layer, t_s))
+        return array
 
     def weight(self, layer: str, t_s: float) -> Tensor:
         """Return the effective weight of one layer at ``t_s``, compensated, in weight units and the layer's shape."""

@@ -11,15 +11,7 @@ from torch import Tensor
 from driftproof.devices import ProgrammedArray, program
 from driftproof.errors import DriftproofError
 from driftproof.presets import DevicePreset
-from driftproof.presets.card import Card, Course, Exponent, Shift, Spread, Unit, WeightError
-from driftproof.presets.laws import (
-    Conductances,
-    LogRelaxation,
-    OffsetEncoding,
-    PolynomialInTime,
-    PowerDrift,
-    SaturatingInTime,
-)
+from driftproof.presets.card import Card, Course, Exponent, Shift, Spread, WeightError
 from driftproof.times import SECONDS
 from driftproof.weight_error import tile_chip
 
@@ -55,16 +47,15 @@ def device_card(preset: DevicePreset) -> Card:
     times = _times_s(preset)
     many, few = _program(preset, SHARES, _PER_TARGET, around=True), _program(preset, LEVELS, _PER_COURSE)
     limit, errors = _errors(preset)
-    changes = isinstance(preset.drift, LogRelaxation) or _is_table_in_time(preset)
-    exponent = isinstance(preset.drift, PowerDrift)
+    shown = {plot for law in preset.changing for plot in law.plots}
     return Card(
-        unit=_unit(preset),
+        unit=preset.conductance.unit,
         valid_s=preset.validity.t_s,
         targets=_round(preset, _targets(preset, SHARES)),
-        spreads=tuple(_spread(preset, many, t_s) for t_s in _spread_times_s(preset, changes)),
-        exponent=_exponent(preset, many) if exponent else None,
+        spreads=tuple(_spread(preset, many, t_s) for t_s in _spread_times_s(preset, "spread in time" in shown)),
+        exponent=_exponent(preset, many) if "exponent" in shown else None,
         times_s=times,
-        shift=_shift(preset, few, times) if changes and not exponent else None,
+        shift=_shift(preset, few, times) if "shift" in shown and "exponent" not in shown else None,
         read_noise=preset.read is not None and preset.read.new_every == "read-out",
         courses=_courses(preset, few, times),
         limit=limit,
@@ -76,18 +67,9 @@ def device_card(preset: DevicePreset) -> Card:
 # --- which devices, and when ---
 
 
-def _unit(preset: DevicePreset) -> Unit:
-    if isinstance(preset.conductance, Conductances):
-        return "µS"
-    return "% of the layer's maximum" if preset.conductance.scale == "layer" else "% of the column's maximum"
-
-
 def _targets(preset: DevicePreset, shares: Sequence[float]) -> Tensor:
     """Targets in the card's unit, of shares of the range."""
-    share, conductance = torch.tensor(shares, dtype=torch.float64), preset.conductance
-    if not isinstance(conductance, Conductances):
-        return 100 * share
-    return conductance.g_min_us + share * (conductance.g_max_us - conductance.g_min_us)
+    return preset.conductance.target(torch.tensor(shares, dtype=torch.float64))
 
 
 def _program(preset: DevicePreset, shares: Sequence[float], count: int, around: bool = False) -> ProgrammedArray:
@@ -96,10 +78,9 @@ def _program(preset: DevicePreset, shares: Sequence[float], count: int, around: 
     Rounding to finite levels is an error that depends on where between two levels a weight lies: with ``around``, net
     weights of such presets are spread evenly over one step around their share.
     """
-    w = torch.tensor(shares, dtype=torch.float32)[:, None].repeat(1, count)
-    if isinstance(preset.conductance, OffsetEncoding):
-        w = 2 * w - 1
-    elif around and preset.levels and not isinstance(preset.conductance, Conductances):
+    encoding = preset.conductance
+    w = encoding.weight_at(torch.tensor(shares, dtype=torch.float32)[:, None].repeat(1, count))
+    if around and preset.levels and not encoding.has_devices:
         step = 2 / (preset.levels.count - 1)
         w += step * ((torch.arange(count, dtype=torch.float32) + 0.5) / count - 0.5)
         w = torch.where(w > 1, 2 - w, w).clamp_(-1, 1)  # what would lie beyond the range is folded back
@@ -108,14 +89,9 @@ def _program(preset: DevicePreset, shares: Sequence[float], count: int, around: 
 
 def _read(array: ProgrammedArray, t_s: float, read_noise: bool) -> Tensor:
     """What is read of the devices at a time, [shares, count] float64, in the card's unit."""
-    if isinstance(array.preset.conductance, Conductances):
+    if array.preset.conductance.has_devices:
         return array.conductances(t_s, read_noise)[0].double()
     return 100 * array.net(t_s, read_noise).double()
-
-
-def _is_table_in_time(preset: DevicePreset) -> bool:
-    law = preset.programming
-    return isinstance(law, PolynomialInTime | SaturatingInTime) and len(law.t_s) > 1
 
 
 def _spread_times_s(preset: DevicePreset, changes: bool) -> list[float]:
@@ -126,9 +102,9 @@ def _spread_times_s(preset: DevicePreset, changes: bool) -> list[float]:
 def _times_s(preset: DevicePreset) -> tuple[float, ...]:
     """Times of the courses: three a decade, and those where something happens."""
     grid = [10 ** (step / 3) for step in range(int(3 * math.log10(_LAST_S)) + 1)]
-    law, places = preset.programming, [*ERROR_TIMES_S, _LAST_S, *preset.validity.t_s]
-    if isinstance(law, PolynomialInTime | SaturatingInTime) and len(law.t_s) <= 12:
-        places += law.t_s
+    places, known = [*ERROR_TIMES_S, _LAST_S, *preset.validity.t_s], preset.programming.times_s
+    if len(known) <= 12:
+        places += known
     places = [t_s for t_s in places if 1 <= t_s <= _LAST_S]
     apart = [t_s for t_s in grid if all(abs(math.log(t_s / place)) > 0.3 for place in places)]
     return tuple(sorted({float(f"{t_s:.{_DIGITS}g}") for t_s in apart} | set(places)))
@@ -139,7 +115,7 @@ def _times_s(preset: DevicePreset) -> tuple[float, ...]:
 
 def _spread(preset: DevicePreset, array: ProgrammedArray, t_s: float) -> Spread:
     read = _read(array, t_s, read_noise=False)
-    if preset.levels and not isinstance(preset.conductance, Conductances):
+    if preset.levels and not preset.conductance.has_devices:
         sigma = (read - 100 * array.target).square().mean(dim=1).sqrt()  # rounding is an error and no spread
     else:
         sigma = read.std(dim=1, correction=0)
@@ -209,7 +185,7 @@ def _notes(preset: DevicePreset, array: ProgrammedArray) -> tuple[str, ...]:
         )
     if preset.stuck:
         notes.append("Stuck devices are in these plots.")
-    if preset.levels and _unit(preset) != "µS":
+    if preset.levels and not preset.conductance.has_devices:
         notes.append("The error at a weight is the root mean square over one step between levels around it.")
     return tuple(notes)
 

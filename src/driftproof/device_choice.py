@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError
-from driftproof.measured import MeasuredDevice, load_measured
-from driftproof.presets import DeviceMix, DevicePreset, is_mix, load_mix, load_preset
+from driftproof.measured import load_measured
+from driftproof.presets import is_mix, load_mix, load_preset
 
-Device = DevicePreset | DeviceMix | MeasuredDevice
 MEASURED = "measured:"
 
 

@@ -81,6 +81,9 @@ def test_presets_list_and_show(cli: Cli) -> None:
         code, out, _ = cli("presets", "show", name)
         assert code == 0
         assert "fitted_by" in out
+    rows = {line.split()[0].partition(":")[0]: line.split() for line in listed.splitlines() if line.strip()}
+    anywhen = {name for name in preset_names() if "any" in rows[name]}
+    assert anywhen == {"gaussian", "gaussian-layer", "gaussian-multiplicative", "ideal", "levels", "uniform"}
 
 
 def test_doctor(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

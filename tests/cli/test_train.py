@@ -84,6 +84,17 @@ def test_what_cannot_be_is_explained(cli: Cli, words: tuple[str, ...], message: 
     assert message in " ".join(err.split())
 
 
+def test_measured_chips_are_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "device.toml").write_text(
+        'name = "mine"\n[conductance]\nencoding = "pair"\ng_min_us = 0.0\ng_max_us = 9.0\n'
+    )
+    (tmp_path / "fc.csv").write_text("out,in,g_plus_us,g_minus_us\n0,0,8.5,0.5\n")
+    for more in ((), ("--time", "1d")):
+        code, _, err = cli(*WORDS, "--preset", f"measured:{tmp_path}", *more, "--out", tmp_path / "out")
+        assert code == 2
+        assert "--preset measured: a few chips would be learnt by heart; fit a preset" in " ".join(err.split())
+
+
 def settings(folder: Path) -> dict[str, Any]:
     written: dict[str, Any] = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     return written

@@ -199,3 +199,18 @@ def test_a_chip_with_wire_drop_is_programmed_and_drifts() -> None:
         outputs = dp.program(analog).drift("1d").model(x)
         assert bool(torch.isfinite(outputs).all())
         assert relative(outputs, analog.model(x)) < 0.5
+
+
+@pytest.mark.parametrize("tile", [TileSize(10, 4), TileSize(512, 1), TileSize()], ids=str)
+def test_a_chip_is_the_same_at_a_time_after_any_other_time(tile: TileSize) -> None:
+    """Aihwkit's tiles write into the scales that they were given: those of the mapping are not theirs."""
+    torch.manual_seed(3)
+    layer, x = nn.Conv2d(6, 6, 3, groups=6).eval(), torch.randn(5, 6, 5, 4)
+    analog = dp.convert(layer, "pcm-nandakumar-2019", example=x, tile=tile)
+    scale = analog.mapping.weights[""].scale.clone()
+    chip = dp.program(analog)
+    first = chip.drift("1d").model(x)
+    later = chip.drift("1y").model(x)
+    assert torch.equal(chip.drift("1d").model(x), first)
+    assert torch.equal(dp.program(analog).drift("1y").model(x), later)
+    assert torch.equal(analog.mapping.weights[""].scale, scale)

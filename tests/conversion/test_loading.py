@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,14 @@ def test_a_chip_from_another_kind_of_device_says_so(tmp_path: Path) -> None:
     edited(folder, chip=content["chip"] | {"drawn_on": "cuda"})
     with pytest.warns(dp.DriftproofWarning, match="programmed on cuda and is loaded on cpu"):
         dp.load(folder)
+
+
+def test_a_mix_from_another_kind_of_device_says_so_if_a_part_has_read_noise(tmp_path: Path) -> None:
+    mapping = map_model(images())
+    last = list(mapping.weights)[-1]
+    for number, text in enumerate((f"gaussian:0.1,{last}={PCM}", f"gaussian:0.1,{last}=ideal")):
+        chip = dp.Chip(mapping, dp.load_device(text), seed=0, chip=0)
+        folder = dp.save(chip, tmp_path / str(number))
+        edited(folder, chip=json.loads((folder / "converted.json").read_text())["chip"] | {"drawn_on": "cuda"})
+        with pytest.warns(dp.DriftproofWarning, match="programmed on cuda") if number == 0 else nullcontext():
+            dp.load(folder)

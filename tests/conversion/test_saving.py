@@ -18,13 +18,14 @@ import driftproof as dp
 from conversion.saved_networks import IMAGES, PCM, TOKENS, Language, images, trained
 from driftproof.conversion import loading, saving, verbs
 from driftproof.conversion.tiles import analog_layer
+from driftproof.devices import ProgrammedArray
 from driftproof.devices import array as device_array
 from driftproof.devices.normals import layer_normals
+from driftproof.laws import Stuck
 from driftproof.mapping import TileSize, map_model
 from driftproof.measured import MeasuredDevice, load_measured, save_conductances
 from driftproof.periphery import load_periphery
 from driftproof.presets import preset_names
-from driftproof.presets.laws import Stuck
 
 Converted = dp.AnalogModel | dp.ProgrammedChip
 
@@ -99,6 +100,17 @@ def test_every_preset(preset: str, tmp_path: Path) -> None:
     assert_same(loaded, chip, IMAGES)
 
 
+def test_a_mix_is_stored_with_all_its_patterns(tmp_path: Path) -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 5))
+
+    mix = dp.load_device(f"{PCM},3=gaussian:0.1,0=ideal")
+    chip = dp.program(dp.convert(build(), mix), chip=1).drift("1h")
+    loaded = load_programmed(dp.save(chip, tmp_path / "chip"), build())
+    assert loaded.chip.preset == mix
+    assert_same(loaded, chip, IMAGES.flatten(1))
+
+
 def test_tiles_hold_the_targets_however_aihwkit_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def rounded_otherwise(layer: nn.Module, config: object) -> Any:
         made: Any = analog_layer(layer, config)
@@ -131,7 +143,9 @@ def test_a_buffer_that_a_network_makes_at_work_is_not_missed(tmp_path: Path) -> 
 def test_a_reference_column_of_each_group(tmp_path: Path) -> None:
     preset = next(name for name in preset_names() if "cmo" in name)
     chip = dp.program(dp.convert(trained(Language()), preset, example=TOKENS)).drift("1h")
-    assert chip.chip.arrays["groups"].reference is not None
+    array = chip.chip.arrays["groups"]
+    assert isinstance(array, ProgrammedArray)
+    assert array.reference is not None
     assert_same(dp.load(dp.save(chip, tmp_path / "a"), Language()), chip, TOKENS)
 
 

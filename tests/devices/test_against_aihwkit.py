@@ -27,9 +27,8 @@ import torch
 from torch import Tensor
 
 from driftproof.devices import ProgrammedArray, program
-from driftproof.devices.laws import curve
-from driftproof.presets import DevicePreset, load_preset
-from driftproof.presets.laws import (
+from driftproof.laws import (
+    LogConductanceRead,
     LogRelaxation,
     OffsetEncoding,
     OneOverFRead,
@@ -37,7 +36,9 @@ from driftproof.presets.laws import (
     PolynomialInTime,
     PolynomialProgramming,
     PowerDrift,
+    curve_values,
 )
+from driftproof.presets import DevicePreset, load_preset
 
 aihwkit: Any = pytest.importorskip("aihwkit.inference")
 reram: Any = importlib.import_module("aihwkit.inference.noise.reram")
@@ -227,14 +228,14 @@ def test_phase_change_constants_are_aihwkits_at_every_conductance(name: str, mon
     r = torch.linspace(0, 1, 10_001)
     with_xi(0.0)
     mean = model.generate_drift_coefficients(r * model.g_max)
-    torch.testing.assert_close(mean, curve(drift.nu_mean, r), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(mean, curve_values(drift.nu_mean, r), rtol=1e-5, atol=1e-7)
     with_xi(1.0)
     sd = model.generate_drift_coefficients(r * model.g_max) - mean
-    torch.testing.assert_close(sd, curve(drift.nu_sd, r), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(sd, curve_values(drift.nu_sd, r), rtol=1e-4, atol=1e-6)
     g = r[1:] * model.g_max
     noise = model.apply_drift_noise_to_conductance(g, torch.zeros_like(g), DAY) / g - 1
     root = math.sqrt(math.log((DAY + read.t0_s + read.t_read_s) / (2 * read.t_read_s)))
-    torch.testing.assert_close(noise, curve(read.q, r[1:]) * root, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(noise, curve_values(read.q, r[1:]) * root, rtol=1e-4, atol=1e-6)
 
 
 def test_resistive_constants_are_aihwkits() -> None:
@@ -255,5 +256,5 @@ def test_resistive_constants_are_aihwkits() -> None:
         assert [drift.shift_us_per_ln_t] == model.decay_dict["mean"]
         assert [drift.sd_us_per_ln_t, drift.sd_us] == model.decay_dict["std"]
         if preset.read is not None:
-            assert preset.read.law == "log10-g"
+            assert isinstance(preset.read, LogConductanceRead)
             assert (preset.read.k_us, preset.read.t_read_s) == (model.read_dict["K"], model.read_dict["t_read"])

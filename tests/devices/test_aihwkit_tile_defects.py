@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import driftproof as dp
 from devices.differences import advice, assert_shows, device, still_accepts, still_raises
 from driftproof.errors import DriftproofError
-from driftproof.presets.laws import PolynomialProgramming
+from driftproof.laws import PolynomialProgramming
 
 configs: Any = pytest.importorskip("aihwkit.simulator.configs")
 analog_nn, errors, enums, optim, conversion = (

@@ -13,22 +13,18 @@ import torch
 from devices import reference
 from driftproof.chip import Chip
 from driftproof.devices import program
-from driftproof.devices.laws import programming_sigma, saturating
 from driftproof.errors import DriftproofError
-from driftproof.mapping import Mapping, TileSize, map_weight
-from driftproof.plans import evaluate
-from driftproof.presets import DevicePreset, load_preset, preset_names
-from driftproof.presets.laws import (
+from driftproof.laws import (
     Conductances,
     ExactProgramming,
     GaussianProgramming,
     OffsetEncoding,
-    PolynomialInTime,
-    PolynomialProgramming,
     PowerDrift,
-    SaturatingInTime,
     UniformProgramming,
 )
+from driftproof.mapping import Mapping, TileSize, map_weight
+from driftproof.plans import evaluate
+from driftproof.presets import DevicePreset, load_preset, preset_names
 
 NAMES = preset_names()
 DEVICES = [name for name in NAMES if isinstance(load_preset(name).conductance, Conductances)]
@@ -42,11 +38,9 @@ def declared(preset: DevicePreset, r: float, t_s: float = 0.0) -> tuple[float, f
     conductance, law = preset.conductance, preset.programming
     assert isinstance(conductance, Conductances)
     g = conductance.g_min_us + r * (conductance.g_max_us - conductance.g_min_us)
-    if isinstance(law, SaturatingInTime):
-        mean, sigma = saturating(law, torch.tensor([g]), t_s)
-        return float(mean), float(sigma)
-    assert isinstance(law, PolynomialProgramming | PolynomialInTime)
-    return g, float(programming_sigma(law, torch.tensor([r]), torch.tensor([g]), t_s))
+    assert preset.validity.g_us is not None
+    mean, sigma = law.moments(torch.tensor([g]), preset.validity.g_us, t_s)
+    return float(mean), float(sigma)
 
 
 def sample(preset: DevicePreset, r: float, n: int = N) -> torch.Tensor:

@@ -14,9 +14,9 @@ from driftproof.chip import Chip
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.backends import TilesNetwork
 from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.laws import Stuck
 from driftproof.mapping import map_model, plain_copy
 from driftproof.periphery import DynamicRange, load_periphery
-from driftproof.presets.laws import Stuck
 
 X = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 PCM = "pcm-nandakumar-2019"

@@ -266,7 +266,7 @@ def test_a_run_that_failed_at_once_does_not_block_its_folder(model: nn.Module, t
 
 
 def test_noise_that_changes_nothing_is_an_error(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftproof.devices.array.programmed_weight", lambda law, w, xi: w.clone())
+    monkeypatch.setattr("driftproof.laws.GaussianProgramming.programmed", lambda law, w, xi: w.clone())
     with pytest.raises(DriftproofError, match="changes no weight"):
         run(model, presets=["gaussian:0.1"])
     run(model, presets=["gaussian:0", "ideal", "levels:255"], chips=1)

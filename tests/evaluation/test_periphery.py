@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
+from driftproof.arrays import input_ranges
 from driftproof.chip import Chip
 from driftproof.evaluation.backends import TilesNetwork
 from driftproof.evaluation.folded import FoldedNetwork
@@ -25,7 +26,6 @@ from driftproof.periphery import (
     dynamic_range,
     load_periphery,
 )
-from driftproof.products import input_ranges
 from numbering import following
 
 STANDARD = load_periphery("standard").with_changes(input_range=StaticRange(method="maximum"))

@@ -14,12 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from driftproof.devices import laws
 from driftproof.errors import DriftproofError
 from driftproof.fitting import FittedDevice, Measurements, fit_measurements, repeats
 from driftproof.fitting.figure import figure_bytes
+from driftproof.laws import Piece, PolynomialProgramming, PowerDrift, curve_values
 from driftproof.presets import load_preset
-from driftproof.presets.laws import Piece, PolynomialProgramming, PowerDrift
 from fitting.made import PCM, made
 
 
@@ -48,8 +47,8 @@ def truth_of(levels: tuple[float, ...]) -> dict[str, float]:
     }
     for level in levels:
         r = torch.tensor([level / 25])
-        found[f"nu_mean at {level:g} µS"] = float(laws.curve(DRIFT.nu_mean, r))
-        found[f"nu_sd at {level:g} µS"] = float(laws.curve(DRIFT.nu_sd, r))
+        found[f"nu_mean at {level:g} µS"] = float(curve_values(DRIFT.nu_mean, r))
+        found[f"nu_sd at {level:g} µS"] = float(curve_values(DRIFT.nu_sd, r))
     return found
 
 

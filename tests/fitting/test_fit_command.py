@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from driftproof.cli.app import app
 from driftproof.errors import DriftproofError
+from driftproof.laws import Conductances, OneOverFRead, PolynomialProgramming, PowerDrift
 from driftproof.presets import load_preset
-from driftproof.presets.laws import Conductances, OneOverFRead, PolynomialProgramming, PowerDrift
 from fitting.made import made, write_csv
 
 

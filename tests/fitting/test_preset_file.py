@@ -14,8 +14,8 @@ from driftproof.errors import DriftproofError
 from driftproof.fitting import FittedDevice, Measurements, fit_measurements
 from driftproof.fitting.figure import figure_bytes
 from driftproof.fitting.preset_file import preset_name, preset_text
+from driftproof.laws import OneOverFRead, PolynomialProgramming, PowerDrift
 from driftproof.presets import DevicePreset, load_preset
-from driftproof.presets.laws import OneOverFRead, PolynomialProgramming, PowerDrift
 from fitting.made import made
 
 

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from driftproof.errors import DriftproofError
+from driftproof.laws import GaussianProgramming, PolynomialProgramming, PowerDrift
 from driftproof.presets import DevicePreset, load_preset, parse_changes, preset_folder, preset_names
-from driftproof.presets.laws import GaussianProgramming, PolynomialProgramming, PowerDrift
 
 NAMES = preset_names()
 

@@ -7,8 +7,8 @@ import torch
 
 from driftproof.devices import ProgrammedArray, program
 from driftproof.errors import DriftproofError
+from driftproof.laws import PolynomialInTime, SaturatingInTime
 from driftproof.presets import DevicePreset, Law, load_mix, load_preset, preset_names, without
-from driftproof.presets.laws import PolynomialInTime, SaturatingInTime
 
 EVERY_LAW: tuple[Law, ...] = ("levels", "programming", "drift", "read", "stuck")
 TARGET = torch.linspace(-1, 1, 600).view(20, 30).contiguous()
@@ -98,4 +98,4 @@ def test_no_programming_but_drift_is_refused_where_both_are_one_table() -> None:
 
 def test_an_unknown_law_is_refused() -> None:
     with pytest.raises(DriftproofError, match=r"without 'drfit' \(did you mean drift\?\)"):
-        without(load_preset("ideal"), "drfit")  # type: ignore[call-overload]
+        without(load_preset("ideal"), "drfit")  # type: ignore[arg-type]

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from driftproof.device_choice import load_device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError
+from driftproof.evaluation.identity import preset_entries
+from driftproof.measured import load_measured
+from driftproof.presets import load_preset, without
 from driftproof.record import PresetEntry, Record
 from driftproof.reporting.gather import gather
 from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
@@ -75,6 +82,13 @@ def sentence(
     return found
 
 
+STEADY = "keeps 90 % accuracy (91.0 %); its noise does not change with time"
+
+
+def entry_of(device: Device) -> PresetEntry:
+    return preset_entries(device)[-1]
+
+
 def test_a_crossing_with_its_interval() -> None:
     # Three equal chips have no spread: shift two of them so that the interval's half width is known.
     half = 4.302653 * 0.5 / math.sqrt(3)
@@ -109,11 +123,43 @@ def test_below_from_the_start_and_interval_open_at_both_ends() -> None:
 
 def test_a_given_threshold_and_a_preset_without_time() -> None:
     assert sentence({1.0: [80.0], 10.0: [79.0]}, keep=79.0).lifetime == Lifetime("held", 10.0)
-    flat = preset("gaussian:0.05", drift={}, programming={"law": "gaussian", "sigma": 0.05})
-    assert (
-        sentence({1.0: [91.0]}, entry=flat).text == "keeps 90 % accuracy (91.0 %); its noise does not change with time"
-    )
+    assert sentence({1.0: [91.0]}, entry=entry_of(load_preset("gaussian:0.05"))).text == STEADY
     assert "the only valid time measured" in sentence({1.0: [91.0]}).text
+
+
+def of_device(device: Device, *times_s: float) -> str:
+    """Return the sentence about a device, whose parts stand in the record, too."""
+    with Record.create_or_open(None) as record:
+        made, number = begin(record)
+        for entry in preset_entries(device):
+            record.add_preset(entry)
+        fill(record, made, number, entry_of(device), {t_s: [91.0] for t_s in times_s})
+        (found,) = verdicts(gather(record), key_of(record, made), None)
+    return found.text
+
+
+def test_a_mix_changes_in_time_if_one_of_its_devices_does() -> None:
+    assert of_device(load_device("gaussian:0.1,fc=ideal"), 1.0, 3600.0) == STEADY
+    for text in ("gaussian:0.1,fc=pcm-nandakumar-2019", "pcm-nandakumar-2019,fc=gaussian:0.1"):
+        assert of_device(load_device(text), 1.0, 3600.0) == (
+            "keeps 90 % accuracy for at least 1 hour, the last valid time measured (91.0 %)"
+        )
+
+
+def test_a_table_with_one_time_left_does_not_change() -> None:
+    assert of_device(without(load_preset("reram-wan-2022"), "drift"), 1.0, 3600.0) == STEADY
+
+
+def test_nothing_is_said_of_times_at_which_chips_were_not_measured(tmp_path: Path) -> None:
+    pair = 'name = "mine"\n[conductance]\nencoding = "pair"\ng_min_us = 0.0\ng_max_us = 20.0\n'
+    for name, times_s in (("once", [60.0]), ("twice", [60.0, 3600.0])):
+        (folder := tmp_path / name).mkdir()
+        (folder / "device.toml").write_text(pair, encoding="utf-8")
+        g = np.full((len(times_s), 1, 2), 20.0)
+        np.savez(folder / "fc.npz", g_plus_us=g, g_minus_us=0 * g, t_s=np.array(times_s))
+        found = of_device(load_measured(folder), *times_s)
+        assert "does not change" not in found
+        assert ("at 1 min, the only valid time" if name == "once" else "for at least 1 hour, the last") in found
 
 
 @pytest.mark.parametrize(

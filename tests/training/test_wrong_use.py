@@ -15,11 +15,12 @@ from torch import Tensor, nn
 import driftproof as dp
 from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.measured import load_measured
-from driftproof.presets import load_preset
+from driftproof.presets import AtTime, at_time, load_preset, without
 from driftproof.training import (
     Adaptive,
     AnalogWeights,
     DeviceNoise,
+    Key,
     Settings,
     as_noise,
     check_noise_validity,
@@ -374,8 +375,21 @@ def test_a_device_that_changes_in_time_wants_a_time() -> None:
     for noise in ("pcm-nandakumar-2019", load_preset("pcm-nandakumar-2019"), "gaussian:0.1,fc=pcm-nandakumar-2019"):
         with pytest.raises(DriftproofError, match=r"its errors change in time; say when: .*@1d as text"):
             as_noise(noise)
+    # read noise that grows is an error that changes, though nothing drifts
+    with pytest.raises(DriftproofError, match="its errors change in time"):
+        as_noise(without(load_preset("pcm-nandakumar-2019"), "programming", "drift"))
     assert str(as_noise("pcm-nandakumar-2019@1d")) == "pcm-nandakumar-2019@1d"
     assert str(as_noise(load_preset("gaussian:0.1"))) == "gaussian:0.1"
+
+
+def test_a_table_with_one_time_left_wants_no_time() -> None:
+    for name in ("reram-wan-2022", "sonos-agrawal-2022"):
+        device = without(load_preset(name), "drift")
+        assert str(as_noise(device)) == device.name
+    device = without(load_preset("reram-wan-2022"), "drift")
+    weights, late = AnalogWeights.of(smooth(), POINTS), at_time(device, "1d", compensation="none")
+    drawn, held = (as_noise(noise).draw(weights, Key(0, 0)) for noise in (device, late))
+    assert all(torch.equal(drawn[layer], held[layer]) for layer in drawn | held)
 
 
 @pytest.mark.parametrize(
@@ -400,7 +414,11 @@ def test_measured_chips_are_no_noise(tmp_path: Path) -> None:
     np.savez(tmp_path / "fc.npz", g_plus_us=np.array([[20.0, 5.0]]), g_minus_us=np.zeros((1, 2)))
     for chips in (f"measured:{tmp_path}", load_measured(tmp_path)):
         with pytest.raises(DriftproofError, match="learnt by heart; fit a preset"):
-            as_noise(chips)  # type: ignore[arg-type]
+            as_noise(chips)
+    with pytest.raises(DriftproofError, match="noise measured:mine: a few measured chips would be learnt by heart"):
+        at_time(load_measured(tmp_path), "1d")
+    with pytest.raises(DriftproofError, match="noise measured:mine: a few"):
+        AtTime(device=load_measured(tmp_path), t_s=1.0)
 
 
 def test_a_time_outside_of_what_was_measured_warns() -> None:

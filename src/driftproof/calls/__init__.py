@@ -1,6 +1,6 @@
 """The products that a network's own code computes, function by function."""
 
-from driftproof.calls.geometry import Convolution, Dense, Geometry
+from driftproof.calls.geometry import Convolution, Dense, Geometry, geometry_of
 from driftproof.calls.interception import Interception
 from driftproof.calls.layout import Layout
 from driftproof.calls.parameters import Located, Parameters
@@ -13,6 +13,7 @@ __all__ = [
     "Geometry",
     "Layout",
     "Product",
+    "geometry_of",
     "recognise",
     # Seeing and taking over the products of a network
     "Interception",

@@ -8,7 +8,7 @@ their rows stand below each other, each as long as one group has inputs.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -56,6 +56,11 @@ class Layout:
         parts = matrix.reshape(self.groups, outputs, inputs // self.groups, *kernel).transpose(1, 2)
         parts = parts.flip(tuple(range(3, 3 + len(kernel)))) if kernel else parts
         return parts.reshape(shape)
+
+    @property
+    def reverse(self) -> Layout:
+        """The layout of the same stored weight as the matrix of the transposed product."""
+        return replace(self, inputs_first=not self.inputs_first)
 
     def size(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return (outputs, inputs of one group) of a stored shape."""

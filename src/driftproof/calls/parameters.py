@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
+
+from driftproof.calls.geometry import Geometry
+from driftproof.calls.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class Located:
     transposed: bool = False
     stacked: bool = False
     made: bool = False
+
+    def layout(self, geometry: Geometry) -> Layout:
+        """Return how the stored weight is the matrix of a product with this geometry."""
+        layout = geometry.layout
+        if self.transposed:
+            layout = replace(layout, inputs_first=True)
+        return replace(layout, stacked=True) if self.stacked else layout
 
 
 class Parameters:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,11 @@ class Uses:
     """What a network did with one weight.
 
     Attributes:
-        layouts: how products took it as a matrix; more than one is a contradiction.
-        vectors: how many vectors it multiplied, over all calls and samples, each with all columns' share counted.
+        layouts: how products took it as a matrix, in the order in which they first did; two if some took the
+            transpose.
+        vectors: layout → how many vectors products that take it so multiply, over all calls and samples, each with all
+            columns' share counted.
+        vectors_back: layout → the same for an array that has the transpose: how often it is driven from its columns.
         calls: number of products.
         modules: paths of the modules whose code multiplied.
         parts: whether some product used only some of its columns.
@@ -36,8 +40,9 @@ class Uses:
         constant: functions that it went into with nothing else than parameters: the same at every call.
     """
 
-    layouts: set[Layout] = field(default_factory=set)
-    vectors: float = 0.0
+    layouts: dict[Layout, None] = field(default_factory=dict)
+    vectors: dict[Layout, float] = field(default_factory=dict)
+    vectors_back: dict[Layout, float] = field(default_factory=dict)
     calls: int = 0
     modules: set[str] = field(default_factory=set)
     parts: bool = False
@@ -84,7 +89,7 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
 
     >>> seen = watch(nn.Linear(3, 2), torch.ones(4, 3))
     >>> seen.uses["weight"].calls, seen.uses["weight"].vectors
-    (1, 4.0)
+    (1, {Layout(inputs_first=False, groups=1, stacked=False): 4.0})
     """
     weights = matrices(network)
     uses: dict[str, Uses] = {}
@@ -110,12 +115,7 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
         if product.constant:
             use = constant.setdefault(where.name, Uses())
         geometry = product.geometry
-        layout = geometry.layout
-        if where.transposed:
-            assert isinstance(geometry, Dense)
-            layout = replace(layout, inputs_first=True)
-        if where.stacked:
-            layout = replace(layout, stacked=True)
+        layout = where.layout(geometry)
         if where.made:
             made = product.weight.detach().clone()
             if use.calls and (use.made is None or not torch.equal(use.made, made)):
@@ -123,7 +123,7 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
             use.made = made
         elif use.made is not None:
             use.others.add(_CHANGING)
-        use.layouts.add(layout)
+        use.layouts.setdefault(layout)
         use.calls += 1
         use.modules.add(stack[-1])
         outputs, _ = layout.size(tuple(product.weight.shape) if where.made else sizes[where.name])
@@ -133,7 +133,12 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
         vectors = prepared.numel() // max(1, prepared.shape[-1])
         if not isinstance(geometry, Dense):
             vectors = geometry.positions(prepared) * layout.groups
-        use.vectors += vectors * taken / outputs
+        use.vectors[layout] = use.vectors.get(layout, 0.0) + vectors * taken / outputs
+        if not isinstance(geometry, Dense):
+            places = math.prod(product.inputs.shape[-len(geometry.kernel) :])
+            count_of = 1 if product.inputs.dim() == len(geometry.kernel) + 1 else len(product.inputs)
+            vectors = count_of * places * layout.groups
+        use.vectors_back[layout] = use.vectors_back.get(layout, 0.0) + vectors * taken / outputs
         return compute()
 
     def everything() -> Parameters:

@@ -22,7 +22,7 @@ from driftproof.defaults import (
 
 if TYPE_CHECKING:
     from driftproof.data import Data
-    from driftproof.device_choice import Device
+    from driftproof.devices import Device
     from driftproof.evaluation import Deployment, Evaluator, Recalibration
     from driftproof.mapping import MappingOptions
     from driftproof.zoo import LoadedModel

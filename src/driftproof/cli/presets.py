@@ -22,7 +22,6 @@ presets_app.command("fit")(fit_command)
 def list_command() -> None:
     """List the presets that come with driftproof."""
     from driftproof.presets import load_preset, preset_names
-    from driftproof.presets.laws import Conductances
     from driftproof.times import format_time, parse_time
     from driftproof.weight_error import weight_error
 
@@ -34,7 +33,7 @@ def list_command() -> None:
     for name in preset_names():
         preset = load_preset(name)
         low, high = preset.validity.t_s
-        devices = preset.conductance
+        encoding, (g_min, g_max) = preset.conductance, preset.conductance.ends
         errors = []
         for time in ERROR_TIMES:
             t_s = parse_time(time)
@@ -43,11 +42,9 @@ def list_command() -> None:
         table.add_row(
             f"{name}:{preset.argument.rpartition('.')[2].upper()}" if preset.argument else name,
             preset.family,
-            f"{devices.g_min_us:g}-{devices.g_max_us:g}" if isinstance(devices, Conductances) else "",
+            f"{g_min:g}-{g_max:g}" if encoding.has_devices else "",
             "" if preset.levels is None else str(preset.levels.count),
-            "any"
-            if preset.family in ("none", "generic")
-            else f"{format_time(low)}-{format_time(high)}".replace(" ", ""),
+            "any" if preset.of_no_device else f"{format_time(low)}-{format_time(high)}".replace(" ", ""),
             *errors,
         )
     table.caption = (
@@ -69,11 +66,11 @@ def show_command(
 ) -> None:
     """Show one device: source, constants with their units, validity, assumptions, and what its devices do."""
     from driftproof.cli.card import card_tables, fit_table
-    from driftproof.device_card import device_card
     from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError
-    from driftproof.presets import DevicePreset, parse_changes
-    from driftproof.record import PresetEntry
+    from driftproof.evaluation.identity import preset_entries
+    from driftproof.laws import in_words
+    from driftproof.presets import parse_changes
     from driftproof.reporting.cards import fit_content, write_card
 
     preset = load_device(name, parse_changes(changes or []))
@@ -88,21 +85,23 @@ def show_command(
                 if value != "":
                     table.add_row(f"  {key}", escape(_text(value)))
     console.print(table)
-    if not isinstance(preset, DevicePreset):
+    for section, sentence in in_words(definition).items():
+        console.print(f"[bold]{section}[/bold]: {escape(sentence)}")
+    if preset.laws is None:
         if out:
             raise DriftproofError(f"{preset.name} has no card: cards are made from the laws of a single preset")
         return
-    for assumption in preset.assumptions:
-        console.print(f"- {escape(assumption.text)}")
+    for assumption in definition["assumptions"]:
+        console.print(f"- {escape(assumption['text'])}")
     if fit := fit_content(definition.get("fit")):
         tables().print(fit_table(fit))
-    card = device_card(preset)
-    for numbers in card_tables(card):
+    (entry,) = preset_entries(preset)
+    assert entry.card is not None
+    for numbers in card_tables(entry.card):
         tables().print(numbers)
-    for note in card.notes:
+    for note in entry.card.notes:
         console.print(f"- {escape(note)}")
     if out:
-        entry = PresetEntry(name=preset.name, sha256=preset.sha256, definition=definition, card=card)
         console.print(f"card: {escape(str(write_card(entry, out)))}")
 
 

@@ -64,8 +64,8 @@ def sensitivity_command(
     from driftproof.data import halves, load_data
     from driftproof.errors import DriftproofError
     from driftproof.evaluation.checks import check_validity
-    from driftproof.measured import MeasuredDevice
     from driftproof.plans import causes, choose_digital_layers, sensitivity
+    from driftproof.plans.causes import has_causes
     from driftproof.plans.figures import draw_causes, draw_curve, draw_layers
     from driftproof.record import Record
     from driftproof.reporting.figures import render
@@ -99,12 +99,12 @@ def sensitivity_command(
         each = sensitivity(evaluator, chosen, time, chips=chips, record=record)
         write("layers", each.table(), render(draw_layers, each))
         console.print(layers_table(each))
-        if isinstance(device, MeasuredDevice):
-            console.print("Measured conductances cannot be taken apart into causes.")
-        else:
+        if has_causes(device):
             why = causes(evaluator, chosen, time, chips=chips, record=record)
             write("causes", why.table(), render(draw_causes, why))
             console.print(causes_table(why))
+        else:
+            console.print("Measured conductances cannot be taken apart into causes.")
         if target is not None and others is not None:
             with Record.create_or_open(out / REPORTED) as report_record:
                 found = choose_digital_layers(

@@ -44,7 +44,6 @@ def train_command(
     from driftproof.data import load_data
     from driftproof.device_choice import load_device
     from driftproof.errors import DriftproofError
-    from driftproof.measured import MeasuredDevice
     from driftproof.presets import at_time
     from driftproof.training import train
     from driftproof.training.auto_strength import choose_strength
@@ -64,7 +63,7 @@ def train_command(
     noise, validate, where = None, None, ""
     if preset is not None:
         target = load_device(preset)
-        if isinstance(target, MeasuredDevice):
+        if target.chips is not None:
             raise DriftproofError("--preset measured: a few chips would be learnt by heart; fit a preset to them")
         noise = as_noise(target if time is None else at_time(target, time))  # refuses one without the time it wants
         held, samples = validated.split(samples)

@@ -28,7 +28,7 @@ from driftproof.defaults import (
 
 if TYPE_CHECKING:
     from driftproof.data import Data
-    from driftproof.device_choice import Device
+    from driftproof.devices import Device
     from driftproof.mapping import MappingOptions
     from driftproof.plans import ChipValidation
     from driftproof.training import Settings

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from driftproof.arrays import Passes, Ranges
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation
 from driftproof.conversion.tiles import TiledLayer
 from driftproof.conversion.validity import NotBeforeDrift, check_time
-from driftproof.device_choice import Device
+from driftproof.devices import Device
 from driftproof.mapping import LayerEntry, Mapping
 from driftproof.periphery import Periphery
-from driftproof.products import Passes, Ranges
 from driftproof.times import parse_time
 
 

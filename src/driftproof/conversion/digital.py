@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof.arrays import Passes
 from driftproof.conversion.analog_model import AnalogModel
 from driftproof.conversion.hand_over import HandOver
-from driftproof.products import Passes
 
 
 @torch.no_grad()

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from driftproof.mapping import MappedWeight
-from driftproof.products import TileSumNoise
+
+
+class Between(Protocol):
+    """What happens between a tile's array and its ADC."""
+
+    def __call__(
+        self, split: int, rows: slice, columns: slice, wanted: slice, count: int, x: Tensor, sums: Tensor
+    ) -> Tensor:
+        """Return what reaches the ADCs of one tile.
+
+        Args:
+            split: row split of the tile.
+            rows: its rows.
+            columns: its columns.
+            wanted: the outputs of the array that are asked for.
+            count: how many vectors are multiplied, N.
+            x: what drives the array, [N · groups of the tile, rows], in [−1, 1].
+            sums: what its columns summed, [N · groups of the tile, columns].
+        """
 
 
 class TileGrid(nn.Module):
@@ -36,20 +56,13 @@ class TileGrid(nn.Module):
                 self.pieces.append(tile)
                 self.places.append((split, columns))
 
-    def forward(
-        self,
-        vectors: Tensor,
-        wanted: slice | None = None,
-        noise: TileSumNoise | None = None,
-        normals: list[Tensor] | None = None,
-    ) -> Tensor:
+    def forward(self, vectors: Tensor, wanted: slice | None = None, between: Between | None = None) -> Tensor:
         """Multiply vectors.
 
         Args:
             vectors: [..., groups, in of a group].
             wanted: which outputs, None for all.
-            noise: of the tiles' sums before their ADC; None for none.
-            normals: its numbers, [..., out] (or the wanted outputs) for each row split.
+            between: what happens between the tiles' arrays and their ADCs, beyond what aihwkit does; None: nothing.
 
         Returns:
             [..., out], or the wanted outputs only.
@@ -62,11 +75,8 @@ class TileGrid(nn.Module):
             if columns.stop <= wanted.start or columns.start >= wanted.stop:
                 continue
             rows = self.mapped.rows[split]
-            if noise is not None and normals is not None:
-                held = _around(tile)
-                held.noise = noise
-                held.variance = None if noise.variance is None else noise.variance[columns, rows]
-                held.normals = self._placed(normals[split].reshape(len(flat), -1), columns, wanted)
+            if between is not None:
+                _opened(tile).between = partial(between, split, rows, columns, wanted, len(flat))
             product = self._multiply(tile, flat[..., rows], columns)
             parts[columns.start] = parts[columns.start] + product if columns.start in parts else product
         first = min(parts)
@@ -85,22 +95,9 @@ class TileGrid(nn.Module):
         blocks = found.view(len(vectors), len(groups), len(groups), -1).diagonal(dim1=1, dim2=2)
         return blocks.transpose(1, 2).reshape(len(vectors), -1)
 
-    def _placed(self, numbers: Tensor, columns: slice, wanted: slice) -> Tensor:
-        """Return the numbers [N, wanted] as one tile takes them, [N · its groups, its columns]."""
-        count, width = len(numbers), columns.stop - columns.start
-        mine = numbers.new_zeros(count, width)
-        low, high = max(columns.start, wanted.start), min(columns.stop, wanted.stop)
-        mine[:, low - columns.start : high - columns.start] = numbers[:, low - wanted.start : high - wanted.start]
-        groups = len(self.mapped.groups_of(columns))
-        if groups == 1:
-            return mine
-        spread = numbers.new_zeros(count, groups, groups, width // groups)
-        spread.diagonal(dim1=1, dim2=2).copy_(mine.view(count, groups, -1).transpose(1, 2))
-        return spread.view(count * groups, width)
 
-
-class NoisySum:
-    """Stands where aihwkit's torch-based tile multiplies, and adds our noise between its array and its ADC.
+class OpenedMvm:
+    """Stands where aihwkit's torch-based tile multiplies, and lets our stages in between its array and its ADC.
 
     aihwkit's own steps are called for all the rest. (It draws its output noise from torch's global generator, which no
     key reaches.)
@@ -108,29 +105,25 @@ class NoisySum:
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
-        self.noise: TileSumNoise | None = None
-        self.variance: Tensor | None = None
-        self.normals: Tensor | None = None
+        self.between: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def matmul(self, weight: Tensor, input_: Tensor, io_pars: Any, *args: Any, **named: Any) -> Tensor:
-        """Multiply as aihwkit does, with noise if some was given for this product."""
-        if self.noise is None or self.normals is None:
+        """Multiply as aihwkit does, with what was set to come in between; that is forgotten then."""
+        between, self.between = self.between, None
+        if between is None:
             result: Tensor = self.inner.matmul(weight, input_, io_pars, *args, **named)
             return result
-        noise, normals, self.normals = self.noise, self.normals, None
         reach = self.inner._compute_noise_management(input_, io_pars.noise_management, io_pars)
         scaling = isinstance(reach, Tensor)
         scale = 1.0 / torch.where(reach <= 0, 1.0, reach) if scaling else 1.0
         x = self.inner._prepare_input(input_, scale, scaling, False, io_pars)
-        squares = None if self.variance is None else x.square() @ self.variance.T
-        y = self.inner._matmul(weight, x) + noise.spread(squares) * normals
-        _, y = self.inner._finalize_output(y, io_pars)
+        _, y = self.inner._finalize_output(between(x, self.inner._matmul(weight, x)), io_pars)
         outputs: Tensor = y * (1.0 / scale) if scaling else y
         return outputs
 
 
-def _around(tile: Any) -> NoisySum:
+def _opened(tile: Any) -> OpenedMvm:
     """Return what multiplies in a tile, put around aihwkit's own when it is first wanted."""
-    if not isinstance(tile.tile._analog_mvm, NoisySum):
-        tile.tile._analog_mvm = NoisySum(tile.tile._analog_mvm)
+    if not isinstance(tile.tile._analog_mvm, OpenedMvm):
+        tile.tile._analog_mvm = OpenedMvm(tile.tile._analog_mvm)
     return tile.tile._analog_mvm

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof.arrays import NoisyProducts
 from driftproof.calls import Interception, Located, Parameters, Product
 from driftproof.conversion.grid import TileGrid
 from driftproof.conversion.tiles import TiledLayer
-from driftproof.products import NoisyProducts
 
 
 class HandOver:
@@ -68,19 +68,13 @@ class HandOver:
     def _multiply(self, where: Located, product: Product, _: Callable[[], Tensor]) -> Tensor:
         """Cut the inputs into vectors, multiply them on the tiles, put the results in their place."""
         grid, layer = self._layers[where.name][1:]
-        geometry = product.geometry
-        columns = where.columns
+        geometry, array = product.geometry, layer.array
+        if layer.mapped.is_transpose(where.layout(geometry)):
+            return array.multiply(product, transposed=True)
         vectors = geometry.vectors(geometry.prepare(product.inputs))
-        normals = None
-        if layer.sums is not None and not layer.sums.quiet:
-            layer.sums.begin()
-            count = len(layer.mapped.target) if columns is None else columns.stop - columns.start
-            shape = (*vectors.shape[:-2], count)
-            splits = range(len(layer.mapped.rows))
-            normals = [layer.sums.normals(product, shape, split, vectors.device) for split in splits]
-        found = geometry.collect(grid(vectors, columns, layer.sums, normals)).contiguous()
-        outputs = geometry.finish(found, product.inputs)
-        return product.add_bias(layer.products.add(outputs, product, columns))
+        found = grid(vectors, where.columns, array.between(product, vectors, where.columns))
+        outputs = geometry.finish(geometry.collect(found).contiguous(), product.inputs)
+        return product.add_bias(array.noise.add(outputs, product, where.columns))
 
 
 class NoiseBehind:

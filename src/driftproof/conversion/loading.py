@@ -15,13 +15,12 @@ from torch import nn
 from driftproof.chip import Chip
 from driftproof.conversion.analog_model import AnalogModel, ProgrammedChip
 from driftproof.conversion.network_state import fill
-from driftproof.conversion.saved_form import FORMAT, Saved, SavedMeasured, Tensors
+from driftproof.conversion.saved_form import FORMAT, Saved, Tensors
 from driftproof.conversion.saving import FORM, WEIGHTS, sha256_of
 from driftproof.conversion.verbs import convert_mapped
-from driftproof.device_choice import Device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError, warn
 from driftproof.mapping import Mapping, plain_copy
-from driftproof.presets import DeviceMix, DevicePreset
 
 
 @overload
@@ -56,7 +55,7 @@ def load(folder: str | Path, model: nn.Module | None = None) -> AnalogModel | Pr
     folder = Path(folder).expanduser()
     saved, tensors = _read(folder)
     device = saved.device.device(tensors, folder / WEIGHTS)
-    if not isinstance(saved.device, SavedMeasured) and device.sha256 != saved.device.sha256:
+    if device.sha256 != saved.device.sha256:
         raise DriftproofError(f"{folder / FORM}: the numbers of {device.name} were changed; save anew")
     mapping = saved.mapping.mapping(tensors)
     if model is None:
@@ -167,6 +166,4 @@ def _chip(saved: Saved, tensors: Tensors, mapping: Mapping, device: Device) -> C
 
 
 def _has_read_noise(device: Device) -> bool:
-    if isinstance(device, DeviceMix):
-        return any(own.read is not None for own in device.devices)
-    return isinstance(device, DevicePreset) and device.read is not None
+    return any(part.laws is not None and part.laws.read is not None for part in device.parts)

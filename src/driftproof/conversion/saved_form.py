@@ -6,23 +6,19 @@ Beside it lies ``weights.safetensors``. Its tensors: ``network/NAME`` (what stay
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from torch import Tensor
 
 from driftproof.calls import Layout
-from driftproof.device_choice import Device
-from driftproof.errors import DriftproofError
+from driftproof.devices import Device
+from driftproof.devices.saved import tensor
+from driftproof.laws.table import Table
 from driftproof.mapping import LayerEntry, MappedWeight, Mapping, Scale, TileSize
-from driftproof.measured import MeasuredDevice
-from driftproof.measured.device import Settings, TimeRange
-from driftproof.measured.files import REFERENCE, LayerFile, bank_names
+from driftproof.measured.saved import SavedMeasured
 from driftproof.periphery import Periphery
-from driftproof.presets import DeviceMix, DevicePreset
-from driftproof.presets.laws import Table
+from driftproof.presets.saved import SavedMix, SavedPreset
 
 FORMAT = 1
 Tensors = dict[str, Tensor]
@@ -47,6 +43,7 @@ class SavedWeight(Table):
     uses: int
     made: bool
     clipped: int
+    both_ways: bool = False
 
     @staticmethod
     def of(mapped: MappedWeight) -> SavedWeight:
@@ -67,6 +64,7 @@ class SavedWeight(Table):
             uses=mapped.uses,
             made=mapped.made,
             clipped=mapped.clipped,
+            both_ways=mapped.both_ways,
         )
 
     def mapped(self, tensors: Tensors) -> MappedWeight:
@@ -93,6 +91,7 @@ class SavedWeight(Table):
             uses=self.uses,
             made=self.made,
             clipped=self.clipped,
+            both_ways=self.both_ways,
         )
 
 
@@ -126,78 +125,16 @@ class SavedMapping(Table):
         return Mapping(TileSize(*self.tile), self.layers, weights, self.scale, self.clip)
 
 
-class SavedPreset(Table):
-    """A device of published laws."""
+SavedDevice = SavedPreset | SavedMix | SavedMeasured
+"""The one list of forms that can be read: what devices return of themselves as ``saved()``, told apart by ``kind``."""
 
-    kind: Literal["preset"] = "preset"
-    sha256: str
-    preset: DevicePreset
-
-    def device(self, tensors: Tensors, path: Path) -> Device:
-        """Return the device."""
-        return self.preset
+_DEVICE: TypeAdapter[SavedDevice] = TypeAdapter(Annotated[SavedDevice, Field(discriminator="kind")])
 
 
-class SavedMix(Table):
-    """Different devices in different layers."""
-
-    kind: Literal["mix"] = "mix"
-    sha256: str
-    name: str
-    default: DevicePreset
-    layers: tuple[tuple[str, DevicePreset], ...]
-
-    def device(self, tensors: Tensors, path: Path) -> Device:
-        """Return the device."""
-        return DeviceMix(self.name, self.default, self.layers)
-
-
-class SavedMeasured(Table):
-    """Chips that were measured; ``times_s`` is chip after chip, layer → times."""
-
-    kind: Literal["measured"] = "measured"
-    sha256: str
-    name: str
-    settings: Settings
-    valid_s: tuple[float, float]
-    times_s: tuple[dict[str, tuple[float, ...]], ...]
-
-    def device(self, tensors: Tensors, path: Path) -> Device:
-        """Return the device with its conductances."""
-        chips = []
-        for number, layers in enumerate(self.times_s):
-            found = {}
-            for layer, times in layers.items():
-                place = f"measured/{number}/{layer}"
-                banks = tuple(tensor(tensors, f"{place}/{bank}") for bank in bank_names(self.settings.conductance))
-                column = tensors.get(f"{place}/{REFERENCE}")
-                found[layer] = LayerFile(
-                    path, times, tuple(bank.numpy() for bank in banks), None if column is None else column.numpy()
-                )
-            chips.append(found)
-        return MeasuredDevice(self.name, self.settings, tuple(chips), TimeRange(self.valid_s), self.sha256)
-
-
-def save_device(device: Device) -> tuple[SavedPreset | SavedMix | SavedMeasured, Tensors]:
-    """Return what is written of a device, and its tensors: only measured ones have any."""
-    if isinstance(device, DevicePreset):
-        return SavedPreset(sha256=device.sha256, preset=device), {}
-    if isinstance(device, DeviceMix):
-        return SavedMix(sha256=device.sha256, name=device.name, default=device.default, layers=device.layers), {}
-    tensors: Tensors = {}
-    for number, layers in enumerate(device.layers):
-        for layer, file in layers.items():
-            arrays = dict(zip(bank_names(device.conductance), file.banks, strict=True))
-            if file.reference is not None:
-                arrays[REFERENCE] = file.reference
-            tensors |= {f"measured/{number}/{layer}/{name}": torch.tensor(array) for name, array in arrays.items()}
-    return SavedMeasured(
-        sha256=device.sha256,
-        name=device.name,
-        settings=device.settings,
-        valid_s=device.validity.t_s,
-        times_s=tuple({layer: file.t_s for layer, file in layers.items()} for layers in device.layers),
-    ), tensors
+def save_device(device: Device) -> tuple[SavedDevice, Tensors]:
+    """Return what is written of a device, in one of the forms that can be read, and its tensors."""
+    form, tensors = device.saved()
+    return _DEVICE.validate_python(form), tensors
 
 
 class SavedNetwork(Table):
@@ -243,7 +180,7 @@ class Saved(Table):
     torch: str
     weights_sha256: str
     compensation: str
-    device: Annotated[SavedPreset | SavedMix | SavedMeasured, Field(discriminator="kind")]
+    device: Annotated[SavedDevice, Field(discriminator="kind")]
     mapping: SavedMapping
     network: SavedNetwork | None = None
     periphery: Periphery | None = None
@@ -251,20 +188,3 @@ class Saved(Table):
     chip: SavedChip | None = None
     moment: SavedMoment | None = None
     within_validity: bool | None = None
-
-
-def tensor(tensors: Tensors, name: str, shape: tuple[int, ...] | None = None) -> Tensor:
-    """Return a float32 tensor by its name in the file.
-
-    Raises:
-        DriftproofError: there is none, or it has another shape or kind of number.
-    """
-    found = tensors.get(name)
-    if found is None:
-        raise DriftproofError(f"no tensor {name!r} in the file of weights: it was changed; save anew")
-    if found.dtype != torch.float32 or (shape is not None and tuple(found.shape) != shape):
-        raise DriftproofError(
-            f"tensor {name!r} is {found.dtype} {list(found.shape)}; wanted torch.float32"
-            f"{'' if shape is None else f' {list(shape)}'}: the file was changed; save anew"
-        )
-    return found

@@ -13,13 +13,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from driftproof.calls import Convolution, Dense, Geometry
-from driftproof.chip import ArrayReading, Chip
+from driftproof.arrays import AnalogArray, ArrayReading
+from driftproof.chip import Chip
 from driftproof.conversion.grid import TileGrid
 from driftproof.errors import DriftproofError
 from driftproof.mapping import MappedWeight, TileSize
 from driftproof.periphery import Periphery, aihwkit_forward, aihwkit_input_range
-from driftproof.products import NoisyProducts, TileSumNoise
 
 
 def tile_config(tile: TileSize, periphery: Periphery | None = None) -> Any:
@@ -109,15 +108,21 @@ class TileNoise:
 class TiledLayer:
     """One weight on aihwkit's tiles, in the order of ``mapping``, each with its place and its noise.
 
-    Noise of single products is added behind the layer if the periphery is ideal, else before the tiles' ADCs: aihwkit's
-    noise models know of weights only.
+    aihwkit's noise models know of weights only: noise that is new in every MVM is ours, added behind the layer if the
+    periphery is ideal, else before the tiles' ADCs with what other stages there are. So are transposed reads, of which
+    aihwkit's torch-based tile has none: they are computed with the conductances that the tiles hold.
+
+    Attributes:
+        mapped: the weight.
+        noise: what its tiles share.
+        array: the weight as a linear operator, for noise, stages and transposed reads.
+        tiles: aihwkit tile, row split, column slice.
     """
 
     mapped: MappedWeight
     noise: LayerNoise
-    products: NoisyProducts
-    tiles: list[tuple[Any, int, slice]]  # aihwkit tile, row split, column slice
-    sums: TileSumNoise | None = None  # None: the periphery is ideal
+    array: AnalogArray
+    tiles: list[tuple[Any, int, slice]]
 
     def place(self, chip: Chip) -> None:
         """Program a chip into the tiles: the end of programming, before any read noise and compensation."""
@@ -125,11 +130,11 @@ class TiledLayer:
         scale = chip.weights[self.mapped.name].scale  # the layer's, if that is what the device's law is relative to
         for tile, split, columns in self.tiles:
             tile.program_weights()
-            tile.set_mapping_scales(scale[split, columns])
+            tile.set_mapping_scales(scale[split, columns].clone())  # the tile writes into what it is given
+        assert self.noise.start is not None
+        programmed = ArrayReading(self.noise.start, scale, torch.ones_like(scale), key=chip.key(self.mapped.name))
+        self.array.load(programmed)
         self.noise.start = None
-        self.products.noise = None
-        if self.sums is not None:
-            self.sums.load(None)
 
     def drift(self, t_s: float) -> None:
         """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales."""
@@ -137,10 +142,7 @@ class TiledLayer:
             tile.drift_weights(t_s)
             reading = self.noise.read(t_s)
             tile.set_mapping_scales(reading.scale[split, columns] * reading.alpha[split, columns])
-        if self.sums is None:
-            self.products.load(self.noise.read(t_s))
-        else:
-            self.sums.load(self.noise.read(t_s))
+        self.array.load(self.noise.read(t_s))
 
 
 def analog_layer(layer: nn.Module, config: Any) -> nn.Module | None:
@@ -162,20 +164,12 @@ def analog_layer(layer: nn.Module, config: Any) -> nn.Module | None:
     return analog  # type: ignore[no-any-return]
 
 
-def geometry_of(layer: nn.Module) -> Geometry:
-    """Return the geometry of a layer that aihwkit has its own for."""
-    if isinstance(layer, nn.Linear):
-        return Dense()
-    assert isinstance(layer, nn.Conv2d)
-    return Convolution.of(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-
-
 def _contiguous(_: nn.Module, __: object, output: Tensor) -> Tensor:
     """Order the outputs as torch's own layers do: a network that calls ``view`` on them relies on it."""
     return output.contiguous()
 
 
-def attach_noise(module: nn.Module, mapped: MappedWeight, products: NoisyProducts) -> TiledLayer:
+def attach_noise(module: nn.Module, mapped: MappedWeight, array: AnalogArray) -> TiledLayer:
     """Put one noise object behind each tile of aihwkit's layer or of a grid.
 
     Raises:
@@ -185,8 +179,8 @@ def attach_noise(module: nn.Module, mapped: MappedWeight, products: NoisyProduct
     if isinstance(module, TileGrid):
         found = [(tile, *place) for tile, place in zip(module.pieces, module.places, strict=True)]
     else:
-        array: Any = module.analog_module
-        grid = array.array if hasattr(array, "array") else [[array]]
+        held: Any = module.analog_module
+        grid = held.array if hasattr(held, "array") else [[held]]
         if len(grid) != len(mapped.rows) or any(len(row) != len(mapped.columns) for row in grid):
             raise RuntimeError(f"layer {mapped.name}: aihwkit cut it into other tiles than mapping did")
         found = [
@@ -200,12 +194,12 @@ def attach_noise(module: nn.Module, mapped: MappedWeight, products: NoisyProduct
             raise RuntimeError(f"layer {mapped.name}: aihwkit's tile is {tile.out_size} x {tile.in_size}")
         tile.rpu_config.noise_model = TileNoise(noise, mapped, rows, columns)
         # a column without weights has scale 0: its devices' noise must not reach the output
-        tile.set_mapping_scales(mapped.scale[split, columns])
+        tile.set_mapping_scales(mapped.scale[split, columns].clone())
         if not isinstance(module, TileGrid):
             # to the bit, however aihwkit rounds its own scaling: a saved network is these targets
             tile.tile.set_weights(mapped.target[columns, rows])
         tiles.append((tile, split, columns))
-    return TiledLayer(mapped, noise, products, tiles)
+    return TiledLayer(mapped, noise, array, tiles)
 
 
 def check_dtype(mapped: MappedWeight, weight: Tensor) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from driftproof.device_choice import Device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError
 from driftproof.times import format_time
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from driftproof.arrays import AnalogArray, Passes, Ranges, back_name, input_ranges
+from driftproof.calls import geometry_of
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation, as_compensation
 from driftproof.conversion.analog_model import AnalogModel, ProgrammedChip
@@ -18,12 +20,12 @@ from driftproof.conversion.tiles import (
     analog_layer,
     attach_noise,
     check_dtype,
-    geometry_of,
     tile_config,
 )
 from driftproof.conversion.unread import stand_for_weight
 from driftproof.defaults import COMPENSATION, SCALE, SEED
-from driftproof.device_choice import Device, load_device
+from driftproof.device_choice import load_device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError, warn
 from driftproof.inputs import Inputs
 from driftproof.keywords import checks_keywords
@@ -38,8 +40,6 @@ from driftproof.mapping import (
     untie_tables,
 )
 from driftproof.periphery import Periphery, StaticRange, load_periphery
-from driftproof.presets import DevicePreset
-from driftproof.products import NoisyProducts, Passes, Ranges, TileSumNoise, input_ranges
 
 # these hand their parts' weights to one fused kernel unless something watches
 _FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
@@ -142,9 +142,14 @@ def convert_mapped(
         ranges: static input ranges.
         within_validity: whether its chips refuse times outside the device's range of validity.
     """
-    if not isinstance(preset, DevicePreset):
-        preset.check_layers(mapping.weights)
+    preset.check_layers(mapping.weights)
     around = None if periphery is None or periphery.is_ideal else periphery
+    back = [name for name, mapped in mapping.weights.items() if mapped.both_ways]
+    if around and around.wire_drop and back:
+        raise DriftproofError(
+            f"periphery {around.name} has wire drop, which is not known for transposed reads, and the network drives "
+            f"these from the columns, too: {', '.join(name or '(root)' for name in back)}; leave them out with where="
+        )
     config = tile_config(mapping.tile, around)
     network = untie_tables(model if copied else plain_copy(model), mapping)
     tiled: dict[str, TiledLayer] = {}
@@ -156,7 +161,15 @@ def convert_mapped(
         weight = layer._parameters[mapped.parameter]
         assert weight is not None
         check_dtype(mapped, weight)
-        products = NoisyProducts(mapped, passes)
+        reach = ranges or {}
+        array = AnalogArray(
+            mapped,
+            # aihwkit's compiled tile does all of it by itself
+            periphery=around if around and around.repeatable else None,
+            ranges=reach.get(name, ()),
+            ranges_back=reach.get(back_name(name), ()),
+            passes=passes,
+        )
         # aihwkit's layers have no weight that other code could read
         own = (
             not mapped.made
@@ -169,15 +182,14 @@ def convert_mapped(
         simple = own and mapping.scale == "column" and around is None
         analog = analog_layer(layer, copy.deepcopy(config)) if simple else None
         if analog is None:
-            grid = TileGrid(mapped, config, (ranges or {}).get(name, ())).to(weight.device)
-            tiled[name] = attach_noise(grid, mapped, products)
-            tiled[name].sums = TileSumNoise(mapped, passes, around) if around and around.repeatable else None
+            grid = TileGrid(mapped, config, reach.get(name, ())).to(weight.device)
+            tiled[name] = attach_noise(grid, mapped, array)
             layer.add_module(f"{mapped.parameter}_on_tiles", grid)
             hand_over.take(weight, grid, tiled[name])
             continue
-        tiled[name] = attach_noise(analog, mapped, products)
+        tiled[name] = attach_noise(analog, mapped, array)
         stand_for_weight(analog, name)
-        analog.register_forward_hook(NoiseBehind(products, geometry_of(layer)), with_kwargs=True)
+        analog.register_forward_hook(NoiseBehind(array.noise, geometry_of(layer)), with_kwargs=True)
         if mapped.path:
             network.set_submodule(mapped.path, analog)
         else:

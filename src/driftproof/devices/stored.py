@@ -7,46 +7,19 @@ again.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from driftproof.devices import laws
-from driftproof.devices.array import REFERENCE, ProgrammedArray, reference_target
-from driftproof.devices.banks import Bank, banks
+from driftproof.devices.array import OF_REFERENCE, REFERENCE, ProgrammedArray, kept_purposes
+from driftproof.devices.device import DeviceLaws
+from driftproof.devices.programming import made_array, reference_target
 from driftproof.errors import DriftproofError
-from driftproof.presets import DevicePreset
-from driftproof.presets.laws import Conductances, ExactProgramming, PolynomialProgramming
-
-_OF_REFERENCE = "reference."
-
-
-@torch.no_grad()
-def stored(array: ProgrammedArray) -> dict[str, Tensor]:
-    """Return what the devices of an array keep for life: name → [banks, n], or [n] of one bank.
-
-    >>> from driftproof.devices import program
-    >>> from driftproof.presets import load_preset
-    >>> array = program(load_preset("pcm-nandakumar-2019"), torch.tensor([[1.0, -0.5]]), seed=0, chip=0, layer="fc")
-    >>> {name: list(values.shape) for name, values in stored(array).items()}
-    {'first': [2, 2], 'life': [2, 2]}
-    """
-    found: dict[str, Tensor] = {}
-    if array.first is not None:
-        found["first"] = array.first
-    if array.life is not None:
-        found["life"] = array.life
-    for purpose in _purposes(array.preset, array.banks):
-        found[purpose] = torch.cat([numbers for _, numbers in array._draw(purpose)])
-    if array.reference is not None:
-        found |= {f"{_OF_REFERENCE}{name}": values for name, values in stored(array.reference).items()}
-    return found
+from driftproof.laws import Bank
 
 
 @torch.no_grad()
 def restore(
-    preset: DevicePreset,
+    preset: DeviceLaws,
     target: Tensor,
     state: dict[str, Tensor],
     *,
@@ -55,7 +28,7 @@ def restore(
     layer: str,
     groups: int = 1,
 ) -> ProgrammedArray:
-    """Return the array that :func:`stored` was given.
+    """Return the array that :meth:`ProgrammedArray.state <driftproof.devices.ProgrammedArray.state>` is of.
 
     Args:
         preset: its device.
@@ -73,28 +46,27 @@ def restore(
     >>> from driftproof.presets import load_preset
     >>> pcm, target = load_preset("pcm-nandakumar-2019"), torch.tensor([[1.0, -0.5]])
     >>> array = program(pcm, target, seed=0, chip=0, layer="fc")
-    >>> again = restore(pcm, target, stored(array), seed=0, chip=0, layer="fc")
+    >>> again = restore(pcm, target, array.state(), seed=0, chip=0, layer="fc")
     >>> torch.equal(again.net(3600.0), array.net(3600.0))
     True
     """
     own, others = {}, {}
     for name, values in state.items():
-        if name.startswith(_OF_REFERENCE):
-            others[name.removeprefix(_OF_REFERENCE)] = values
+        if name.startswith(OF_REFERENCE):
+            others[name.removeprefix(OF_REFERENCE)] = values
         else:
             own[name] = values
-    column = getattr(preset.conductance, "reference", None) == "column"
     reference = None
-    if column:
+    if preset.conductance.has_reference_column:
         row = reference_target(target, groups)
         reference = _restore(preset, row, others, REFERENCE, None, (seed, chip, layer))
     elif others:
         raise DriftproofError(f"layer {layer or '(root)'}: a reference column came, which {preset.name} does not have")
-    return _restore(preset, target, own, banks(preset.conductance), reference, (seed, chip, layer))
+    return _restore(preset, target, own, preset.conductance.banks(), reference, (seed, chip, layer))
 
 
 def _restore(
-    preset: DevicePreset,
+    preset: DeviceLaws,
     target: Tensor,
     state: dict[str, Tensor],
     where: tuple[Bank, ...],
@@ -103,11 +75,11 @@ def _restore(
 ) -> ProgrammedArray:
     n = target.numel()
     wanted: dict[str, tuple[int, ...]] = {}
-    if not isinstance(preset.programming, ExactProgramming):
+    if preset.programming.keeps != "nothing":
         wanted["first"] = (len(where), n)
     if preset.drift is not None:
         wanted["life"] = (len(where), n)
-    wanted |= dict.fromkeys(_purposes(preset, where), (n,))
+    wanted |= dict.fromkeys(kept_purposes(preset, where), (n,))
     came = {name: tuple(values.shape) for name, values in state.items()}
     if came != wanted or any(values.dtype != torch.float32 for values in state.values()):
         raise DriftproofError(
@@ -117,19 +89,7 @@ def _restore(
         )
     held = {name: values.to(target.device).contiguous() for name, values in state.items()}
     first, life = held.pop("first", None), held.pop("life", None)
-    return ProgrammedArray(preset, *key, target, where, first, life, reference, held or None)
-
-
-def _purposes(preset: DevicePreset, where: tuple[Bank, ...]) -> list[str]:
-    """Return the purposes of the numbers that devices keep for life but draw anew at every reading."""
-    law, found = preset.programming, []
-    for bank in where:
-        if isinstance(preset.conductance, Conductances) and preset.stuck is not None:
-            found.append(f"stuck{bank.mark}")
-        if isinstance(law, laws.DeviceLaw) and not isinstance(law, PolynomialProgramming):
-            steps = len(laws.steps_until(law, math.inf))
-            found += [f"step{number}{bank.mark}" for number in range(1, steps + 1)]
-    return found
+    return made_array(preset, key, target, where, first, life, reference, held or None)
 
 
 def _said(shapes: dict[str, tuple[int, ...]]) -> str:

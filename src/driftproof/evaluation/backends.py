@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor, nn
 
+from driftproof.arrays import Ranges
 from driftproof.batch_norm import recalibrate
 from driftproof.chip import Chip
 from driftproof.conversion import check_installation, convert_mapped
@@ -17,7 +18,6 @@ from driftproof.inputs import Inputs, call, count
 from driftproof.mapping import Mapping as NetworkMapping
 from driftproof.periphery import Periphery
 from driftproof.presets import load_preset
-from driftproof.products import Ranges
 
 BackendName = Literal["folded", "tiles"]
 
@@ -46,6 +46,9 @@ class Backend(Protocol):
     def __call__(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
         """Return the outputs of the chip that was loaded last; ``samples`` are the inputs' numbers in the data."""
 
+    def diagnostics(self) -> dict[str, dict[str, float]]:
+        """Return what was counted since the last chip was loaded: layer → name → share of conversions."""
+
 
 class TilesNetwork:
     """The reference backend: the network on aihwkit's torch-based tiles.
@@ -54,7 +57,7 @@ class TilesNetwork:
         model: the trained network; it is not changed.
         mapping: of this network.
         periphery: what is around the arrays; ideal unless said.
-        ranges: static input ranges (:func:`driftproof.products.input_ranges`).
+        ranges: static input ranges (:func:`driftproof.arrays.input_ranges`).
     """
 
     def __init__(
@@ -91,6 +94,10 @@ class TilesNetwork:
     def load_exact(self) -> None:
         """Raise DriftproofError: this backend has its layers on tiles always."""
         raise DriftproofError("the tiles backend cannot take all layers off its tiles; use the folded backend")
+
+    def diagnostics(self) -> dict[str, dict[str, float]]:
+        """Return what was counted since the last chip was loaded: layer → name → share of conversions."""
+        return {name: layer.array.counts.shares() for name, layer in self.tiled.items()}
 
     def recalibrate(self, inputs: Iterable[Any]) -> None:
         """Measure the BatchNorm statistics of the chip that was loaded last; they stay until the next call."""

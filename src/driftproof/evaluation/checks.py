@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from driftproof.device_choice import Device, load_device
+from driftproof.device_choice import load_device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError
 from driftproof.record import DIGITAL, IDEAL_ANALOG
 from driftproof.times import format_time

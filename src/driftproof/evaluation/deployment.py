@@ -10,7 +10,8 @@ from typing import Any
 from driftproof.compensation import Compensation, as_compensation
 from driftproof.data import Data, as_data, hold
 from driftproof.defaults import COMPENSATION, PERIPHERY, SEED
-from driftproof.device_choice import Device, load_device
+from driftproof.device_choice import load_device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.checks import whole_number
 from driftproof.evaluation.recalibration import Recalibration

@@ -2,7 +2,7 @@
 
 With an ideal periphery one chip costs a forward pass: a layer's column scales, its compensation and the BatchNorm
 behind it fold into its weight, so a chip is programmed by writing weights. Converters round in between: with them each
-layer's products are taken over by :class:`driftproof.products.ConvertedProducts`, and nothing folds.
+layer's products are taken over by its :class:`driftproof.arrays.AnalogArray`, and nothing folds.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof.arrays import AnalogArray, ArrayReading, Passes, Ranges, back_name
 from driftproof.batch_norm import recalibrate
 from driftproof.calls import Interception, Located, Parameters, Product
-from driftproof.chip import ArrayReading, Chip
+from driftproof.chip import Chip
 from driftproof.errors import DriftproofError
 from driftproof.evaluation.folding import fold_norm, foldable_norms, samples_at_once, straight
 from driftproof.inputs import Inputs, call, count, main_output, on_tensors, split
 from driftproof.mapping import MappedWeight, Mapping, map_weight, plain, plain_copy, untie_tables
 from driftproof.periphery import Periphery
-from driftproof.products import ConvertedProducts, NoisyProducts, Passes, Ranges
 
 _LAYOUTS = {nn.Conv2d: torch.channels_last, nn.Conv3d: torch.channels_last_3d}
 AGREEMENT = 1e-3  # of the largest output: far above float32 rounding, far below any mistake
@@ -36,16 +36,21 @@ AGREEMENT = 1e-3  # of the largest output: far above float32 rounding, far below
 class _Slot:
     """Where a layer's effective weight goes.
 
-    The factor of the norm folded into it, its noise, the weight without clips, its products between converters,
-    whether it is digital now, and the chip's matrix if the network's code makes the weight of its parameter.
+    Attributes:
+        mapped: the weight on tiles.
+        parameter: of the copied network.
+        factor: [out], of the norm that is folded into the weight.
+        array: the layer as a linear operator: its noise with an ideal periphery, all that it computes with another one.
+        whole: the weight without clips.
+        digital: whether the layer is digital now.
+        matrix: the chip's effective weight, if the network's code makes the weight of its parameter.
     """
 
     mapped: MappedWeight
     parameter: nn.Parameter
-    factor: Tensor | None  # [out]
-    products: NoisyProducts
+    factor: Tensor | None
+    array: AnalogArray
     whole: MappedWeight | None = None
-    converted: ConvertedProducts | None = None
     digital: bool = True
     matrix: Tensor | None = None
 
@@ -60,7 +65,7 @@ class FoldedNetwork:
             the folded network computes what the given one does.
         fold: whether BatchNorms may fold; not if their statistics are to be measured anew.
         periphery: what is around the arrays; ideal unless said.
-        ranges: static input ranges (:func:`driftproof.products.input_ranges`).
+        ranges: static input ranges (:func:`driftproof.arrays.input_ranges`).
 
     Raises:
         DriftproofError: if the folded network does not agree with the given one on the example.
@@ -125,10 +130,14 @@ class FoldedNetwork:
             whole = None
             if mapped.clipped and not mapped.made:
                 whole = map_weight(name, parameter, mapping.tile, layout=mapped.layout, scale=mapping.scale)
-            self._slots[name] = slot = _Slot(mapped, parameter, factor, NoisyProducts(mapped, self._passes), whole)
-            if self.periphery:
-                reach = self._ranges.get(name, ())
-                slot.converted = ConvertedProducts(mapped, self._passes, self.periphery, reach)
+            array = AnalogArray(
+                mapped,
+                periphery=self.periphery,
+                ranges=self._ranges.get(name, ()),
+                ranges_back=self._ranges.get(back_name(name), ()),
+                passes=self._passes,
+            )
+            self._slots[name] = _Slot(mapped, parameter, factor, array, whole)
         self._makes = any(slot.mapped.made for slot in self._slots.values())
         self._watch = Interception(self._parameters, self._multiply, fixed=self._fixed if self._makes else None)
         self._run: Callable[..., Any] = straight(self.model) if traced else self.model
@@ -157,16 +166,20 @@ class FoldedNetwork:
         return Parameters((name, slot.parameter) for name, slot in self._slots.items())
 
     def _multiply(self, where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
-        """Add the read noise of single products to what torch computes with the chip's weights; or take it over."""
+        """Take a product over, or add the noise of single MVMs to what torch computes with the chip's weights."""
         slot = self._slots[where.name]
-        if slot.matrix is not None and slot.converted is None:  # the network's own code would make another weight
-            geometry = product.geometry
-            outputs = geometry.times(geometry.prepare(product.inputs), slot.matrix.to(product.inputs.dtype))
+        transposed = slot.mapped.is_transpose(where.layout(product.geometry))
+        if self.periphery is not None and not slot.digital:
+            return slot.array.multiply(product, where.columns, transposed)
+        if slot.matrix is None or self.periphery is not None:
+            outputs = compute()
+        else:  # the network's own code would make another weight
+            geometry, matrix = product.geometry, slot.matrix
+            if transposed:
+                matrix = slot.mapped.layout.reverse.matrix(slot.mapped.layout.weight(matrix, slot.mapped.shape))
+            outputs = geometry.times(geometry.prepare(product.inputs), matrix.to(product.inputs.dtype))
             outputs = product.add_bias(geometry.finish(outputs, product.inputs))
-            return slot.products.add(outputs, product, where.columns)
-        if slot.converted is None or slot.digital:
-            return slot.products.add(compute(), product, where.columns)
-        return slot.converted.multiply(product, where.columns)
+        return slot.array.noise.add(outputs, product, where.columns, transposed)
 
     def load(self, chip: Chip, t_s: float, digital: Collection[str] = ()) -> None:
         """Become ``chip`` at ``t_s`` seconds after programming; the layers named ``digital`` keep exact weights."""
@@ -189,7 +202,7 @@ class FoldedNetwork:
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
         self._passes.begin(samples)
         watched = self._makes or any(
-            s.products.noise is not None or (s.converted and not s.digital) for s in self._slots.values()
+            s.array.noise.noise is not None or (self.periphery and not s.digital) for s in self._slots.values()
         )
         with self._watch if watched else nullcontext():
             return call(self._run, inputs)
@@ -206,15 +219,17 @@ class FoldedNetwork:
         for name, slot in self._slots.items():
             reading = readings.get(name)
             slot.digital = reading is None
-            if slot.converted is not None:  # its weight in the network stays exact
-                if reading is not None:
-                    slot.converted.load(reading)
-            elif reading is None:
+            slot.array.load(reading, slot.factor)
+            if self.periphery is not None:
+                continue  # the weight in the network stays exact
+            if reading is None:
                 self._write_exact(slot)
-                slot.products.noise = None
             else:
                 self._write(slot, reading.net, reading.scale * reading.alpha)
-                slot.products.load(reading, slot.factor)
+
+    def diagnostics(self) -> dict[str, dict[str, float]]:
+        """Return what was counted since the last chip was loaded: layer → name → share of conversions."""
+        return {name: slot.array.counts.shares() for name, slot in self._slots.items()}
 
     @torch.inference_mode()
     def __call__(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from driftproof.arrays import input_ranges
 from driftproof.batch_norm import batch_norms
 from driftproof.chip import Chip, Programmer
 from driftproof.data import Data
@@ -18,9 +19,6 @@ from driftproof.evaluation.recalibration import inputs_of
 from driftproof.evaluation.trial import Trial
 from driftproof.inputs import Inputs
 from driftproof.mapping import Mapping
-from driftproof.measured import MeasuredDevice
-from driftproof.presets import DevicePreset
-from driftproof.products import input_ranges
 
 
 class Hardware:
@@ -94,9 +92,18 @@ class Hardware:
         return self.network
 
     def diagnostics(self) -> dict[str, Any]:
-        """Return what is worth knowing of the trial that was loaded last: the mean α of every layer on tiles."""
-        means = {name or "(root)": round(float(alpha.mean()), 6) for name, alpha in self.network.alphas.items()}
-        return {"compensation_factor": means} if means else {}
+        """Return what is worth knowing of the trial that was loaded last, by name, one number per layer on tiles.
+
+        ``compensation_factor`` is the mean α; ``saturated_inputs`` and ``saturated_outputs`` are the shares of a
+        layer's DAC and ADC conversions, since then, that were clipped.
+        """
+        found: dict[str, dict[str, float]] = {}
+        for name, alpha in self.network.alphas.items():
+            found.setdefault("compensation_factor", {})[name or "(root)"] = round(float(alpha.mean()), 6)
+        for name, shares in self.network.diagnostics().items():
+            for what, share in shares.items():
+                found.setdefault(what, {})[name or "(root)"] = share
+        return found
 
     def check_layers(self, trial: Trial) -> None:
         """Raise DriftproofError for a digital layer that is not on tiles."""
@@ -132,9 +139,8 @@ class Hardware:
 def check_device(deployment: Deployment, mapping: Mapping, chips: int = 1) -> None:
     """Raise DriftproofError if a device does not fit the layers on tiles, or has not so many measured chips."""
     device = deployment.device
-    if not isinstance(device, DevicePreset):
-        device.check_layers(mapping.weights)
-    if isinstance(device, MeasuredDevice) and chips > device.chips:
+    device.check_layers(mapping.weights)
+    if device.chips is not None and chips > device.chips:
         raise DriftproofError(
             f"device {device.name} has {device.chips} measured chips, wanted are {chips}; ask for fewer "
             "(a search wants chips to choose on, and others to report on)"
@@ -142,18 +148,5 @@ def check_device(deployment: Deployment, mapping: Mapping, chips: int = 1) -> No
 
 
 def check_perturbed(chip: Chip) -> None:
-    """Raise if a preset declares programming noise and yet every weight of the largest layer is exact."""
-    name = max(chip.arrays, key=lambda layer: chip.arrays[layer].target.numel())
-    array = chip.arrays[name]
-    device = array.preset
-    if not isinstance(device, DevicePreset):
-        return
-    declared = device.programming.model_dump()
-    quiet = declared["law"] == "none" or declared.get("sigma", declared.get("half_width", 1)) == 0
-    if quiet or not bool(array.target.any()):
-        return
-    if torch.equal(array.net(device.validity.t_s[1], read_noise=False), array.target):
-        raise DriftproofError(
-            f"preset {device.name} declares programming noise, but it changes no weight of layer {name!r}: "
-            "look at the numbers of its programming law"
-        )
+    """Raise if a device declares programming noise and yet every weight of the largest layer is exact."""
+    max(chip.arrays.values(), key=lambda array: array.target.numel()).check_perturbed()

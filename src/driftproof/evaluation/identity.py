@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from driftproof.data import Data
 from driftproof.device_card import device_card
-from driftproof.device_choice import Device
+from driftproof.devices import Device
 from driftproof.evaluation.deployment import Deployment
 from driftproof.evaluation.evaluator import Evaluator, layer_rows
 from driftproof.evaluation.recalibration import even_batch
 from driftproof.evaluation.trial import Trial
-from driftproof.presets import DeviceMix, DevicePreset
 from driftproof.record import (
     DIGITAL,
     Conditions,
@@ -71,8 +70,8 @@ def series_of(evaluator: Evaluator, trial: Trial) -> Series:
 
 def preset_entries(device: Device) -> list[PresetEntry]:
     """Return what a record shows of a device; the devices of a mix stand there too, each with its card."""
-    parts = [e for part in device.devices for e in preset_entries(part)] if isinstance(device, DeviceMix) else []
-    card = device_card(device) if isinstance(device, DevicePreset) else None
+    parts = [entry for part in device.parts if part is not device for entry in preset_entries(part)]
+    card = None if device.laws is None else device_card(device.laws)  # type: ignore[arg-type]  # it reads laws only
     entry = PresetEntry(name=device.name, sha256=device.sha256, definition=device.definition(), card=card)
     return [*parts, entry]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+from driftproof.calls import Layout
 from driftproof.calls.network import plain
 from driftproof.calls.watch import Uses, Watched, watch
 from driftproof.defaults import SCALE
@@ -19,7 +20,7 @@ from driftproof.errors import DriftproofError
 from driftproof.inputs import Inputs
 from driftproof.keywords import checks_keywords
 from driftproof.mapping.places import Owner, listed, owners_of
-from driftproof.mapping.rules import known_uses, why_digital
+from driftproof.mapping.rules import array_layout, known_uses, why_digital
 from driftproof.mapping.weight import MappedWeight, Scale, TileSize, map_weight
 from driftproof.mapping.where import Where, choose
 
@@ -130,7 +131,8 @@ def map_model(
     network = plain(model)
     tile = tile or TileSize()
     watched = watch(network, example) if example is not None else None
-    uses = known_uses(network) if watched is None else watched.uses
+    known = known_uses(network)
+    uses = known if watched is None else watched.uses
     owners = owners_of(network)
     wished, seen = _wished(network, uses, owners, where, watched is not None)
     entries: list[LayerEntry] = []
@@ -163,12 +165,12 @@ def map_model(
             entries.append(replace(entry, weights=0, reason=f"the same array as {taken[primary.name] or '(root)'}"))
             continue
         if use is not None and (use.layouts or use.other_macs) and (first or not table):
-            entry = _counted(entry, weight, use, watched)
+            entry = _counted(entry, weight, use, known.get(primary.name), watched)
         if not reason:
             if name in weights:
                 raise DriftproofError(f"two layers are called {name!r} once wrappers are taken off; rename one of them")
             assert use is not None
-            layout = next(iter(use.layouts))
+            layout = array_layout(use, known.get(primary.name))
             stored = weight if use.made is None else use.made
             weights[name] = mapped = replace(
                 map_weight(name, stored, tile, path, layout=layout, scale=scale, clip=clip),
@@ -178,9 +180,10 @@ def map_model(
                 modules=tuple(sorted(use.modules)),
                 readers=tuple(sorted(use.readers)),
                 uses=use.calls,
+                both_ways=len(use.layouts) > 1,
             )
             taken[primary.name] = name
-            entry = _on_tiles(entry, mapped, tile)
+            entry = _on_tiles(entry, mapped, tile, use, watched)
         entries.append(entry)
     _check(entries, weights, all_analog or strict)
     return Mapping(tile, tuple(entries), weights, scale, clip)
@@ -219,22 +222,33 @@ def _wished(
     )
 
 
-def _counted(entry: LayerEntry, weight: nn.Parameter, use: Uses, watched: Watched | None) -> LayerEntry:
+def _counted(
+    entry: LayerEntry, weight: nn.Parameter, use: Uses, known: Uses | None, watched: Watched | None
+) -> LayerEntry:
     """Return the entry with the size of its matrix and what a forward pass multiplies, in whatever form."""
     others = use.other_macs / watched.samples if watched else 0.0
     if not use.layouts:
         return replace(entry, macs_per_input=round(others))
-    layout = next(iter(use.layouts))
+    layout = array_layout(use, known)
     columns, rows = layout.size(tuple(weight.shape if use.made is None else use.made.shape))
     entry = replace(entry, rows=rows, columns=columns, groups=layout.groups)
     if watched is None:
         return entry
-    vectors = use.vectors / watched.samples
+    vectors = sum(_vectors(use, layout)) / watched.samples
     macs = round(vectors * rows * columns / layout.groups + others)
     return replace(entry, mvms_per_input=round(vectors), macs_per_input=macs)
 
 
-def _on_tiles(entry: LayerEntry, mapped: MappedWeight, tile: TileSize) -> LayerEntry:
+def _vectors(use: Uses, layout: Layout) -> tuple[float, float]:
+    """Return how many vectors drive an array with a layout from its rows and from its columns, over all samples."""
+    if len(use.layouts) == 1:  # the one way is its array's, whatever is known of the class
+        return sum(use.vectors.values()), 0.0
+    return use.vectors.get(layout, 0.0), use.vectors_back.get(layout.reverse, 0.0)
+
+
+def _on_tiles(
+    entry: LayerEntry, mapped: MappedWeight, tile: TileSize, use: Uses, watched: Watched | None
+) -> LayerEntry:
     """Return the entry with its tiles and the conversions at their edges."""
     entry = replace(
         entry,
@@ -242,15 +256,17 @@ def _on_tiles(entry: LayerEntry, mapped: MappedWeight, tile: TileSize) -> LayerE
         clipped=mapped.clipped,
         utilisation=mapped.target.numel() / (mapped.tiles * tile.rows * tile.columns),
     )
-    if entry.mvms_per_input is None or not entry.columns:
+    if watched is None or entry.mvms_per_input is None or not entry.columns:
         return entry
-    per_group = entry.mvms_per_input / entry.groups
+    _, back = (count / watched.samples / entry.groups for count in _vectors(use, mapped.layout))
+    forward = entry.mvms_per_input / entry.groups - back
     # each tile converts its own inputs; groups on one tile are multiplied one after the other
     drives = sum(len(mapped.groups_of(part)) for part in mapped.columns)
+    rows, columns = drives * mapped.target.shape[1], entry.columns * len(mapped.rows)
     return replace(
         entry,
-        dac_per_input=round(per_group * drives * mapped.target.shape[1]),
-        adc_per_input=round(per_group * entry.columns * len(mapped.rows)),
+        dac_per_input=round(forward * rows + back * columns),
+        adc_per_input=round(forward * columns + back * rows),
     )
 
 

@@ -68,11 +68,13 @@ def known_uses(network: nn.Module) -> dict[str, Uses]:
         weight = module._parameters.get(parameter)
         if weight is not None and id(weight) in names:
             use = uses.setdefault(names[id(weight)], Uses())
-            use.layouts.add(layout)
+            use.layouts.setdefault(layout)
             use.modules.add(by)
 
     attention = ""
     for path, module in network.named_modules(remove_duplicate=False):
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # its class says nothing
         forward = type(module).forward
         inside = attention and path.startswith(f"{attention}.")
         if forward is nn.Linear.forward:
@@ -139,9 +141,27 @@ def why_digital(
         return f"its weight {also}goes through {listed}: {form}", bool(use.layouts or others - _ELEMENTWISE)
     if not use.layouts and use.constant:
         return "it is computed with other parameters only, no inputs: the result is the same at every call", False
-    if len(use.layouts) > 1:
-        return "its weight is multiplied both as it is and transposed: an array has its columns one way", True
+    if len(use.layouts) > 1 and not _opposite(list(use.layouts)):
+        return "products take its weight as a matrix in several ways: an array has its columns one way", True
     return "", True
+
+
+def array_layout(use: Uses, known: Uses | None) -> Layout:
+    """Return how a weight lies in its array, where products take it both as it is and transposed.
+
+    As the class of its layer says; otherwise as it was first used.
+
+    Args:
+        use: what was seen.
+        known: what the layer's class says (:func:`known_uses`), if anything.
+    """
+    own = [layout for layout in (known.layouts if known else ()) if layout in use.layouts]
+    return next(iter(own or use.layouts))
+
+
+def _opposite(layouts: list[Layout]) -> bool:
+    """Return whether two layouts are a matrix and its transpose, which one array has from its other side."""
+    return len(layouts) == 2 and layouts[1] == layouts[0].reverse and not layouts[0].stacked
 
 
 def _numbers(parameter: nn.Parameter) -> str:

@@ -62,6 +62,7 @@ class MappedWeight:
         made: whether the network's code makes this weight of its parameter at every call (standardised, quantised, …):
             the array holds what it makes.
         clipped: how many weights lay beyond the clipping percentile.
+        both_ways: whether the network multiplies by its transpose, too: the array is then driven from its columns.
     """
 
     name: str
@@ -79,6 +80,7 @@ class MappedWeight:
     uses: int = 0
     made: bool = False
     clipped: int = 0
+    both_ways: bool = False
 
     @property
     def tiles(self) -> int:
@@ -94,6 +96,10 @@ class MappedWeight:
         """Return the groups whose outputs are in a column split."""
         width = self.group_columns
         return range(columns.start // width, -(-columns.stop // width))
+
+    def is_transpose(self, layout: Layout) -> bool:
+        """Whether a product that takes the weight so multiplies by the transpose of the array's matrix."""
+        return layout.inputs_first != self.layout.inputs_first
 
     @torch.no_grad()
     def renewed(self, weight: Tensor, scale: Scale, clip: float | None) -> MappedWeight:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from driftproof.devices.banks import banks
+from driftproof.defaults import SEED
+from driftproof.devices import Array
+from driftproof.devices.net import net_weights
 from driftproof.devices.normals import blocks
 from driftproof.errors import DriftproofError, did_you_mean, warn
+from driftproof.laws.effects import Effect
+from driftproof.laws.encoding import Conductances, DeviceEncoding
+from driftproof.laws.table import NotNegative, Table
 from driftproof.mapping import Mapping
 from driftproof.measured.files import ROOT, LayerFile, Numbers
 from driftproof.measured.likeness import LayerError, complaint, likeness
-from driftproof.presets.laws import NotNegative, OffsetEncoding, PairEncoding, Table
 from driftproof.presets.preset import Source, Text
+
+if TYPE_CHECKING:
+    from driftproof.measured.saved import SavedMeasured
 
 FIRST_S = 1e-3  # where a first time of 0 stands on the axis of ln t, or at a thousandth of the next time if sooner
 
@@ -30,7 +36,7 @@ class Settings(Table):
     name: Text
     summary: str = ""
     source: Source | None = None
-    conductance: Annotated[PairEncoding | OffsetEncoding, Field(discriminator="encoding")]
+    conductance: DeviceEncoding
     t_s: NotNegative | None = None
 
 
@@ -77,21 +83,17 @@ class MeasuredArray:
     @torch.no_grad()
     def net(self, t_s: float, read_noise: bool = True) -> Tensor:
         """Return what the array multiplies by at ``t_s``: [out, in], relative to the columns' maxima."""
-        conductance = self.preset.conductance
         # the same operations in the same blocks as a simulated array's, so that its files give the same bits
-        scale = [bank.weight / (conductance.g_max_us - conductance.g_min_us) for bank in banks(conductance)]
-        first, *others = (self._at(bank, t_s).reshape(-1) for bank in self.file.banks)
-        out = torch.empty_like(self.target)
-        flat = out.view(-1)
-        for part in blocks(flat):
-            total = torch.mul(first[part], scale[0], out=flat[part])
-            for index, other in enumerate(others, start=1):
-                total.add_(other[part], alpha=scale[index])
-        if isinstance(conductance, OffsetEncoding):
-            middle = (conductance.g_min_us + conductance.g_max_us) / 2
-            reference = self.reference
-            out -= (reference.conductances(t_s)[0] if reference else middle) * scale[0]
-        return out
+        reads = [_in_blocks(self._at(bank, t_s).reshape(-1)) for bank in self.file.banks]
+        reference = self.reference.conductances(t_s)[0] if self.reference else None
+        return net_weights(self.preset.conductance, self.target, reads, reference)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return nothing: the device has all that was measured."""
+        return {}
+
+    def check_perturbed(self) -> None:
+        """Return: measured conductances declare no noise."""
 
     def product_noise(self, t_s: float) -> None:
         """Return None: what was measured does not tell single products apart."""
@@ -107,6 +109,10 @@ class MeasuredArray:
         low = low or min(FIRST_S, high / 1000)
         share = math.log(max(t_s, low) / low) / math.log(high / low)
         return torch.lerp(torch.from_numpy(values[after - 1]).to(device), found, share)
+
+
+def _in_blocks(flat: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    return ((part, flat[part]) for part in blocks(flat))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +134,7 @@ class MeasuredDevice:
     sha256: str
 
     @property
-    def conductance(self) -> PairEncoding | OffsetEncoding:
+    def conductance(self) -> Conductances:
         """How weights stand in conductances."""
         return self.settings.conductance
 
@@ -141,6 +147,33 @@ class MeasuredDevice:
         """Whether a time lies between the first and the last measured one."""
         low, high = self.validity.t_s
         return low <= t_s <= high
+
+    @property
+    def laws(self) -> None:
+        """None: what was measured has no laws."""
+        return
+
+    @property
+    def parts(self) -> tuple[MeasuredDevice, ...]:
+        """The one device that it is."""
+        return (self,)
+
+    @property
+    def changes_in_time(self) -> bool:
+        """Whether some layer was measured at more than one time."""
+        return any(len(file.t_s) > 1 for files in self.layers for file in files.values())
+
+    def for_layer(self, layer: str) -> MeasuredDevice:
+        """Return the device of one layer: itself."""
+        return self
+
+    def relative_to(self, layer: str) -> Literal["column", "layer"]:
+        """Return which maximum the targets of a layer are relative to."""
+        return "column"
+
+    def without(self, *effects: Effect) -> MeasuredDevice:
+        """Raise DriftproofError: what was measured has all effects in it."""
+        raise DriftproofError(f"device {self.name}: measured chips have no laws that could be switched off")
 
     def definition(self) -> dict[str, Any]:
         """Return what it is as plain JSON values, without the conductances."""
@@ -156,6 +189,12 @@ class MeasuredDevice:
             "layers": shapes,
             "validity": {"t_s": list(self.validity.t_s)},
         }
+
+    def saved(self) -> tuple[SavedMeasured, dict[str, Tensor]]:
+        """Return what a file keeps of it: the conductances, too."""
+        from driftproof.measured.saved import SavedMeasured
+
+        return SavedMeasured.of(self)
 
     def check_layers(self, layers: Iterable[str]) -> None:
         """Raise DriftproofError unless every chip has a file for each of the layers, and for no other."""
@@ -173,13 +212,27 @@ class MeasuredDevice:
                     f"{', '.join(name or ROOT for name in sorted(wanted))}"
                 )
 
-    def array(self, layer: str, chip: int, target: Tensor) -> MeasuredArray:
+    def array(
+        self,
+        layer: str,
+        chip: int,
+        target: Tensor,
+        *,
+        seed: int = SEED,
+        groups: int = 1,
+        state: dict[str, Tensor] | None = None,
+        memory: Array | None = None,
+    ) -> MeasuredArray:
         """Return one layer of one chip; warn (DriftproofWarning) if it does not look like its weights.
 
         Args:
             layer: canonical name of the layer.
             chip: number of the chip, from 0.
             target: [out, in], weights relative to their column's maximum; float32.
+            seed: not used; nothing is drawn.
+            groups: not used.
+            state: not used; the files have all of it.
+            memory: not used.
 
         Raises:
             DriftproofError: a chip or a layer that was not measured, or an array of another shape.

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from driftproof.errors import DriftproofError
+from driftproof.laws.encoding import Conductances
 from driftproof.measured.files import REFERENCE, ROOT, bank_names
 from driftproof.measured.folder import SETTINGS
-from driftproof.presets.laws import OffsetEncoding, PairEncoding
 from driftproof.times import parse_times
 
 
@@ -64,8 +64,7 @@ def save_conductances(
     conductance = next(iter(chip.arrays.values())).preset.conductance
     for layer, array in chip.arrays.items():
         own = array.preset.conductance
-        pairs = len(own.significance) if isinstance(own, PairEncoding) else 1
-        if not isinstance(own, PairEncoding | OffsetEncoding) or pairs > 1 or own != conductance:
+        if not own.file_columns or own != conductance:
             raise DriftproofError(
                 f"preset {array.preset.name}: only conductances of one pair or one device a weight can be written, "
                 "of the same kind in all layers"
@@ -89,7 +88,7 @@ def save_conductances(
     return folder
 
 
-def _settings(chip: _Chip, conductance: PairEncoding | OffsetEncoding, name: str, summary: str) -> str:
+def _settings(chip: _Chip, conductance: Conductances, name: str, summary: str) -> str:
     """Return ``device.toml``; its source says that nothing was measured."""
     tables: dict[str, dict[str, Any]] = {
         "": {"name": name, "summary": summary or "Simulated, not measured."},
@@ -98,7 +97,7 @@ def _settings(chip: _Chip, conductance: PairEncoding | OffsetEncoding, name: str
             "where": f"chip {chip.number} of {chip.preset.name}, seed {chip.seed}",
             "fitted_by": "driftproof",
         },
-        "conductance": conductance.model_dump(mode="json", exclude={"significance"}),
+        "conductance": conductance.model_dump(mode="json", exclude_defaults=True),
     }
     lines = []
     for table, values in tables.items():

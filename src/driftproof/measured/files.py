@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from driftproof.errors import DriftproofError
+from driftproof.laws.encoding import Conductances
 from driftproof.measured.csv_file import Lines, check_names, read_csv
-from driftproof.presets.laws import OffsetEncoding, PairEncoding
 
 Numbers = npt.NDArray[np.float32]
 ROOT = "(root)"  # the file of a network that is one layer
@@ -38,12 +38,12 @@ class LayerFile:
     reference: Numbers | None
 
 
-def bank_names(conductance: PairEncoding | OffsetEncoding) -> tuple[str, ...]:
+def bank_names(conductance: Conductances) -> tuple[str, ...]:
     """Return what the conductances are called in files."""
-    return ("g_us",) if isinstance(conductance, OffsetEncoding) else ("g_plus_us", "g_minus_us")
+    return conductance.file_columns
 
 
-def read_layer(path: Path, conductance: PairEncoding | OffsetEncoding) -> LayerFile:
+def read_layer(path: Path, conductance: Conductances) -> LayerFile:
     """Read one layer's file.
 
     Args:
@@ -84,7 +84,7 @@ def read_layer(path: Path, conductance: PairEncoding | OffsetEncoding) -> LayerF
         raise DriftproofError(
             f"{path}: shapes do not fit together: { ({n: list(a.shape) for n, a in arrays.items()}) }"
         )
-    wants = isinstance(conductance, OffsetEncoding) and conductance.reference == "column"
+    wants = conductance.has_reference_column
     if wants != (reference is not None):
         raise DriftproofError(
             f"{path}: {'no ' if wants else ''}{REFERENCE}, but device.toml says "
@@ -126,7 +126,7 @@ def _check_values(path: Path, name: str, values: Numbers, g_max_us: float, lines
             )
 
 
-def _check_unit(path: Path, banks: dict[str, Numbers], conductance: PairEncoding | OffsetEncoding) -> None:
+def _check_unit(path: Path, banks: dict[str, Numbers], conductance: Conductances) -> None:
     """Raise if nothing comes near the range of the devices; one of the two of a pair may well be all at g_min."""
     tops = {name: float(values.max()) for name, values in banks.items()}
     low, high = conductance.g_min_us / 10, BELOW * conductance.g_max_us

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from driftproof.errors import DriftproofError
 from driftproof.measured.device import MeasuredDevice, Settings, TimeRange
 from driftproof.measured.files import ROOT, LayerFile, read_layer
-from driftproof.presets.laws import PairEncoding
 
 SETTINGS = "device.toml"
 _ENDINGS = (".npz", ".csv")
@@ -78,7 +77,7 @@ def _read_settings(path: Path) -> Settings:
     except ValidationError as error:
         faults = [f"{path}: {'.'.join(map(str, f['loc'])) or '(whole file)'}: {f['msg']}" for f in error.errors()]
         raise DriftproofError("\n".join(faults)) from None
-    if isinstance(settings.conductance, PairEncoding) and settings.conductance.significance != (1.0,):
+    if not settings.conductance.file_columns:
         raise DriftproofError(f"{path}: several pairs a weight are not read from files: give the net pair")
     return settings
 

@@ -15,8 +15,10 @@ from driftproof.periphery.converters import (
     mvm_noise_variances,
     output_factor,
 )
+from driftproof.periphery.counts import Counts
 from driftproof.periphery.importing import periphery_from_rpu_config
 from driftproof.periphery.load import load_periphery, periphery_names, write_periphery
+from driftproof.periphery.readout import Readout
 from driftproof.periphery.settings import (
     DynamicRange,
     Periphery,
@@ -25,6 +27,8 @@ from driftproof.periphery.settings import (
     WeightNoise,
     WireDrop,
 )
+from driftproof.periphery.stage import Stage
+from driftproof.periphery.sums import Sums
 
 __all__ = [
     # Settings
@@ -34,6 +38,11 @@ __all__ = [
     "StaticRange",
     "WeightNoise",
     "WireDrop",
+    # What an array's sums go through
+    "Counts",
+    "Readout",
+    "Stage",
+    "Sums",
     # Files
     "load_periphery",
     "periphery_names",

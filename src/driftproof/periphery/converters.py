@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from driftproof.errors import DriftproofError
+from driftproof.periphery.counts import Counts
 from driftproof.periphery.settings import DynamicRange, Periphery
 
 
@@ -37,7 +38,7 @@ def dynamic_range(x: Tensor) -> Tensor:
     return _float(x, "the inputs").abs().amax(dim=-1, keepdim=True)
 
 
-def dac(x: Tensor, input_range: float | Tensor, periphery: Periphery) -> Tensor:
+def dac(x: Tensor, input_range: float | Tensor, periphery: Periphery, counts: Counts | None = None) -> Tensor:
     """Return the array's inputs, in [−1, 1] and on the DAC's levels.
 
     Static: x̂ = round(clip(x, ±r) / r / step) · step. Dynamic: x · (1/r) in the place of the quotient, as aihwkit has
@@ -48,6 +49,7 @@ def dac(x: Tensor, input_range: float | Tensor, periphery: Periphery) -> Tensor:
         input_range: r > 0 in network units: one number, or a tensor that broadcasts with x (dynamic: [..., 1], from
             :func:`dynamic_range`).
         periphery: its ``dac_bits`` and ``input_range``.
+        counts: where inputs beyond a static range are counted, as ``saturated_inputs``; None: they are not.
 
     Raises:
         DriftproofError: x is not floating-point; a range that is a number and not positive and finite.
@@ -65,11 +67,13 @@ def dac(x: Tensor, input_range: float | Tensor, periphery: Periphery) -> Tensor:
     if isinstance(periphery.input_range, DynamicRange):
         scaled = x * (1.0 / divisor)
     else:
-        scaled = torch.clamp(x, -reach, reach) / divisor
+        if counts is not None:
+            counts.beyond("saturated_inputs", x, input_range)
+        scaled = torch.clamp(x, -reach, reach).div_(divisor)
     if periphery.dac_bits is not None:
         # the step is a Python number on purpose: on CUDA a division by one is another operation than by a tensor
         step = converter_step(periphery.dac_bits, 1.0)
-        scaled = (scaled / step).round_().mul_(step)
+        scaled = scaled.div_(step).round_().mul_(step)
     return scaled  # at most 1 already: aihwkit's clipping behind its rounding changes nothing here
 
 
@@ -104,13 +108,18 @@ def adc(y: Tensor, periphery: Periphery) -> Tensor:
     [0.0787, 0.0, 10.0]
     """
     y = _float(y, "the outputs")
+    return y if periphery.adc_full_scale is None else adc_(y.clone(), periphery)
+
+
+def adc_(y: Tensor, periphery: Periphery) -> Tensor:
+    """Return what :func:`adc` does, in the memory of its inputs; float32 or float64."""
     bound = periphery.adc_full_scale
     if bound is None:
         return y
-    if periphery.adc_bits is None:
-        return torch.clamp(y, -bound, bound)
-    step = converter_step(periphery.adc_bits, bound)
-    return (y / step).round_().mul_(step).clamp_(-bound, bound)
+    if periphery.adc_bits is not None:
+        step = converter_step(periphery.adc_bits, bound)
+        y.div_(step).round_().mul_(step)
+    return y.clamp_(-bound, bound)
 
 
 def adc_codes(y: Tensor, periphery: Periphery) -> Tensor:

@@ -70,10 +70,13 @@ def write_periphery(periphery: Periphery, path: str | Path) -> Path:
     if path.suffix != ".toml":
         raise DriftproofError(f"periphery file {path}: wanted a name that ends in .toml")
     values = periphery.definition()
-    lines = [f"{key} = {_value(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    lines = [f"{key} = {_value(value)}" for key, value in values.items() if not isinstance(value, dict | list)]
     for table, content in values.items():
         if isinstance(content, dict):
-            lines += ["", f"[{table}]", *(f"{key} = {_value(value)}" for key, value in content.items())]
+            lines += ["", f"[{table}]", *_pairs(content)]
+        elif isinstance(content, list):
+            for part in content:
+                lines += ["", f"[[{table}]]", *_pairs(part)]
     text = "\n".join(lines) + "\n"
     assert _made(str(path), text) == periphery, "a periphery does not read back as it was written"
     try:
@@ -96,8 +99,16 @@ def _made(name: str, text: str) -> Periphery:
         raise DriftproofError("\n".join(f"{name}: {line}" for line in str(error).splitlines())) from None
 
 
+def _pairs(table: dict[str, Any]) -> list[str]:
+    return [f"{key} = {_value(value)}" for key, value in table.items()]
+
+
 def _value(value: Any) -> str:
     """Return a number or a text as TOML; the shortest digits of a float read back as the same float."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
     if not isinstance(value, str):
         return repr(value)
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')

@@ -9,35 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from driftproof.errors import DriftproofError, did_you_mean
-
-Text = Annotated[str, Field(min_length=1)]
-# codes of more than 24 bits are not exact in float32
-Bits = Annotated[int, Field(strict=True, ge=2, le=24)]
-Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
+from driftproof.periphery.base import Bits, NotNegative, Positive, Settings, Share, Text
+from driftproof.periphery.stage import AnyStage
 
 QUANTILE = 0.99995  # default of aihwkit's calibrate_input_ranges (inference/calibration/calibration.py)
 DECAY = 0.01  # aihwkit's input ranges are means over 100 batches (InputRangeParameter.init_from_data)
-
-
-class Settings(BaseModel):
-    """Settings that never change; an unknown or impossible one is a :class:`~driftproof.errors.DriftproofError`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    if not TYPE_CHECKING:  # type checkers take the fields' own signature
-
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                raise DriftproofError(_explain(type(self), error)) from None
 
 
 class StaticRange(Settings):
@@ -127,8 +107,8 @@ class Periphery(Settings):
     """Everything around a crossbar array; None or 0 means that there is no such thing.
 
     In their order: the input is clipped to its range and quantised by the DAC, multiplied (weight noise, wire drop),
-    output noise is added, the ADC quantises and clips each tile's partial sum; the sum over tiles, per-tile factors,
-    scales, norms and biases are digital and come after it.
+    output noise is added, further stages follow, the ADC quantises and clips each tile's partial sum. The sum over
+    tiles, per-tile factors, scales, norms and biases are digital and come after it.
 
     Attributes:
         name: small letters, digits, ``.``, ``_`` and ``-``.
@@ -139,6 +119,7 @@ class Periphery(Settings):
         output_noise: σ of the noise that is added to each output of a tile before the ADC, in the units above.
         mvm_weight_noise: noise of the weights that is new in every MVM.
         wire_drop: voltage drop along the wires.
+        stages: further effects between the array and its ADC, in their order (:mod:`driftproof.periphery.stage`).
 
     Raises:
         DriftproofError: a misspelt, missing or impossible value.
@@ -161,12 +142,17 @@ class Periphery(Settings):
     output_noise: NotNegative = 0.0
     mvm_weight_noise: WeightNoise | None = None
     wire_drop: WireDrop | None = None
+    stages: tuple[AnyStage, ...] = ()
     source: PeripherySource
 
     @model_validator(mode="after")
     def _is_complete(self) -> Periphery:
         if self.adc_bits is not None and self.adc_full_scale is None:
             raise ValueError(f"adc_full_scale is missing: an ADC of {self.adc_bits} bits has levels up to a full scale")
+        if self.wire_drop is not None and self.stages:
+            raise ValueError(
+                "wire_drop is computed inside aihwkit's compiled tile, which further stages cannot reach: leave one out"
+            )
         if self.input_range is None and not self.is_ideal:
             given = [key for key in self.numbers() if key != "input_range"]
             raise ValueError(
@@ -198,7 +184,8 @@ class Periphery(Settings):
         >>> Periphery(**standard.definition()) == standard
         True
         """
-        return self.model_dump(mode="json", exclude_none=True)
+        given = self.model_dump(mode="json", exclude_none=True)
+        return {key: value for key, value in given.items() if value != []}
 
     def with_changes(self, **changes: Any) -> Periphery:
         """Return the same periphery with other values, checked again; its name shows them.
@@ -208,7 +195,10 @@ class Periphery(Settings):
         >>> six.name, str(six)
         ('standard [adc_bits=6]', '8-bit in (static), 6-bit out, full scale 10, noise 0.04')
         """
-        shown = ", ".join(f"{key}={value}" for key, value in changes.items())
+        shown = ", ".join(
+            f"{key}={' + '.join(map(str, value)) if isinstance(value, tuple) else value}"
+            for key, value in changes.items()
+        )
         kept = {key: getattr(self, key) for key in type(self).model_fields}
         return Periphery(**kept | {"name": f"{self.name} [{shown}]" if shown else self.name} | changes)
 
@@ -227,12 +217,13 @@ class Periphery(Settings):
         weights = self.mvm_weight_noise
         parts += [f"weight noise {weights.sigma:g} ({weights.law})"] if weights else []
         parts += [f"wire drop {self.wire_drop.scale:g} (not repeatable)"] if self.wire_drop else []
+        parts += [str(stage) for stage in self.stages]
         return ", ".join(parts)
 
     def numbers(self) -> dict[str, Any]:
         """Return what is not ideal about it as plain JSON values, without its name and texts."""
         given = self.model_dump(mode="json", exclude_none=True, exclude={"name", "summary", "source"})
-        return {key: value for key, value in given.items() if value != 0}
+        return {key: value for key, value in given.items() if value not in (0, [])}
 
 
 _QUIET: dict[str, Any] = {"output_noise": 0.0, "mvm_weight_noise": None}
@@ -240,22 +231,3 @@ _QUIET: dict[str, Any] = {"output_noise": 0.0, "mvm_weight_noise": None}
 
 def _bits(bits: int | None) -> str:
     return "exact" if bits is None else f"{bits}-bit"
-
-
-def _explain(kind: type[BaseModel], error: ValidationError) -> str:
-    """Return one line per fault: the settings, the key, what was wanted and what came."""
-    lines = []
-    for fault in error.errors():
-        # pydantic puts the tag of a discriminated union into the place; it is no key of the settings
-        key = ".".join(str(part) for part in fault["loc"] if part not in ("static", "dynamic"))
-        place = f"{kind.__name__}: {key}" if key else kind.__name__
-        if fault["type"] == "extra_forbidden":
-            hint = did_you_mean(key, kind.model_fields)
-            lines.append(f"{kind.__name__}: unknown key {key}{hint}")
-        elif fault["type"] == "missing":
-            lines.append(f"{kind.__name__}: missing key {key}")
-        elif fault["type"] in ("value_error", "assertion_error"):
-            lines.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}")
-        else:
-            lines.append(f"{place}: {fault['msg']}, got {fault['input']!r}")
-    return "\n".join(lines)

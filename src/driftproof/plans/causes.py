@@ -9,15 +9,14 @@ from typing import Any
 import pandas as pd
 
 from driftproof.defaults import LAYER_CHIPS
-from driftproof.device_choice import Device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Trial, run
 from driftproof.evaluation.checks import check_numbers
 from driftproof.keywords import checks_keywords
-from driftproof.measured import MeasuredDevice
 from driftproof.plans.measure import Setting, beside_digital, ready, setting_of
 from driftproof.plans.per_chip import PerChip
-from driftproof.presets import Law, without
+from driftproof.presets import Law
 from driftproof.record import Quantity, Record
 from driftproof.times import parse_time
 
@@ -84,6 +83,11 @@ class Causes:
         return pd.DataFrame([row | {"chips": chips, "n_samples": self.n_samples} for row in rows])
 
 
+def has_causes(device: Device) -> bool:
+    """Whether a device's errors can be taken apart: all of it has laws, which measured chips have not."""
+    return all(part.laws is not None for part in device.parts)
+
+
 def devices_by_cause(device: Device) -> dict[str, Device]:
     """Return the devices in which one cause after the other is switched on; the last one is the device itself.
 
@@ -103,12 +107,12 @@ def devices_by_cause(device: Device) -> dict[str, Device]:
     >>> [made.name for made in devices_by_cause(load_preset("gaussian")).values()][:2]
     ['gaussian [without programming]', 'gaussian']
     """
-    if isinstance(device, MeasuredDevice):
+    if not has_causes(device):
         raise DriftproofError(
             f"device {device.name}: measured conductances cannot be taken apart into causes; fit a preset to repeated "
             "measurements (driftproof presets fit), or leave the causes out"
         )
-    return {cause: without(device, *laws) for cause, laws in _SWITCHED_OFF.items()}
+    return {cause: device.without(*laws) for cause, laws in _SWITCHED_OFF.items()}
 
 
 @checks_keywords

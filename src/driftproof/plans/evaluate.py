@@ -23,7 +23,7 @@ from driftproof.defaults import (
     TIMES,
     TORCH_DEVICE,
 )
-from driftproof.device_choice import Device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation import (
     NETWORK_ITSELF,
@@ -42,7 +42,6 @@ from driftproof.evaluation.checks import check_devices, check_numbers, check_see
 from driftproof.evaluation.identity import preset_entries, show
 from driftproof.keywords import checks_keywords
 from driftproof.mapping import MappingOptions, Scale, TileSize, Where
-from driftproof.measured import MeasuredDevice
 from driftproof.periphery import Periphery
 from driftproof.presets import load_preset
 from driftproof.record import IDEAL_ANALOG, Record
@@ -238,7 +237,7 @@ def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int
         Trial(deployment, chip, t_s)
         for chip in range(chips)
         for deployment in deployments
-        if not isinstance(deployment.device, MeasuredDevice) or chip < deployment.device.chips
+        if deployment.device.chips is None or chip < deployment.device.chips
         for t_s in times_s
     ]
     yield ask([NETWORK_ITSELF, *dict.fromkeys(perfect), *cells])

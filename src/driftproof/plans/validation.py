@@ -11,13 +11,12 @@ from torch import nn
 from driftproof.compensation import Compensation
 from driftproof.data import Data, as_data, hold
 from driftproof.defaults import BATCH_SIZE, COMPENSATION, METRIC, SEED, VALIDATION_CHIPS
-from driftproof.device_choice import Device
+from driftproof.devices import Device
 from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Function, Metric, Plan, Trial, as_metric, ask, run
 from driftproof.evaluation.checks import check_seed, check_validity
 from driftproof.keywords import ChecksKeywords
 from driftproof.mapping import MappingOptions, unasked_text
-from driftproof.measured import MeasuredDevice
 from driftproof.times import parse_times
 from driftproof.training.said_once import not_again
 
@@ -77,7 +76,7 @@ class ChipValidation(ChecksKeywords):
         self.deployment = Deployment(
             device=self.preset, mapping=self.mapping, compensation=self.compensation, seed=FIRST_SEED - 1 - self.seed
         )
-        if isinstance(self.deployment.device, MeasuredDevice):
+        if self.deployment.device.chips is not None:
             raise DriftproofError(
                 f"validation on {self.deployment.device.name}: measured chips have no others of their kind, so these "
                 "are the ones that an evaluation reports on; validate on a preset, such as one fitted to measurements"

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from driftproof.presets.laws import NotNegative, Number, Positive, Table
+from driftproof.laws.encoding import Unit
+from driftproof.laws.table import NotNegative, Number, Positive, Table
 
 VERSION: Literal[1] = 1
 
 Numbers = Annotated[tuple[Number, ...], Field(min_length=1)]
 Spreads = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
-Unit = Literal["µS", "% of the column's maximum", "% of the layer's maximum"]
 
 
 class Spread(Table):

@@ -10,12 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from driftproof.errors import DriftproofError, did_you_mean
+from driftproof.laws import FAMILIES, Levels, Piece, Stuck, Validity
+from driftproof.laws.law import WRONG_TAG
 from driftproof.presets.preset import DevicePreset
-
-_TAGS = {
-    *("weight", "pair", "offset", "none", "gaussian", "uniform", "weight-curve", "polynomial", "polynomial-in-time"),
-    *("saturating-in-time", "power", "log-relaxation", "one-over-f", "log10-g", "saturating"),
-}
 
 
 def preset_folder() -> Path:
@@ -175,18 +172,12 @@ def _explain(path: Path, error: ValidationError) -> str:
     """Return one line per fault: the file, the dotted key, what was wanted and what came."""
     lines = []
     for fault in error.errors():
-        # pydantic puts the tag of a discriminated union into the place; it is no key of the file
-        key = ".".join(str(part) for part in fault["loc"] if part not in _TAGS) or "(whole file)"
+        key = ".".join(str(part) for part in fault["loc"]) or "(whole file)"
         if fault["type"] == "extra_forbidden":
             lines.append(f"{path}: unknown key {key}{did_you_mean(key.split('.')[-1], _known_keys())}")
         elif fault["type"] == "missing":
             lines.append(f"{path}: missing key {key}")
-        elif fault["type"] == "union_tag_invalid":
-            kind, tag = str(fault["ctx"]["discriminator"]).strip("'"), str(fault["ctx"]["tag"])
-            expected = [name.strip(" '") for name in str(fault["ctx"]["expected_tags"]).split(",")]
-            hint = did_you_mean(tag, expected)
-            lines.append(f"{path}: {key}.{kind}: there is no {tag!r}{hint}; wanted one of {', '.join(expected)}")
-        elif fault["type"] in ("value_error", "assertion_error"):
+        elif fault["type"] in ("value_error", "assertion_error", WRONG_TAG):
             lines.append(f"{path}: {key}: {fault['msg'].removeprefix('Value error, ')}")
         else:
             lines.append(f"{path}: {key}: {fault['msg']}, got {fault['input']!r}")
@@ -195,7 +186,8 @@ def _explain(path: Path, error: ValidationError) -> str:
 
 def _known_keys() -> set[str]:
     """Return every key that some preset table may have."""
-    from driftproof.presets import laws, preset
+    from driftproof.presets import preset
 
-    tables = [*vars(laws).values(), *vars(preset).values()]
+    laws = [law for family in FAMILIES.values() for law in family.members.values()]
+    tables = [*laws, Piece, Stuck, Levels, Validity, *vars(preset).values()]
     return {key for table in tables if hasattr(table, "model_fields") for key in table.model_fields}

@@ -8,11 +8,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from driftproof.errors import DriftproofError
+from driftproof.laws.effects import Effect
+from driftproof.laws.validity import Validity
 from driftproof.presets.load import load_preset
-from driftproof.presets.preset import DevicePreset, Validity
+from driftproof.presets.preset import DevicePreset
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from driftproof.devices import Array, ProgrammedArray
+    from driftproof.presets.saved import SavedMix
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,51 @@ class DeviceMix:
         return all(device.in_validity(t_s) for device in self.devices)
 
     @property
+    def chips(self) -> None:
+        """None: as many chips can be drawn as are wanted."""
+        return
+
+    @property
+    def laws(self) -> None:
+        """None: its layers have different laws."""
+        return
+
+    @property
+    def parts(self) -> tuple[DevicePreset, ...]:
+        """The devices that it consists of, each once, the default first."""
+        return self.devices
+
+    @property
+    def changes_in_time(self) -> bool:
+        """Whether the weights of some layer depend on the time."""
+        return any(device.changes_in_time for device in self.devices)
+
+    def relative_to(self, layer: str) -> Literal["column", "layer"]:
+        """Return which maximum the targets of a layer are relative to."""
+        return self.for_layer(layer).relative_to(layer)
+
+    def array(
+        self,
+        layer: str,
+        chip: int,
+        target: Tensor,
+        *,
+        seed: int,
+        groups: int = 1,
+        state: dict[str, Tensor] | None = None,
+        memory: Array | None = None,
+    ) -> ProgrammedArray:
+        """Return one layer of one chip; see :meth:`driftproof.devices.Device.array`."""
+        device = self.for_layer(layer)
+        return device.array(layer, chip, target, seed=seed, groups=groups, state=state, memory=memory)
+
+    def without(self, *effects: Effect) -> DeviceMix:
+        """Return the same devices without some of their laws; see :func:`driftproof.presets.without`."""
+        from driftproof.presets.variants import mix_without
+
+        return mix_without(self, effects)
+
+    @property
     def sha256(self) -> str:
         """Hash of the patterns and of the numbers of the devices."""
         parts = [("*", self.default.sha256), *((pattern, device.sha256) for pattern, device in self.layers)]
@@ -96,6 +149,12 @@ class DeviceMix:
             "devices": {pattern: device.name for pattern, device in (*self.layers, ("all other layers", self.default))},
             "validity": self.validity.model_dump(mode="json", exclude_none=True),
         }
+
+    def saved(self) -> tuple[SavedMix, dict[str, Tensor]]:
+        """Return what a file keeps of it."""
+        from driftproof.presets.saved import SavedMix
+
+        return SavedMix(sha256=self.sha256, name=self.name, default=self.default, layers=self.layers), {}
 
 
 def is_mix(text: str) -> bool:

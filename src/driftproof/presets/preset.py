@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from driftproof.defaults import COMPENSATION
-from driftproof.presets.laws import (
-    DEVICE_LAWS,
-    WEIGHT_LAWS,
-    Conductance,
-    Conductances,
-    Drift,
-    Levels,
-    NotNegative,
-    Number,
-    PolynomialInTime,
-    PolynomialProgramming,
-    Programming,
-    Read,
-    SaturatingInTime,
-    Stuck,
-    Table,
-)
+from driftproof.laws.drift import Drift
+from driftproof.laws.effects import Effect
+from driftproof.laws.encoding import Conductance, Encoding
+from driftproof.laws.law import Law
+from driftproof.laws.levels import Levels
+from driftproof.laws.programming import Programming
+from driftproof.laws.read import Read
+from driftproof.laws.stuck import Stuck
+from driftproof.laws.table import NotNegative, Number, Table
+from driftproof.laws.validity import Range, Validity
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from driftproof.devices import Array, DeviceLaws, ProgrammedArray
     from driftproof.presets.at_time import AtTime
+    from driftproof.presets.saved import SavedPreset
 
 Text = Annotated[str, Field(min_length=1)]
-Range = tuple[NotNegative, NotNegative]
 
 
 class Source(Table):
@@ -46,24 +41,6 @@ class Source(Table):
     doi: str = ""
     where: Text
     fitted_by: Text
-
-
-class Validity(Table):
-    """Where the numbers hold: conductance in µS (devices only), time after programming in s, temperature in °C.
-
-    The temperature is given where the source states it; no law here depends on it.
-    """
-
-    g_us: Range | None = None
-    t_s: Range
-    temperature_c: tuple[Number, Number] | None = None
-
-    @field_validator("g_us", "t_s", "temperature_c")
-    @classmethod
-    def _ascending(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and value[0] >= value[1]:
-            raise ValueError(f"the range must ascend, got {list(value)}")
-        return value
 
 
 class Assumption(Table):
@@ -100,7 +77,7 @@ class Fit(Table):
 class DevicePreset(Table):
     """One device as data.
 
-    Made by :func:`driftproof.load_preset`; the laws are in :mod:`driftproof.devices`.
+    Made by :func:`driftproof.load_preset`; the laws are in :mod:`driftproof.laws`.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*(:[^\s]+)?( \[.*\])?$")]
@@ -121,46 +98,28 @@ class DevicePreset(Table):
 
     @model_validator(mode="after")
     def _laws_fit_the_encoding(self) -> DevicePreset:
-        devices, law = isinstance(self.conductance, Conductances), self.programming
-        if devices and not isinstance(law, DEVICE_LAWS):
-            raise ValueError(f'programming.law "{law.law}" acts on the net weight: use encoding "weight"')
-        if not devices and not isinstance(law, WEIGHT_LAWS):
-            raise ValueError(f'programming.law "{law.law}" acts on devices: use encoding "pair" or "offset"')
-        if not devices and (self.drift or self.read or self.stuck):
-            raise ValueError('drift, read and stuck act on devices: use encoding "pair" or "offset"')
-        if isinstance(self.conductance, Conductances):
+        encoding, law = self.conductance, self.programming
+        if encoding.has_devices and "devices" not in law.acts_on:
+            raise ValueError(f'programming.law "{law.law}" acts on the net weight: use encoding {_encodings(False)}')
+        if not encoding.has_devices and "weights" not in law.acts_on:
+            raise ValueError(f'programming.law "{law.law}" acts on devices: use encoding {_encodings(True)}')
+        if not encoding.has_devices and (self.drift or self.read or self.stuck):
+            raise ValueError(f"drift, read and stuck act on devices: use encoding {_encodings(True)}")
+        if encoding.has_devices:
             if self.validity.g_us is None:
                 raise ValueError("validity.g_us is missing: the conductance range of the measurement, in µS")
-            low, high = self.validity.g_us
-            if self.conductance.g_min_us < low or self.conductance.g_max_us > high:
+            (low, high), (g_min, g_max) = self.validity.g_us, encoding.ends
+            if g_min < low or g_max > high:
                 raise ValueError(
-                    f"conductance.g_min_us to g_max_us is {self.conductance.g_min_us} to {self.conductance.g_max_us}: "
+                    f"conductance.g_min_us to g_max_us is {g_min} to {g_max}: "
                     f"wanted a range inside validity.g_us, {low} to {high} µS, for which the laws were fitted"
                 )
         return self
 
     @model_validator(mode="after")
     def _spreads_are_possible(self) -> DevicePreset:
-        law = self.programming
-        if not isinstance(law, PolynomialProgramming | PolynomialInTime | SaturatingInTime) or not self.validity.g_us:
-            return self
-        low, high = self.validity.g_us
-        for step in range(101):
-            r = step / 100
-            sigmas = _sigmas_us(law, r, low + r * (high - low))
-            if min(sigmas) < 0:
-                raise ValueError(
-                    f"programming.sigma_us: the spread is {min(sigmas):.3g} µS at r = {r}: "
-                    "it must not be negative for r in [0, 1]"
-                )
-            if not isinstance(law, PolynomialProgramming) and law.time_correlation == "increments":
-                for place, (before, after) in enumerate(pairwise(sigmas)):
-                    if after < before:
-                        raise ValueError(
-                            f'programming.time_correlation "increments" wants a spread that grows, but at r = {r} it '
-                            f"falls from {before:.4g} µS at {law.t_s[place]:g} s to {after:.4g} µS at "
-                            f'{law.t_s[place + 1]:g} s: use "common", or other times'
-                        )
+        if self.validity.g_us:
+            self.programming.check(self.validity.g_us)
         return self
 
     @property
@@ -176,10 +135,81 @@ class DevicePreset(Table):
         """Return the preset as plain JSON values, without the tables it does not have."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def saved(self) -> tuple[SavedPreset, dict[str, Tensor]]:
+        """Return what a file keeps of it."""
+        from driftproof.presets.saved import SavedPreset
+
+        return SavedPreset(sha256=self.sha256, preset=self), {}
+
     def in_validity(self, t_s: float) -> bool:
         """Whether a time after programming, in s, lies in the range of validity."""
-        low, high = self.validity.t_s
-        return low <= t_s <= high
+        return self.validity.holds_at(t_s)
+
+    @property
+    def chips(self) -> None:
+        """None: as many chips can be drawn as are wanted."""
+        return
+
+    @property
+    def laws(self) -> DeviceLaws:
+        """The laws that its devices are drawn by: its own."""
+        return self
+
+    @property
+    def parts(self) -> tuple[DevicePreset, ...]:
+        """The one device that it is."""
+        return (self,)
+
+    @property
+    def changes_in_time(self) -> bool:
+        """Whether its errors, or how large they are, depend on the time; see :class:`driftproof.devices.Device`."""
+        return bool(self.changing)
+
+    @property
+    def changing(self) -> tuple[Law, ...]:
+        """The laws that depend on the time."""
+        laws = (self.programming, self.drift, self.read)
+        return tuple(law for law in laws if law is not None and law.changes_in_time)
+
+    @property
+    def of_no_device(self) -> bool:
+        """Whether its errors are no published device's, but such as anyone may assume, at any time."""
+        return self.family in ("none", "generic")
+
+    def for_layer(self, layer: str) -> DevicePreset:
+        """Return the device of one layer: itself."""
+        return self
+
+    def relative_to(self, layer: str) -> Literal["column", "layer"]:
+        """Return which maximum the targets of a layer are relative to."""
+        return self.conductance.relative_to
+
+    def check_layers(self, layers: Iterable[str]) -> None:
+        """Return: it fits any layers."""
+
+    def array(
+        self,
+        layer: str,
+        chip: int,
+        target: Tensor,
+        *,
+        seed: int,
+        groups: int = 1,
+        state: dict[str, Tensor] | None = None,
+        memory: Array | None = None,
+    ) -> ProgrammedArray:
+        """Return one layer of one chip; see :meth:`driftproof.devices.Device.array`."""
+        from driftproof.devices import program, restore
+
+        if state is not None:
+            return restore(self, target, state, seed=seed, chip=chip, layer=layer, groups=groups)
+        return program(self, target, seed=seed, chip=chip, layer=layer, groups=groups, memory=memory)
+
+    def without(self, *effects: Effect) -> DevicePreset:
+        """Return the same device without some of its laws; see :func:`driftproof.presets.without`."""
+        from driftproof.presets.variants import preset_without
+
+        return preset_without(self, effects)
 
     def at(self, t: str | float, until: str | float | None = None, compensation: str = COMPENSATION) -> AtTime:
         """Return the device at a time after programming, or over a range of times: the noise that training draws.
@@ -194,11 +224,6 @@ class DevicePreset(Table):
         return at_time(self, t, until, compensation)
 
 
-def _sigmas_us(law: PolynomialProgramming | PolynomialInTime | SaturatingInTime, r: float, g_us: float) -> list[float]:
-    """Return the declared spread of one target in µS, at every time of the law's table."""
-    if isinstance(law, SaturatingInTime):
-        na_per_us = 1000 * law.read_voltage_v
-        return [a / na_per_us * -math.expm1(-g_us * na_per_us / b) for a, b in zip(law.a_na, law.b_na, strict=True)]
-    x = r if law.variable == "r" else g_us
-    polynomials = (law.sigma_us,) if isinstance(law, PolynomialProgramming) else law.sigma_us
-    return [sum(c * x**i for i, c in enumerate(coefficients)) for coefficients in polynomials]
+def _encodings(with_devices: bool) -> str:
+    """Return the encodings that have devices, or those that have none, for a message."""
+    return " or ".join(f'"{tag}"' for tag, kind in Encoding.choices().items() if kind.has_devices == with_devices)

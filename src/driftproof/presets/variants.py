@@ -5,22 +5,21 @@ Numbers are drawn by seed, chip, layer and purpose, never by preset: a device an
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, overload
+from typing import TYPE_CHECKING, Any, get_args
 
 from driftproof.errors import DriftproofError, did_you_mean
-from driftproof.presets.laws import PolynomialInTime, SaturatingInTime
+from driftproof.laws.effects import Effect
+from driftproof.laws.programming import ExactProgramming
 from driftproof.presets.mix import DeviceMix
 from driftproof.presets.preset import DevicePreset
 
-Law = Literal["levels", "programming", "drift", "read", "stuck"]
-"""What can be switched off."""
+if TYPE_CHECKING:
+    from driftproof.devices import Device
+
+Law = Effect
 
 
-@overload
-def without(device: DevicePreset, *laws: Law) -> DevicePreset: ...
-@overload
-def without(device: DeviceMix, *laws: Law) -> DeviceMix: ...
-def without(device: DevicePreset | DeviceMix, *laws: Law) -> DevicePreset | DeviceMix:
+def without[D: Device](device: D, *laws: Law) -> D:
     """Return a device without some of its laws; the device itself if it has none of them.
 
     - ``levels``: targets are not rounded to finite levels.
@@ -36,7 +35,7 @@ def without(device: DevicePreset | DeviceMix, *laws: Law) -> DevicePreset | Devi
         laws: which.
 
     Raises:
-        DriftproofError: an unknown law; or no programming but drift, where both are one table.
+        DriftproofError: an unknown law; no programming but drift, where both are one table; measured chips.
 
     >>> from driftproof.presets import load_preset
     >>> frozen = without(load_preset("pcm-nandakumar-2019"), "drift", "read")
@@ -45,23 +44,24 @@ def without(device: DevicePreset | DeviceMix, *laws: Law) -> DevicePreset | Devi
     >>> without(load_preset("reram-wan-2022"), "drift").programming.t_s
     (1.0,)
     """
-    for law in laws:
-        if law not in get_args(Law):
+    return device.without(*laws)
+
+
+def check_effects(effects: tuple[Effect, ...]) -> None:
+    """Raise DriftproofError for what is no effect."""
+    for effect in effects:
+        if effect not in get_args(Effect):
             raise DriftproofError(
-                f"without {law!r}{did_you_mean(law, get_args(Law))}: wanted some of {', '.join(get_args(Law))}"
+                f"without {effect!r}{did_you_mean(effect, get_args(Effect))}: wanted some of "
+                f"{', '.join(get_args(Effect))}"
             )
-    if isinstance(device, DevicePreset):
-        return _preset_without(device, laws)
-    default = _preset_without(device.default, laws)
-    layers = tuple((pattern, _preset_without(part, laws)) for pattern, part in device.layers)
-    if default is device.default and all(a is b for (_, a), (_, b) in zip(layers, device.layers, strict=True)):
-        return device
-    return DeviceMix(f"{device.name} [without {', '.join(laws)}]", default, layers)
 
 
-def _preset_without(preset: DevicePreset, laws: tuple[Law, ...]) -> DevicePreset:
-    changes = {law: _off(preset, law, laws) for law in laws}
-    shown = ", ".join(law for law in laws if changes[law])
+def preset_without(preset: DevicePreset, effects: tuple[Effect, ...]) -> DevicePreset:
+    """Return a preset without some effects; see :func:`without`."""
+    check_effects(effects)
+    changes = {effect: _off(preset, effect, effects) for effect in effects}
+    shown = ", ".join(effect for effect in effects if changes[effect])
     if not shown:
         return preset
     kept = preset.model_dump() | {"name": f"{preset.name} [without {shown}]"}
@@ -70,22 +70,28 @@ def _preset_without(preset: DevicePreset, laws: tuple[Law, ...]) -> DevicePreset
     return DevicePreset.model_validate(kept)
 
 
-def _off(preset: DevicePreset, law: Law, others: tuple[Law, ...]) -> dict[str, Any]:
-    """Return the tables of a preset that change when one law is switched off; none if it has no such law."""
+def mix_without(mix: DeviceMix, effects: tuple[Effect, ...]) -> DeviceMix:
+    """Return a mix whose devices have lost some effects; see :func:`without`."""
+    default = preset_without(mix.default, effects)
+    layers = tuple((pattern, preset_without(part, effects)) for pattern, part in mix.layers)
+    if default is mix.default and all(a is b for (_, a), (_, b) in zip(layers, mix.layers, strict=True)):
+        return mix
+    return DeviceMix(f"{mix.name} [without {', '.join(effects)}]", default, layers)
+
+
+def _off(preset: DevicePreset, effect: Effect, others: tuple[Effect, ...]) -> dict[str, Any]:
+    """Return the tables of a preset that change when one effect is switched off; none if it has no such effect."""
     programming = preset.programming
-    if law == "programming":
-        if isinstance(programming, PolynomialInTime | SaturatingInTime) and "drift" not in others:
+    if effect == "programming":
+        if programming.changes_in_time and "drift" not in others:
             raise DriftproofError(
                 f"preset {preset.name}: its programming law is a table in time, drift included; "
                 "switch off drift too, or leave programming on"
             )
-        return {} if programming.law == "none" else {"programming": {"law": "none"}}
-    if law != "drift":
-        return {law: None} if getattr(preset, law) is not None else {}
+        return {} if programming.keeps == "nothing" else {"programming": ExactProgramming(law="none")}
+    if effect != "drift":
+        return {effect: None} if getattr(preset, effect) is not None else {}
     changes: dict[str, Any] = {} if preset.drift is None else {"drift": None}
-    in_time = isinstance(programming, PolynomialInTime | SaturatingInTime) and len(programming.t_s) > 1
-    if in_time and "programming" not in others:
-        changes["programming"] = {  # all tuples of these laws have one entry a time
-            key: value[:1] if isinstance(value, tuple) else value for key, value in programming.model_dump().items()
-        }
+    if programming.changes_in_time and "programming" not in others:
+        changes["programming"] = programming.without_time()
     return changes

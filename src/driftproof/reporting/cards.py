@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from driftproof.errors import DriftproofError
+from driftproof.laws import in_words
 from driftproof.presets.card import Card
 from driftproof.record import PresetEntry
 from driftproof.record.atomic import write_atomically
@@ -82,6 +83,7 @@ def card_content(entry: PresetEntry) -> dict[str, Any]:
         "version": definition.get("version", ""),
         "summary": definition.get("summary", ""),
         "source": {key: source.get(key, "") for key in _SOURCE},
+        "laws": list(in_words(definition).items()),
         "constants": flatten({key: value for key, value in definition.items() if key not in _TOLD_APART}),
         "validity": [_validity(key, value) for key, value in definition.get("validity", {}).items()],
         "assumptions": [

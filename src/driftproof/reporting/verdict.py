@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from driftproof.presets.described import changes_in_time
 from driftproof.record import Quantity
 from driftproof.reporting.gather import Evidence
 from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
@@ -33,17 +37,6 @@ def verdicts(evidence: Evidence, key: str, keep: float | None) -> list[Verdict]:
     ]
 
 
-def is_constant(definition: dict[str, object]) -> bool:
-    """Whether a preset's noise is the same at all times: no drift, no read noise, programming without times.
-
-    >>> is_constant({"programming": {"law": "gaussian", "sigma": 0.05}})
-    True
-    """
-    programming = definition.get("programming")
-    in_time = isinstance(programming, dict) and "t_s" in programming
-    return not definition.get("drift") and not definition.get("read") and not in_time
-
-
 def threshold_in_words(quantity: Quantity, keep: float) -> str:
     """Return a threshold as what a network keeps.
 
@@ -66,8 +59,8 @@ def _verdict(evidence: Evidence, key: str, preset: str, keep: float) -> Verdict:
         return Verdict(preset, text, bool((rows["chips"] < PRELIMINARY_BELOW).any()), None)
     times = valid["t_s"].tolist()
     mean = lifetime(times, valid["mean"].tolist(), keep, quantity.sign)
-    entry = evidence.presets.get(preset)
-    constant = entry is not None and is_constant(entry.definition)
+    definitions = {name: entry.definition for name, entry in evidence.presets.items()}
+    constant = preset in definitions and _is_constant(definitions[preset], definitions)
     first, last = valid.iloc[0], valid.iloc[-1]
     keeps = f"keeps {threshold_in_words(quantity, keep)}"
     level = _level(last, quantity, keep)
@@ -85,6 +78,12 @@ def _verdict(evidence: Evidence, key: str, preset: str, keep: float) -> Verdict:
     else:
         text = f"{keeps} for at least {in_words(mean.t_s)}, the last valid time measured ({level})"
     return Verdict(preset, text, bool((valid["chips"] < PRELIMINARY_BELOW).any()), mean)
+
+
+def _is_constant(definition: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a device's noise is known not to change: chips that were measured at one time say nothing of others."""
+    low, high = definition.get("validity", {}).get("t_s", (0.0, math.inf))
+    return low < high and not changes_in_time(definition, others)
 
 
 def _of(quantity: Quantity) -> str:

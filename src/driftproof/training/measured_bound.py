@@ -13,12 +13,9 @@ from driftproof.calls.network import unwrap
 from driftproof.chip import Chip
 from driftproof.data import Data, as_data, hold
 from driftproof.defaults import SEED
-from driftproof.devices.weight_laws import programmed_weight
 from driftproof.errors import DriftproofError
 from driftproof.inputs import main_output
 from driftproof.keywords import checks_keywords
-from driftproof.presets import DevicePreset
-from driftproof.presets.laws import GaussianProgramming, WeightCurveProgramming
 from driftproof.training.answers import BATCH_SIZE, answers, are_classes
 from driftproof.training.bound import DELTA, Bound, check_delta, gaussian_kl, pac_bayes_bound
 from driftproof.training.fresh_key import fresh_key
@@ -162,13 +159,13 @@ def normals(weights: AnalogWeights, noise: Noise) -> dict[str, Normal] | None:
         return None
     chip, found = Chip(weights.mapped(), noise.at.device, seed=-1, chip=-1, compensation="none"), {}
     for name, mapped in chip.weights.items():
-        preset, w = chip.arrays[name].preset, chip.arrays[name].target.double()
-        assert isinstance(preset, DevicePreset)  # measured chips are no noise to train with
-        law = preset.programming
-        if not isinstance(law, GaussianProgramming | WeightCurveProgramming) or preset.levels is not None:
+        laws, w = noise.at.device.for_layer(name).laws, mapped.target.double()
+        assert laws is not None  # devices that training draws have laws in every layer
+        law = laws.programming
+        if not law.is_normal or laws.levels is not None:
             return None
-        mean = programmed_weight(law, w, torch.zeros_like(w))
-        spread = (programmed_weight(law, w, torch.ones_like(w)) - mean).abs()
+        mean = law.programmed(w, torch.zeros_like(w))
+        spread = (law.programmed(w, torch.ones_like(w)) - mean).abs()
         found[name] = Normal(mapped.weight(mean), mapped.weight(spread))
     return found
 

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from driftproof.chip import Programmer
 from driftproof.device_choice import load_device
-from driftproof.devices import generator
+from driftproof.devices import Device, generator
 from driftproof.devices.normals import layer_normals
 from driftproof.errors import DriftproofError, did_you_mean, warn
-from driftproof.measured import MeasuredDevice
-from driftproof.presets import AtTime, DeviceMix, DevicePreset, at_time
+from driftproof.presets import AtTime, at_time
+from driftproof.presets.at_time import check_can_be_drawn
 from driftproof.times import format_time
 from driftproof.training.weights import AnalogWeights
 
-type NoiseLike = Noise | AtTime | DevicePreset | DeviceMix | str
+type NoiseLike = Noise | AtTime | Device | str
 """A device at a time (``preset.at("1d")``), a device that has no time, either as text, or a :class:`Noise`."""
 
 
@@ -224,12 +224,9 @@ def as_noise(choice: NoiseLike) -> Noise:
             return GaussianNoise(_number(choice), _TEXTS[kind])
         name, at, time = choice.rpartition("@")
         device = load_device(name if at else choice)
-        if isinstance(device, MeasuredDevice):
-            raise _learnt_by_heart(choice)
+        check_can_be_drawn(device, choice)
         return DeviceNoise(at_time(device, time)) if at else _timeless(device)
-    if isinstance(choice, MeasuredDevice):
-        raise _learnt_by_heart(choice.name)
-    if isinstance(choice, DevicePreset | DeviceMix):
+    if isinstance(choice, Device):
         return _timeless(choice)
     raise DriftproofError(f"noise came as {type(choice).__name__}; wanted preset.at(TIME), or a text such as NAME@1d")
 
@@ -251,23 +248,14 @@ def check_noise_validity(noise: Noise) -> None:
     )
 
 
-def _learnt_by_heart(name: str) -> DriftproofError:
-    return DriftproofError(
-        f"noise {name}: a few measured chips would be learnt by heart; fit a preset to them (driftproof presets fit) "
-        "and train with that"
-    )
-
-
-def _timeless(device: DevicePreset | DeviceMix) -> Noise:
-    parts = [device.default, *(part for _, part in device.layers)] if isinstance(device, DeviceMix) else [device]
-    for part in parts:
-        if part.drift is not None or part.read is not None or getattr(part.programming, "t_s", None) is not None:
-            raise DriftproofError(
-                f"noise {device.name}: its errors change in time; say when: {device.name}@1d as text, or "
-                f'preset.at("1d"), or a range, {device.name}@1h..1y'
-            )
-    start = device.default.validity.t_s[0] if isinstance(device, DeviceMix) else device.validity.t_s[0]
-    return DeviceNoise(at_time(device, start, compensation="none"), timeless=True)
+def _timeless(device: Device) -> Noise:
+    check_can_be_drawn(device)
+    if device.changes_in_time:
+        raise DriftproofError(
+            f"noise {device.name}: its errors change in time; say when: {device.name}@1d as text, or "
+            f'preset.at("1d"), or a range, {device.name}@1h..1y'
+        )
+    return DeviceNoise(at_time(device, device.validity.t_s[0], compensation="none"), timeless=True)
 
 
 def _number(choice: str) -> float:

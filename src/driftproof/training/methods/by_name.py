@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from driftproof.errors import DriftproofError, did_you_mean
-from driftproof.training.methods.adaptive_rwp import AdaptiveRWP
-from driftproof.training.methods.asam import ASAM
-from driftproof.training.methods.gsam import GSAM
-from driftproof.training.methods.looksam import LookSAM
+from driftproof.training.methods.known import METHODS, Named
 from driftproof.training.methods.method import Method
-from driftproof.training.methods.mixed_rwp import MixedRWP
-from driftproof.training.methods.multi_step_sam import MultiStepSAM
-from driftproof.training.methods.noise_injection import NoiseInjection
-from driftproof.training.methods.plain import Plain
-from driftproof.training.methods.rwp import RWP
-from driftproof.training.methods.sam import SAM
-from driftproof.training.methods.sam_rwp import SAMRWP
-from driftproof.training.methods.two_point import TwoPointRWP
 from driftproof.training.noise import NoiseLike
 from driftproof.training.schedules import Schedule
 
-
-class Named(NamedTuple):
-    """How a method is made, and which of the perturbation's settings it takes."""
-
-    make: Callable[..., Method]
-    noise: bool = False
-    strength: bool = False
-    rho: bool = False
-
-
-METHODS: dict[str, Named] = {
-    "plain": Named(Plain),
-    "rwp": Named(RWP, noise=True, strength=True),
-    "two-point-rwp": Named(TwoPointRWP, noise=True, strength=True),
-    "m-rwp": Named(MixedRWP, noise=True, strength=True),
-    "arwp": Named(AdaptiveRWP, noise=True, strength=True),
-    "sam": Named(SAM, rho=True),
-    "multi-step-sam": Named(MultiStepSAM, rho=True),
-    "asam": Named(ASAM, rho=True),
-    "gsam": Named(GSAM, rho=True),
-    "looksam": Named(LookSAM, rho=True),
-    "sam-rwp": Named(SAMRWP, noise=True, strength=True, rho=True),
-    "noise-injection": Named(NoiseInjection, strength=True),  # its noise is its own
-}
+__all__ = ["METHODS", "Named", "default_of", "make_method", "named_method"]
 
 
 def named_method(name: str) -> Named:

@@ -19,6 +19,7 @@ from driftproof.keywords import ChecksKeywords
 from driftproof.mapping import TileSize, unwrap
 from driftproof.training.clipping import ClipWeights
 from driftproof.training.first_pass import inputs_of_first_pass
+from driftproof.training.methods.known import make_known
 from driftproof.training.micro_batches import as_closures, key_of, shards_of
 from driftproof.training.noise import Noise
 from driftproof.training.norms import NormPolicy, check_policy, statistics_kept_on_failure
@@ -56,6 +57,10 @@ class Diagnostics:
 class Method(ChecksKeywords, ABC):
     """A way to make one update: ``loss = method.step(closure, model, optimizer)`` in place of forward, backward, step.
 
+    A subclass has the gradient of one micro-batch as :meth:`gradient` (``two_point.py`` is a short one). With a
+    ``name`` of its own it is known by it as soon as its file is imported, and takes noise, strength and rho if its
+    constructor has keywords of these names; a class that is incomplete, or has another one's name, cannot be made.
+
     Args:
         strength: of the perturbation, a number or a schedule.
         norms: which passes move the running statistics of norms (:data:`driftproof.training.norms.NormPolicy`).
@@ -74,6 +79,13 @@ class Method(ChecksKeywords, ABC):
     """Whether the method perturbs at all."""
     closures_per_update: int = 1
     """How many batches it wants for one micro-batch."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make a method known by a name of its own."""
+        super().__init_subclass__(**options)
+        name = vars(cls).get("name")
+        if isinstance(name, str) and name:
+            make_known(cls)
 
     def __init__(
         self,

@@ -1,0 +1,26 @@
+"""The reference of every shipped preset. A new preset brings its own: another line here, and its law beside."""
+
+from __future__ import annotations
+
+from devices.papers import cmo, crosssim, hermes, nandakumar, net_weight, sonos, wan
+from devices.papers.device import Devices, NetWeight
+
+PAPERS: dict[str, Devices | NetWeight] = {
+    "gaussian": NetWeight(net_weight.gaussian),
+    "gaussian-layer": NetWeight(net_weight.gaussian, scale="layer"),
+    "gaussian-multiplicative": NetWeight(net_weight.gaussian_multiplicative),
+    "ideal": NetWeight(net_weight.ideal),
+    "levels": NetWeight(net_weight.levels),
+    "pcm-foundation-2025": NetWeight(net_weight.foundation),
+    "pcm-hermes-1": Devices(hermes.one_device, 0.0, 10.35, read_noise="read-out"),
+    "pcm-hermes-2": Devices(hermes.two_devices, 0.0, 20.7, read_noise="read-out"),
+    "pcm-joshi-2020": Devices(crosssim.joshi, 0.0, 25.0),
+    "pcm-nandakumar-2019": Devices(nandakumar.law, 0.0, 25.0, read_noise="read-out"),
+    "reram-cmo-02pct": Devices(cmo.within_02_percent, 9.0, 88.2, "offset", "read-out", "column"),
+    "reram-cmo-2pct": Devices(cmo.within_2_percent, 9.0, 88.2, "offset", "read-out", "column"),
+    "reram-milo-2021": Devices(crosssim.milo, 50.0, 225.0),
+    "reram-wan-2022": Devices(wan.law, 0.0, 40.0),
+    "reram-wan-2022-crosssim": Devices(crosssim.wan, 0.0, 39.26),
+    "sonos-agrawal-2022": Devices(sonos.law, 0.0, 16.0, read_noise="product"),
+    "uniform": NetWeight(net_weight.uniform),
+}

@@ -1,0 +1,181 @@
+"""A stage of the periphery is one file and one line that imports it: on both backends, in files, words and records.
+
+Files that the stage touched: ``column_gain.py``, and the import below.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import driftproof as dp
+from arrays.layers import LAYERS, TILE, layer_of
+from driftproof.arrays import Ranges, input_ranges
+from driftproof.chip import Chip
+from driftproof.data import digits
+from driftproof.errors import DriftproofError
+from driftproof.evaluation.backends import TilesNetwork
+from driftproof.evaluation.folded import FoldedNetwork
+from driftproof.mapping import map_model
+from driftproof.periphery import (
+    DynamicRange,
+    Periphery,
+    Stage,
+    StaticRange,
+    Sums,
+    load_periphery,
+    write_periphery,
+)
+from driftproof.zoo import trained_digits_cnn
+from house.column_gain import ColumnGain
+
+DAY = 86400.0
+STANDARD = load_periphery("standard").with_changes(input_range=StaticRange(method="maximum"))
+QUIET = STANDARD.without_noise().with_changes(dac_bits=None, adc_bits=None, adc_full_scale=None)
+AROUND = {
+    "exact converters": QUIET,
+    "static": STANDARD,
+    "dynamic": STANDARD.with_changes(input_range=DynamicRange()),
+}
+PRESET = "pcm-nandakumar-2019"
+
+
+def with_gain(periphery: Periphery, sigma: float = 0.1) -> Periphery:
+    return periphery.with_changes(stages=(ColumnGain(sigma=sigma),))
+
+
+def computed(name: str, periphery: Periphery, chip: int = 0) -> tuple[Tensor, Tensor]:
+    """Return what a layer's chip gives on both backends."""
+    layer, x = layer_of(name)
+    mapping = map_model(layer, TILE, x)
+    made = Chip(mapping, dp.load_preset(PRESET), seed=0, chip=chip)
+    ranges = input_ranges(layer, mapping, periphery, [x])
+    folded = FoldedNetwork(layer, mapping, x, periphery=periphery, ranges=ranges)
+    tiles = TilesNetwork(layer, mapping, periphery, ranges)
+    for backend in (folded, tiles):
+        backend.load(made, DAY)
+    return folded(x), tiles(x)
+
+
+@pytest.mark.parametrize("kind", AROUND)
+@pytest.mark.parametrize("name", LAYERS)
+def test_both_backends_have_it(name: str, kind: str) -> None:
+    around = AROUND[kind]
+    fast, slow = computed(name, with_gain(around))
+    plain, _ = computed(name, around)
+    moved = float((fast - plain).abs().mean())
+    assert moved > 0.02 * float(plain.abs().mean())
+    # a sum at the edge of a code may fall on either side
+    assert float((fast - slow).abs().mean()) < moved / 20
+
+
+def test_it_is_what_its_formula_says() -> None:
+    """Of one tile's column, the output is the plain one times (1 + σ ξ), whatever the inputs; ξ is the chip's."""
+    layer, x = layer_of("linear")
+    mapping = map_model(layer, example=x)  # one tile
+    gains = []
+    for number in range(400):
+        made = Chip(mapping, dp.load_preset("ideal"), seed=0, chip=number)
+        ranges: Ranges = {"": (10.0,)}
+        plain = made.array("", DAY, periphery=QUIET, ranges=ranges).matmul(x)
+        found = made.array("", DAY, periphery=with_gain(QUIET, 0.1), ranges=ranges).matmul(x)
+        gain = found / plain
+        assert torch.allclose(gain, gain[:1].expand_as(gain), rtol=1e-3)
+        gains.append(gain[0])
+    every = (torch.stack(gains).flatten().double() - 1) / 0.1
+    # 4,400 numbers: |z| < 4.9 on mean and on variance, false alarm 1e-6 each
+    assert abs(float(every.mean())) * len(every) ** 0.5 < 4.9
+    assert abs(float(every.var()) - 1) / (2 / len(every)) ** 0.5 < 4.9
+
+
+def test_a_chip_keeps_it_and_another_has_another() -> None:
+    first, _ = computed("linear", with_gain(QUIET))
+    again, _ = computed("linear", with_gain(QUIET))
+    other, _ = computed("linear", with_gain(QUIET), chip=1)
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other, rtol=0.01)
+
+
+def test_it_stands_in_files_and_words(tmp_path: Path) -> None:
+    noisy = with_gain(STANDARD)
+    file = write_periphery(noisy, tmp_path / "mine.toml")
+    assert '[[stages]]\nstage = "column-gain"\nsigma = 0.1\n' in file.read_text(encoding="utf-8")
+    assert load_periphery(file).definition() == noisy.definition()
+    assert str(noisy).endswith(", column gain error 0.1")
+    assert noisy.sha256 != STANDARD.sha256
+    assert noisy.sha256 != with_gain(STANDARD, 0.2).sha256
+
+
+def test_an_evaluation_and_its_report_have_it(tmp_path: Path) -> None:
+    data, network = digits().head(200), trained_digits_cnn()
+    found = []
+    for around in (STANDARD, with_gain(STANDARD, 0.5)):
+        record = dp.evaluate(
+            network, data, presets=["ideal"], times="1s", chips=2, periphery=around, calibration=data, out=tmp_path
+        )
+        cells = record.cells()
+        mine = cells.periphery.str.contains("column gain") == bool(around.stages)
+        found.append(cells[mine & (cells.preset == "ideal")].value.tolist())
+    page = dp.report(tmp_path, tmp_path).read_text(encoding="utf-8")
+    assert "column gain error 0.5" in page
+    assert max(found[1]) < min(found[0])
+
+
+def test_wrong_stages_are_refused() -> None:
+    with pytest.raises(DriftproofError, match=r"no stage 'column-gian' \(did you mean column-gain\?\)"):
+        Periphery(**STANDARD.definition() | {"stages": [{"stage": "column-gian", "sigma": 0.1}]})
+    with pytest.raises(DriftproofError, match="ColumnGain: unknown key sigmas"):
+        Periphery(**STANDARD.definition() | {"stages": [{"stage": "column-gain", "sigmas": 0.1}]})
+    with pytest.raises(DriftproofError, match="wire_drop"):
+        with_gain(STANDARD.with_changes(wire_drop={"scale": 1.0}))
+
+
+def test_a_class_without_all_parts_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="lacks apply"):
+
+        class Silent(Stage):
+            stage: Literal["silent"] = "silent"
+
+            def __str__(self) -> str:
+                return "silent"
+
+    with pytest.raises(TypeError, match="lacks __str__"):
+
+        class Wordless(Stage):
+            stage: Literal["wordless"] = "wordless"
+
+            def apply(self, sums: Sums) -> Tensor:
+                return sums.values
+
+    with pytest.raises(TypeError, match=r"lacks stage: Literal"):
+
+        class Nameless(Stage):
+            def apply(self, sums: Sums) -> Tensor:
+                return sums.values
+
+            def __str__(self) -> str:
+                return "nameless"
+
+    with pytest.raises(TypeError, match="ColumnGain is called 'column-gain' already"):
+
+        class Second(Stage):
+            stage: Literal["column-gain"] = "column-gain"
+
+            def apply(self, sums: Sums) -> Tensor:
+                return sums.values
+
+            def __str__(self) -> str:
+                return "second"
+
+
+def test_a_saved_network_keeps_it(tmp_path: Path) -> None:
+    layer: Any = nn.Linear(23, 11)
+    x = layer_of("linear")[1]
+    analog = dp.convert(layer, PRESET, example=x, periphery=with_gain(STANDARD))
+    chip = dp.program(analog, chip=1).drift(DAY)
+    again = dp.load(dp.save(chip, tmp_path / "saved"), nn.Linear(23, 11))
+    assert torch.equal(again.model(x), chip.model(x))
