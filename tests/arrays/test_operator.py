@@ -235,3 +235,27 @@ def test_static_ranges_are_measured_in_each_direction() -> None:
         for columns in mapped.columns
     )
     assert mapped.both_ways
+
+
+class Twice(nn.Module):
+    """Reads its array twice in each direction, and gives what the two reads differ by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(23, 11)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fc(x)
+        back = [nn.functional.linear(y, self.fc.weight.t()) for _ in range(2)]
+        return torch.cat([self.fc(x) - y, back[1] - back[0]], dim=1)
+
+
+@pytest.mark.parametrize("kind", ["ideal", "dynamic"])
+def test_every_read_of_a_pass_has_noise_of_its_own(kind: str) -> None:
+    net, x, around = Twice().eval(), numbers(40, 23), PERIPHERIES[kind]
+    chip = Chip(map_model(net, TILE, x), dp.load_preset("sonos-agrawal-2022"), seed=0, chip=0)
+    folded = FoldedNetwork(net, chip.mapping, x, periphery=around)
+    folded.load(chip, YEAR)
+    apart = folded(x)
+    assert float(apart[:, :11].abs().mean()) > 1e-3
+    assert float(apart[:, 11:].abs().mean()) > 1e-3

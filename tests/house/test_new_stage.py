@@ -92,6 +92,27 @@ def test_it_is_what_its_formula_says() -> None:
     assert abs(float(every.var()) - 1) / (2 / len(every)) ** 0.5 < 4.9
 
 
+def test_every_adc_has_a_gain_of_its_own() -> None:
+    """Of each tile's columns in a forward read, of each tile's rows in a transposed one."""
+    layer, _ = layer_of("linear")
+    chip = Chip(map_model(layer, TILE), dp.load_preset("ideal"), seed=0, chip=0)
+    mapped = chip.weights[""]
+    ranges: Ranges = {"": (10.0,) * len(mapped.rows), " (transposed)": (10.0,) * mapped.tiles}
+    plain, gained = (chip.array("", DAY, periphery=p, ranges=ranges) for p in (QUIET, with_gain(QUIET)))
+    gains = []
+    for rows in mapped.rows:  # only one row split is driven
+        x = torch.zeros(1, 23)
+        x[:, rows] = 1.0
+        gains.append((gained.matmul(x) / plain.matmul(x))[0])
+    for part in mapped.columns:
+        y = torch.zeros(1, 11)
+        y[:, part] = 1.0
+        gains.append((gained.rmatmul(y) / plain.rmatmul(y))[0])
+    every = torch.cat(gains).sub(1).div(0.1)
+    assert len(set(every.mul(1000).round().tolist())) > 0.95 * len(every)
+    assert 0.6 < float(every.std()) < 1.4  # 102 numbers: |z| < 5.7
+
+
 def test_a_chip_keeps_it_and_another_has_another() -> None:
     first, _ = computed("linear", with_gain(QUIET))
     again, _ = computed("linear", with_gain(QUIET))
@@ -176,6 +197,10 @@ def test_a_saved_network_keeps_it(tmp_path: Path) -> None:
     layer: Any = nn.Linear(23, 11)
     x = layer_of("linear")[1]
     analog = dp.convert(layer, PRESET, example=x, periphery=with_gain(STANDARD))
-    chip = dp.program(analog, chip=1).drift(DAY)
+    chip = dp.program(analog, chip=1)
+    start = chip.model(x)  # the end of programming: the gains are there already
+    assert torch.equal(dp.program(analog, chip=1).model(x), start)
+    assert not torch.allclose(dp.program(dp.convert(layer, PRESET, example=x, periphery=QUIET), chip=1).model(x), start)
+    chip.drift(DAY)
     again = dp.load(dp.save(chip, tmp_path / "saved"), nn.Linear(23, 11))
     assert torch.equal(again.model(x), chip.model(x))

@@ -29,6 +29,9 @@ class TileStages:
     ) -> None:
         self.reads, self.loaded, self.mapped = reads, loaded, reads.mapped
         reads.reads.begin()
+        # the tiles clip what is beyond their range without a word; of a convolution each patch is converted by itself
+        for rows, reach in zip(self.mapped.rows, reads.ranges, strict=False):
+            reads.counts.beyond("saturated_inputs", vectors[..., rows], reach)
         outputs = len(self.mapped.target) if columns is None else columns.stop - columns.start
         shape = (*vectors.shape[:-2], outputs)
 

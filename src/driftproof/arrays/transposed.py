@@ -60,14 +60,15 @@ class TransposedReads:
             )
         self.reads.begin()
         size = product.geometry.size_of(product.inputs)
-        geometry = product.geometry.reverse(size)
+        geometry = product.geometry.reverse()
         y = geometry.back_vectors(product.inputs.float())
         found = y.new_zeros(*y.shape[:-1], mapped.layout.groups, mapped.target.shape[1])
         for split, rows in enumerate(mapped.rows):
             driven = y * loaded.factor[split]
             for number, part in enumerate(mapped.columns):
                 groups = mapped.groups_of(part)
-                vectors = driven[..., part].reshape(*driven.shape[:-1], len(groups), -1)
+                width = (part.stop - part.start) // len(groups)
+                vectors = driven[..., part].reshape(*driven.shape[:-1], len(groups), width)
                 share = self._tile(loaded, product, vectors, (split, number), rows, part)
                 found[..., groups.start : groups.stop, rows] += share
         outputs = product.geometry.finish(geometry.back_collect(found, size), product.inputs)
@@ -87,7 +88,7 @@ class TransposedReads:
         lines = loaded.rows(f"{split}.{number}", rows, part, groups)
         x = dac(vectors, reach, self.periphery, self.counts)
         y = self.reads.readout(self.reads.sums(loaded, product, lines, x, group_times))
-        return y.view(*vectors.shape[:-1], -1) * output_factor(reach, self.periphery)
+        return y.view(*vectors.shape[:-1], rows.stop - rows.start) * output_factor(reach, self.periphery)
 
 
 def driven_columns(product: Product, mapped: MappedWeight) -> list[Tensor]:
@@ -97,6 +98,6 @@ def driven_columns(product: Product, mapped: MappedWeight) -> list[Tensor]:
         product: of the transposed weight.
         mapped: the weight on tiles.
     """
-    y = product.geometry.reverse(product.geometry.size_of(product.inputs)).back_vectors(product.inputs)
+    y = product.geometry.reverse().back_vectors(product.inputs)
     scaled = [y * mapped.scale[split].to(y.dtype) for split in range(len(mapped.rows))]
     return [torch.as_tensor(driven[..., part]) for driven in scaled for part in mapped.columns]

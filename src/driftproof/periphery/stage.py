@@ -73,7 +73,10 @@ def _pick(value: Any) -> Any:
     tag = value.get("stage")
     if tag not in Stage.kinds:
         known = ", ".join(sorted(Stage.kinds)) or "none"
-        raise ValueError(f"there is no stage {tag!r}{did_you_mean(str(tag), Stage.kinds)}; there are: {known}")
+        raise ValueError(
+            f"there is no stage {tag!r}{did_you_mean(str(tag), Stage.kinds)}; there are: {known}. A stage is a "
+            "class of its own (driftproof.periphery.Stage): import its file before the periphery is loaded"
+        )
     return Stage.kinds[tag](**value)
 
 
