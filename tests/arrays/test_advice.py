@@ -57,6 +57,13 @@ def test_a_reference_columns_noise(around: Periphery, transposed: bool) -> None:
         assert around is IDEAL
 
 
+def test_what_an_array_does_not_know_is_refused_before_anything_is_computed() -> None:
+    mapping = map_model(nn.Linear(23, 11), TILE, numbers(5, 23))
+    ranges = {"": (1.0,) * len(mapping.weights[""].rows)}
+    with pytest.raises(DriftproofError, match="reference column"):
+        Chip(mapping, NOISY, seed=0, chip=0).array("", DAY, periphery=STANDARD, ranges=ranges)
+
+
 class StepsFirst(nn.Module):
     """Calls its layer with vectors of several samples in one row, so that no axis counts samples."""
 

@@ -113,6 +113,17 @@ def test_every_adc_has_a_gain_of_its_own() -> None:
     assert 0.6 < float(every.std()) < 1.4  # 102 numbers: |z| < 5.7
 
 
+def test_it_comes_behind_the_arrays_noise() -> None:
+    """An amplifier's gain error acts on noise, too: without a signal the outputs are noise times gain."""
+    layer, _ = layer_of("linear")
+    chip = Chip(map_model(layer), dp.load_preset("ideal"), seed=0, chip=0)
+    noisy, signal = QUIET.with_changes(output_noise=0.04), torch.zeros(6, 23)
+    plain, gained = (chip.array("", DAY, periphery=p, ranges={"": (1.0,)}) for p in (noisy, with_gain(noisy)))
+    gain = gained.matmul(signal) / plain.matmul(signal)
+    assert torch.allclose(gain, gain[:1].expand_as(gain), rtol=1e-4)
+    assert float((gain[0] - 1).abs().max()) > 0.05
+
+
 def test_a_chip_keeps_it_and_another_has_another() -> None:
     first, _ = computed("linear", with_gain(QUIET))
     again, _ = computed("linear", with_gain(QUIET))
