@@ -15,6 +15,7 @@ from driftproof.arrays import input_ranges
 from driftproof.calls import geometry_of
 from driftproof.chip import Chip
 from driftproof.errors import DriftproofError
+from driftproof.evaluation.backends import TilesNetwork
 from driftproof.evaluation.folded import FoldedNetwork
 from driftproof.mapping import map_model
 from driftproof.periphery import DynamicRange, Periphery, StaticRange, load_periphery
@@ -259,3 +260,30 @@ def test_every_read_of_a_pass_has_noise_of_its_own(kind: str) -> None:
     apart = folded(x)
     assert float(apart[:, :11].abs().mean()) > 1e-3
     assert float(apart[:, 11:].abs().mean()) > 1e-3
+
+
+class Standardised(nn.Module):
+    """Makes its weight of a parameter at every call, and multiplies by it in both directions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = 2 * (self.conv.weight - self.conv.weight.mean())
+        return nn.functional.conv_transpose2d(nn.functional.conv2d(x, weight), weight)
+
+
+def test_a_made_weight_is_read_from_both_sides() -> None:
+    torch.manual_seed(0)
+    net, x = Standardised().eval(), numbers(5, 3, 6, 6)
+    mapping = map_model(net, TILE, x)
+    assert [(w.made, w.both_ways) for w in mapping.weights.values()] == [(True, True)]
+    chip = Chip(mapping, dp.load_preset("pcm-nandakumar-2019"), seed=0, chip=0)
+    folded, tiles = FoldedNetwork(net, mapping, x), TilesNetwork(net, mapping)
+    for backend in (folded, tiles):
+        backend.load(chip, YEAR)
+    weight = chip.weight("conv", YEAR)
+    wanted = nn.functional.conv_transpose2d(nn.functional.conv2d(x, weight), weight)
+    assert torch.allclose(folded(x), wanted, atol=1e-5)
+    assert torch.allclose(tiles(x), wanted, atol=1e-5)

@@ -134,6 +134,16 @@ def test_a_report_of_it(tmp_path: Path) -> None:
     assert "second" in dp.report(tmp_path, tmp_path).read_text(encoding="utf-8")
 
 
+def test_a_saved_chip_reads_from_both_sides(tmp_path: Path) -> None:
+    around = load_periphery("standard").with_changes(input_range=StaticRange(method="maximum"))
+    analog = dp.convert(network(Dense), "pcm-nandakumar-2019", example=X, periphery=around)
+    chip = dp.program(analog).drift("1d")
+    again = dp.load(dp.save(chip, tmp_path / "saved"), network(Dense))
+    assert isinstance(again, dp.ProgrammedChip)
+    assert torch.equal(again.model(X), chip.model(X))
+    assert [w.both_ways for w in again.chip.mapping.weights.values()] == [False, True]
+
+
 def test_wires_of_the_compiled_tile_are_refused() -> None:
     around = load_periphery("standard").with_changes(wire_drop={"scale": 1.0})
     with pytest.raises(DriftproofError, match=r"transposed reads, and .* from the columns, too: second"):
