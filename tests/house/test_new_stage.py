@@ -157,6 +157,52 @@ def test_an_evaluation_and_its_report_have_it(tmp_path: Path) -> None:
     assert max(found[1]) < min(found[0])
 
 
+class Amplifier(Stage):
+    """Noise of its own behind the array's."""
+
+    stage: Literal["amplifier-noise"] = "amplifier-noise"
+    sigma: float
+
+    def apply(self, sums: Sums) -> Tensor:
+        return sums.values + self.sigma * sums.new(f"amplifier{self.sigma:g}")
+
+    def __str__(self) -> str:
+        return f"amplifier noise {self.sigma:g}"
+
+
+def test_noise_of_a_stage_is_its_own() -> None:
+    """Variances add: σ² = .03² + .04² + .12², on both backends; 20,000 numbers, |z| < 5."""
+    around = QUIET.with_changes(output_noise=0.03, stages=(Amplifier(sigma=0.04), Amplifier(sigma=0.12)))
+    layer = nn.Linear(4, 1, bias=False)
+    layer.weight.data.fill_(0.25)
+    x = torch.ones(20_000, 4)
+    mapping = map_model(layer, example=x[:2])
+    chip = Chip(mapping, dp.load_preset("ideal"), seed=0, chip=0)
+    ranges: Ranges = {"": (1.0,)}
+    folded = FoldedNetwork(layer, mapping, x[:2], periphery=around, ranges=ranges)
+    for backend in (folded, TilesNetwork(layer, mapping, around, ranges)):
+        backend.load(chip, 1.0)
+        spread = float(backend(x).std()) / 0.25
+        assert abs(spread / 0.13 - 1) < 5 / (2 * len(x)) ** 0.5
+
+
+def test_what_a_stage_returns_is_looked_at() -> None:
+    class Short(Stage):
+        stage: Literal["short"] = "short"
+
+        def apply(self, sums: Sums) -> Tensor:
+            return sums.values[:1]
+
+        def __str__(self) -> str:
+            return "short"
+
+    layer, x = layer_of("linear")
+    chip = Chip(map_model(layer), dp.load_preset("ideal"), seed=0, chip=0)
+    array = chip.array("", DAY, periphery=QUIET.with_changes(stages=(Short(),)), ranges={"": (1.0,)})
+    with pytest.raises(DriftproofError, match=r"stage Short gave \[1, 11\] for sums of shape \[5, 11\]"):
+        array.matmul(x)
+
+
 def test_wrong_stages_are_refused() -> None:
     with pytest.raises(DriftproofError, match=r"no stage 'column-gian' \(did you mean column-gain\?\)"):
         Periphery(**STANDARD.definition() | {"stages": [{"stage": "column-gian", "sigma": 0.1}]})

@@ -36,8 +36,8 @@ class TileStages:
         shape = (*vectors.shape[:-2], outputs)
 
         @cache
-        def normals(split: int) -> Tensor:
-            found = reads.reads.normals(loaded, product, shape, f"sum{split}")
+        def normals(split: int, stage: str) -> Tensor:
+            found = reads.reads.normals(loaded, product, shape, f"sum{split}", stage)
             return found.reshape(-1, outputs)
 
         self._normals = normals
@@ -57,9 +57,7 @@ class TileStages:
             times=lambda x, matrix: x @ matrix.T,
             net=lines.net,
             variance=lines.variance,
-            new=None
-            if self.loaded.reading.samples is None
-            else lambda: self._placed(self._normals(split), columns, wanted, count),
+            new=lambda stage: self._placed(self._normals(split, stage), columns, wanted, count),
             fixed=lines.fixed,
             counts=counts,
         )

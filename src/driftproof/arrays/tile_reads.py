@@ -36,10 +36,20 @@ class TileReads:
         """Say that the array is read (once more) in this pass: every read has noise of its own."""
         self._mark = self._calls.mark()
 
-    def normals(self, loaded: Loaded, product: Product, shape: tuple[int, ...], lines: str) -> Tensor:
-        """Return the noise numbers of some lines, in the order of the product's vectors: [samples, …, lines]."""
-        samples, purpose = loaded.reading.samples, f"{lines}|{self._mark}"
-        assert samples is not None
+    def normals(self, loaded: Loaded, product: Product, shape: tuple[int, ...], lines: str, stage: str = "") -> Tensor:
+        """Return the noise numbers of some lines, in the order of the product's vectors: [samples, …, lines].
+
+        Args:
+            loaded: what the array holds; zeros of a reading without such numbers.
+            product: of the layer.
+            shape: of the numbers.
+            lines: whose they are.
+            stage: what they are for; each has numbers of its own.
+        """
+        samples = loaded.reading.samples
+        if samples is None:
+            return torch.zeros(shape, device=loaded.device)
+        purpose = f"{lines}|{self._mark}" + (f"|{stage}" if stage else "")
         return by_sample(
             self.passes,
             product,
@@ -68,9 +78,7 @@ class TileReads:
             times=times,
             net=lines.net,
             variance=lines.variance,
-            new=None
-            if loaded.reading.samples is None
-            else lambda: self.normals(loaded, product, shape, lines.name).movedim(-1, axis),
+            new=lambda stage: self.normals(loaded, product, shape, lines.name, stage).movedim(-1, axis),
             fixed=lines.fixed,
             counts=self.counts,
         )

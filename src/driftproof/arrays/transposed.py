@@ -71,7 +71,7 @@ class TransposedReads:
                 vectors = driven[..., part].reshape(*driven.shape[:-1], len(groups), width)
                 share = self._tile(loaded, product, vectors, (split, number), rows, part)
                 found[..., groups.start : groups.stop, rows] += share
-        outputs = product.geometry.finish(geometry.back_collect(found, size), product.inputs)
+        outputs = product.geometry.finish(geometry.back_collect(found, size).contiguous(), product.inputs)
         return product.add_bias(outputs.to(product.inputs.dtype))
 
     def _tile(

@@ -49,6 +49,9 @@ class Backend(Protocol):
     def diagnostics(self) -> dict[str, dict[str, float]]:
         """Return what was counted since the last chip was loaded: layer → name → share of conversions."""
 
+    def clear_counts(self) -> None:
+        """Count from now on."""
+
 
 class TilesNetwork:
     """The reference backend: the network on aihwkit's torch-based tiles.
@@ -94,6 +97,11 @@ class TilesNetwork:
     def load_exact(self) -> None:
         """Raise DriftproofError: this backend has its layers on tiles always."""
         raise DriftproofError("the tiles backend cannot take all layers off its tiles; use the folded backend")
+
+    def clear_counts(self) -> None:
+        """Count from now on."""
+        for layer in self.tiled.values():
+            layer.array.counts.clear()
 
     def diagnostics(self) -> dict[str, dict[str, float]]:
         """Return what was counted since the last chip was loaded: layer → name → share of conversions."""

@@ -227,6 +227,11 @@ class FoldedNetwork:
             else:
                 self._write(slot, reading.net, reading.scale * reading.alpha)
 
+    def clear_counts(self) -> None:
+        """Count from now on."""
+        for slot in self._slots.values():
+            slot.array.counts.clear()
+
     def diagnostics(self) -> dict[str, dict[str, float]]:
         """Return what was counted since the last chip was loaded: layer → name → share of conversions."""
         return {name: slot.array.counts.shares() for name, slot in self._slots.items()}

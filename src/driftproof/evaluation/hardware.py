@@ -89,6 +89,7 @@ class Hardware:
         if recalibration is not None and recalibration.when == "time":
             self._norms_key = None
             self._recalibrate(recalibration.data)
+            self.network.clear_counts()
         return self.network
 
     def diagnostics(self) -> dict[str, Any]:

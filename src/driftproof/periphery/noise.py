@@ -25,9 +25,9 @@ class MvmNoise:
 
     def apply(self, sums: Sums) -> Tensor:
         """Return the sums with their noise."""
-        if sums.new is None or (sums.variance is None and not self.output_noise):
+        if sums.variance is None and not self.output_noise:
             return sums.values
-        xi = sums.new()
+        xi = sums.new("")
         if sums.variance is None:
             return sums.values + self.output_noise * xi
         squares = sums.times(sums.inputs.square(), sums.variance)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from driftproof.errors import DriftproofError
 from driftproof.periphery.converters import adc_
 from driftproof.periphery.counts import Counts
 from driftproof.periphery.noise import MvmNoise
@@ -36,7 +37,14 @@ class Readout:
     def analog(self, sums: Sums) -> Tensor:
         """Return what reaches the ADC, and count what is beyond its full scale."""
         for stage in self.stages:
-            sums.values = stage.apply(sums)
+            found = stage.apply(sums)
+            if not isinstance(found, Tensor) or found.shape != sums.values.shape:
+                came = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                raise DriftproofError(
+                    f"stage {type(stage).__name__} gave {came} for sums of shape {list(sums.values.shape)}; apply "
+                    "returns a tensor of the same shape"
+                )
+            sums.values = found
         self.count(sums.values, sums.counts)
         return sums.values
 

@@ -25,8 +25,8 @@ class Sums:
             shape.
         net: [lines, driven], what the array multiplies by.
         variance: [lines, driven], variance of each weight that is new in every MVM; None for none.
-        new: draws standard normal numbers in the values' shape, new in every MVM, the same for a sample in any batch;
-            None where nothing is drawn.
+        new: purpose → standard normal numbers in the values' shape, new in every MVM, the same for a sample in any
+            batch; zeros on a chip that is just programmed and was not read yet.
         fixed: purpose → standard normal numbers [lines], which these lines keep for the life of the chip.
         counts: where a stage counts what it notices.
     """
@@ -37,7 +37,7 @@ class Sums:
     times: Callable[[Tensor, Tensor], Tensor]
     net: Tensor
     variance: Tensor | None
-    new: Callable[[], Tensor] | None
+    new: Callable[[str], Tensor]
     fixed: Callable[[str], Tensor]
     counts: Counts
 
