@@ -224,3 +224,36 @@ def test_wire_drop_runs_on_the_compiled_tile() -> None:
     assert 20 * none < physical
     assert 4 * physical < strong
     assert count(x) == 50
+
+
+class Slim(nn.Module):
+    """Multiplies by parts of a convolution's weight, and by a view of another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c, self.d = nn.Conv2d(4, 6, 3), nn.Conv2d(6, 5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.cat([nn.functional.conv2d(x, self.c.weight[:3]), nn.functional.conv2d(x, self.c.weight[3:])], 1)
+        return nn.functional.unfold(y, 2).mT @ self.d.weight.flatten(1).t()
+
+
+@pytest.mark.parametrize("kind", PERIPHERIES)
+def test_views_of_a_convolutions_weight_go_through_the_converters(kind: str) -> None:
+    torch.manual_seed(0)
+    net, x = Slim().eval(), torch.randn(3, 4, 8, 8)
+    around = PERIPHERIES[kind].without_noise().with_changes(adc_bits=4)
+    mapping = map_model(net, TileSize(), x, all_analog=True)
+    ranges = input_ranges(net, mapping, around, [x])
+    chip = Chip(mapping, dp.load_preset("ideal"), seed=0, chip=0)
+    folded, tiles = (
+        FoldedNetwork(net, mapping, x, periphery=around, ranges=ranges),
+        TilesNetwork(net, mapping, around, ranges),
+    )
+    for backend in (folded, tiles):
+        backend.load(chip, 1.0)
+    with torch.no_grad():
+        off = float((tiles(x) - net(x)).abs().mean())
+    assert off > 0.05
+    assert float((folded(x) - tiles(x)).abs().mean()) < off / 20
+    assert {name for name, shares in folded.diagnostics().items() if shares} == {"c", "d"}

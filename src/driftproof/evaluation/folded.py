@@ -280,8 +280,12 @@ class FoldedNetwork:
 
     def _to_layout(self, layout: torch.memory_format) -> None:
         dims = 5 if layout == torch.channels_last_3d else 4
+        # a view of a weight in another order is a copy, which nobody would know for the weight
+        kept = {id(s.parameter) for s in self._slots.values() if not _own_product(s.mapped)}
         for module in self.model.modules():
             weight = getattr(module, "weight", None)
+            if id(weight) in kept:
+                continue
             if isinstance(weight, nn.Parameter) and (weight.dim() == dims or layout == torch.contiguous_format):
                 # in place: the slots hold the parameter
                 weight.data = weight.data.contiguous(memory_format=layout)
@@ -290,6 +294,11 @@ class FoldedNetwork:
 def _simple(mapped: MappedWeight) -> bool:
     """Whether a weight is a layer's own, stored as it is used, and used once."""
     return mapped.parameter == "weight" and mapped.uses <= 1 and not mapped.aliases and not mapped.made
+
+
+def _own_product(mapped: MappedWeight) -> bool:
+    """Whether a weight is multiplied once, by its own module's code: no view of it is."""
+    return _simple(mapped) and set(mapped.modules) <= {mapped.path}
 
 
 def _gap(outputs: Tensor, wanted: Tensor) -> float:
