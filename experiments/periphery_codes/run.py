@@ -70,7 +70,7 @@ def layer_by_layer(
 
     def compare(where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
         mapped, grid = mapping.weights[where.name], grids[where.name]
-        fast = AnalogArray(mapped, periphery=periphery, ranges=ranges.get(where.name, ()))
+        fast = AnalogArray(mapped, periphery=periphery, ranges=ranges)
         codes = fast.forward.reads.readout.codes = []
         reading = chip.read(where.name, t_s)
         fast.load(reading)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from driftproof.arrays import AnalogArray, ArrayReading, Ranges, back_name
+from driftproof.arrays import AnalogArray, ArrayReading, Ranges
 from driftproof.calls import Geometry
 from driftproof.compensation import Compensation, as_compensation
 from driftproof.defaults import COMPENSATION
@@ -114,13 +114,11 @@ class Chip:
             periphery: what is around the array; ideal unless given.
             ranges: static input ranges (:func:`driftproof.arrays.input_ranges`), if the periphery has such.
         """
-        reach = ranges or {}
         array = AnalogArray(
             self.weights[layer],
             geometry=geometry,
             periphery=periphery,
-            ranges=reach.get(layer, ()),
-            ranges_back=reach.get(back_name(layer), ()),
+            ranges=ranges,
         )
         array.load(self.read(layer, t_s))
         return array

@@ -288,3 +288,57 @@ def test_a_made_weight_is_read_from_both_sides() -> None:
     wanted = nn.functional.conv_transpose2d(nn.functional.conv2d(x, weight), weight)
     assert torch.allclose(folded(x), wanted, atol=1e-5)
     assert torch.allclose(tiles(x), wanted, atol=1e-5)
+
+
+class Made(nn.Module):
+    """Makes a linear weight of a parameter, and multiplies by it as it is and transposed."""
+
+    def __init__(self, symmetric: bool) -> None:
+        super().__init__()
+        self.fc, self.head, self.symmetric = nn.Linear(9, 9), nn.Linear(9, 3), symmetric
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.tanh(self.fc.weight)
+        weight = (weight + weight.t()) / 2 if self.symmetric else weight
+        found: Tensor = self.head(nn.functional.linear(nn.functional.linear(x, weight), weight.t()))
+        return found
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_transpose_of_a_made_linear_weight_is_refused_by_name(symmetric: bool) -> None:
+    """A chip's A is not symmetric, even if the weight is: A A would be taken for the transposed product."""
+    entries = {e.name: e for e in map_model(Made(symmetric).eval(), TILE, numbers(5, 9)).layers}
+    assert "the transpose of what the network's code makes of it" in entries["fc"].reason
+    assert (entries["fc"].unasked, entries["head"].analog) == (True, True)
+
+
+def test_devices_relative_to_the_layer_have_ranges_of_their_own() -> None:
+    """A column of small weights that is driven hard: relative to the layer its input is 1/0.3 times as large."""
+    torch.manual_seed(3)
+    net, weak = Tied(), torch.tensor([1.0] * 6 + [0.3])
+    net.weight.data = torch.randn(7, 12) * weak[:, None]
+    x = torch.randn(200, 12) + 8 * net.weight.detach()[6] / net.weight.detach()[6].norm()
+    around = STATIC.without_noise().with_changes(dac_bits=16, adc_bits=20, adc_full_scale=100.0)
+    mapping = map_model(net, example=x)
+    ranges = input_ranges(net, mapping, around, [x])
+    with torch.no_grad():
+        digital = net(x)
+    for device in ("gaussian:0.000001", "gaussian-layer:0.000001"):
+        chip = Chip(mapping, dp.load_preset(device), seed=0, chip=0)
+        for backend in (
+            FoldedNetwork(net, mapping, x, periphery=around, ranges=ranges),
+            TilesNetwork(net, mapping, around, ranges),
+        ):
+            backend.load(chip, 1.0)
+            assert float((backend(x) - digital).abs().max() / digital.abs().max()) < 1e-3, device
+
+
+class Tied(nn.Module):
+    """A parameter that is multiplied from both sides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(7, 12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x @ self.weight.t()) @ self.weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,27 @@ def test_a_network_is_evaluated_on_it_and_the_report_tells_of_it(file: Path, tmp
     assert "Conductances relax by a stretched exponential" in page
     assert SAID in page
     assert "no drift law" not in page
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (lambda law, g, life, t_s: g[:2], r"StretchedExponential: after gave \[2\] for \[6\] devices"),
+        (lambda law, g, life, t_s: g.mul_(0.9), "after gave its argument back, or wrote into it"),
+        (lambda law, g, life, t_s: g, "wanted a new tensor"),
+    ],
+)
+def test_a_formula_that_breaks_its_contract_is_told(
+    formula: Callable[..., torch.Tensor], message: str, monkeypatch: pytest.MonkeyPatch, preset: DevicePreset
+) -> None:
+    monkeypatch.setattr(stretched_exponential.StretchedExponential, "after", formula)
+    array = program(preset, torch.full((2, 3), 0.5), seed=0, chip=0, layer="fc")
+    with pytest.raises(DriftproofError, match=message):
+        array.net(3600.0)
+
+
+def test_a_read_formula_that_gives_its_argument_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("driftproof.laws.OneOverFRead.sigma_us", lambda law, g_us, r_programmed, t_s: g_us)
+    array = program(load_preset("pcm-nandakumar-2019"), torch.full((2, 3), 0.5), seed=0, chip=0, layer="fc")
+    with pytest.raises(DriftproofError, match="OneOverFRead: sigma_us gave its argument back"):
+        array.net(3600.0)

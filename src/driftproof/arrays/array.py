@@ -10,6 +10,7 @@ from driftproof.arrays.forward import ForwardReads
 from driftproof.arrays.loaded import Loaded
 from driftproof.arrays.on_tiles import TileStages
 from driftproof.arrays.passes import Passes
+from driftproof.arrays.ranges import RELATIVE, Ranges, back_name
 from driftproof.arrays.read_noise import NoisyProducts
 from driftproof.arrays.reading import ArrayReading
 from driftproof.arrays.transposed import TransposedReads
@@ -31,8 +32,8 @@ class AnalogArray:
         geometry: of the layer (:func:`driftproof.calls.geometry_of`); that of a linear layer, or of a convolution with
             stride 1 and no padding, unless given.
         periphery: what is around the array; ideal unless given.
-        ranges: static input range of each row split, if the periphery has such.
-        ranges_back: the same for transposed reads, of each tile, those of the first row split first.
+        ranges: static input ranges of both directions (:func:`driftproof.arrays.input_ranges`), if the periphery has
+            such.
         passes: which samples come; one of its own unless given.
 
     >>> import torch
@@ -53,8 +54,7 @@ class AnalogArray:
         *,
         geometry: Geometry | None = None,
         periphery: Periphery | None = None,
-        ranges: tuple[float, ...] = (),
-        ranges_back: tuple[float, ...] = (),
+        ranges: Ranges | None = None,
         passes: Passes | None = None,
     ) -> None:
         self.mapped, self.passes = mapped, passes or Passes()
@@ -65,8 +65,10 @@ class AnalogArray:
         self.reading: ArrayReading | None = None
         self._loaded: Loaded | None = None
         if self.periphery is not None:
-            self.forward = ForwardReads(mapped, self.passes, self.periphery, ranges, self.counts)
-            self.back = TransposedReads(mapped, self.passes, self.periphery, ranges_back, self.counts)
+            reach = ranges or {}
+            forward, back = reach.get(mapped.name, ()), [reach.get(back_name(mapped.name, r), ()) for r in RELATIVE]
+            self.forward = ForwardReads(mapped, self.passes, self.periphery, forward, self.counts)
+            self.back = TransposedReads(mapped, self.passes, self.periphery, (back[0], back[1]), self.counts)
 
     def load(self, reading: ArrayReading | None, factor: Tensor | None = None) -> None:
         """Become what a chip reads at a time; None: nothing is loaded.

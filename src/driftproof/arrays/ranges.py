@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +15,28 @@ from driftproof.inputs import Inputs, example_call
 from driftproof.mapping import MappedWeight, Mapping
 from driftproof.periphery import Periphery, RangeStatistics, StaticRange
 
+RELATIVE: Final[tuple[Literal["column", "layer"], ...]] = ("column", "layer")
+
 type Ranges = dict[str, tuple[float, ...]]
 """Array → input range of each row split, in the units of the layer's inputs.
 
 For an array that is also driven from its columns, :func:`back_name` → input range of each tile in that direction, those
-of the first row split first, in the units of the layer's outputs times weights.
+of the first row split first, in the units of the layer's outputs times weights. There are two: a device whose weights
+are relative to the layer's largest is driven with other numbers than one relative to each column's.
 """
 
 
-def back_name(name: str) -> str:
+def back_name(name: str, relative_to: Literal["column", "layer"] = "column") -> str:
     """Return the name of an array's ranges for transposed reads.
 
-    >>> back_name("fc")
-    'fc (transposed)'
+    Args:
+        name: of the array.
+        relative_to: what the device's weights are relative to (:meth:`driftproof.devices.Device.relative_to`).
+
+    >>> back_name("fc"), back_name("fc", "layer")
+    ('fc (transposed)', 'fc (transposed, layer)')
     """
-    return f"{name} (transposed)"
+    return f"{name} (transposed)" if relative_to == "column" else f"{name} (transposed, {relative_to})"
 
 
 @torch.no_grad()
@@ -61,22 +69,28 @@ def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, bat
         places = [f"rows {rows.start}–{rows.stop - 1}" for rows in w.rows]
         statistics[name] = [RangeStatistics(settings, f"{name or '(root)'}, {place}") for place in places]
         if w.both_ways:
-            statistics[back_name(name)] = [
-                RangeStatistics(settings, f"{name or '(root)'}, {place}, transposed, columns {c.start}–{c.stop - 1}")
-                for place in places
-                for c in w.columns
-            ]
+            for relative_to in RELATIVE:
+                statistics[back_name(name, relative_to)] = [
+                    RangeStatistics(
+                        settings, f"{name or '(root)'}, {place}, transposed, columns {c.start}–{c.stop - 1}"
+                    )
+                    for place in places
+                    for c in w.columns
+                ]
 
     def observe(where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
         mapped = mapping.weights[where.name]
         if mapped.is_transpose(where.layout(product.geometry)):
-            found = zip(statistics[back_name(where.name)], driven_columns(product, mapped), strict=True)
+            for relative_to in RELATIVE:
+                own = mapped if relative_to == "column" else mapped.layer_scaled()
+                see(statistics[back_name(where.name, relative_to)], driven_columns(product, own))
         else:
-            inputs = [_inputs(product, mapped, rows) for rows in mapped.rows]
-            found = zip(statistics[where.name], inputs, strict=True)
-        for one, values in found:
-            one.observe(values)
+            see(statistics[where.name], [_inputs(product, mapped, rows) for rows in mapped.rows])
         return compute()
+
+    def see(places: list[RangeStatistics], inputs: list[Tensor]) -> None:
+        for one, values in zip(places, inputs, strict=True):
+            one.observe(values)
 
     weights = [(name, network.get_submodule(w.path).get_parameter(w.parameter)) for name, w in mapping.weights.items()]
     with Interception(lambda: Parameters(weights), observe):

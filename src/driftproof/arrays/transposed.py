@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from driftproof.arrays.loaded import Loaded
+from driftproof.arrays.loaded import Lines, Loaded
 from driftproof.arrays.passes import Passes
 from driftproof.arrays.tile_reads import TileReads, group_times
 from driftproof.calls import Product
@@ -30,12 +30,18 @@ class TransposedReads:
         mapped: the weight on tiles.
         passes: which samples come.
         periphery: not ideal.
-        ranges: static input range of each tile, those of the first row split first; none if it is dynamic.
+        ranges: static input range of each tile, those of the first row split first, for devices relative to the column
+            and for devices relative to the layer; none if it is dynamic.
         counts: of what saturates.
     """
 
     def __init__(
-        self, mapped: MappedWeight, passes: Passes, periphery: Periphery, ranges: tuple[float, ...], counts: Counts
+        self,
+        mapped: MappedWeight,
+        passes: Passes,
+        periphery: Periphery,
+        ranges: tuple[tuple[float, ...], tuple[float, ...]],
+        counts: Counts,
     ) -> None:
         self.mapped, self.periphery, self.ranges, self.counts = mapped, periphery, ranges, counts
         self.reads = TileReads(mapped.name, passes, periphery, counts)
@@ -52,10 +58,12 @@ class TransposedReads:
             DriftproofError: static ranges that were not measured in this direction.
         """
         mapped = self.mapped
-        if not self._dynamic and len(self.ranges) != mapped.tiles:
+        by_column = torch.equal(loaded.reading.scale, mapped.scale)
+        ranges = self.ranges[0 if by_column else 1]
+        if not self._dynamic and len(ranges) != mapped.tiles:
             raise DriftproofError(
                 f"layer {mapped.name}: periphery {self.periphery.name} has static input ranges, and a transposed read "
-                f"wants one for each of {mapped.tiles} tiles; got {len(self.ranges)}. Measure them with inputs that "
+                f"wants one for each of {mapped.tiles} tiles; got {len(ranges)}. Measure them with inputs that "
                 "make the network use the weight in both directions: driftproof.arrays.input_ranges"
             )
         self.reads.begin()
@@ -69,26 +77,23 @@ class TransposedReads:
                 groups = mapped.groups_of(part)
                 width = (part.stop - part.start) // len(groups)
                 vectors = driven[..., part].reshape(*driven.shape[:-1], len(groups), width)
-                share = self._tile(loaded, product, vectors, (split, number), rows, part)
+                reach: float | Tensor
+                if self._dynamic:
+                    reach = dynamic_range(vectors)
+                else:
+                    largest = loaded.reading.alpha[split, part].amax()
+                    reach = ranges[split * len(mapped.columns) + number] * largest
+                lines = loaded.rows(f"{split}.{number}", rows, part, len(groups))
+                share = self._tile(loaded, product, vectors, lines, reach)
                 found[..., groups.start : groups.stop, rows] += share
         outputs = product.geometry.finish(geometry.back_collect(found, size).contiguous(), product.inputs)
         return product.add_bias(outputs.to(product.inputs.dtype))
 
-    def _tile(
-        self, loaded: Loaded, product: Product, vectors: Tensor, place: tuple[int, int], rows: slice, part: slice
-    ) -> Tensor:
+    def _tile(self, loaded: Loaded, product: Product, vectors: Tensor, lines: Lines, reach: float | Tensor) -> Tensor:
         """Return what the rows of one tile find, [..., groups, rows]; vectors are [..., groups, columns]."""
-        split, number = place
-        reach: Tensor
-        if self._dynamic:
-            reach = dynamic_range(vectors)
-        else:
-            reach = self.ranges[split * len(self.mapped.columns) + number] * loaded.reading.alpha[split, part].amax()
-        groups = vectors.shape[-2]
-        lines = loaded.rows(f"{split}.{number}", rows, part, groups)
         x = dac(vectors, reach, self.periphery, self.counts)
         y = self.reads.readout(self.reads.sums(loaded, product, lines, x, group_times))
-        return y.view(*vectors.shape[:-1], rows.stop - rows.start) * output_factor(reach, self.periphery)
+        return y.view(*vectors.shape[:-1], len(lines.net) // vectors.shape[-2]) * output_factor(reach, self.periphery)
 
 
 def driven_columns(product: Product, mapped: MappedWeight) -> list[Tensor]:

@@ -17,6 +17,7 @@ from driftproof.calls.products import Product
 from driftproof.inputs import Inputs, count, example_call
 
 _CHANGING = "a computation that gives another weight each time"
+_MADE_TRANSPOSED = "the transpose of what the network's code makes of it, from which an array is not read"
 
 
 @dataclass
@@ -117,8 +118,10 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
         geometry = product.geometry
         layout = where.layout(geometry)
         if where.made:
-            made = product.weight.detach().clone()
-            if use.calls and (use.made is None or not torch.equal(use.made, made)):
+            made = product.weight.detach().clone()  # keeps its order in memory
+            if use.calls and use.made is not None and _turned(use.made, made):
+                use.others.add(_MADE_TRANSPOSED)
+            elif use.calls and (use.made is None or not torch.equal(use.made, made)):
                 use.others.add(_CHANGING)
             use.made = made
         elif use.made is not None:
@@ -170,3 +173,8 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
         if name in constant:
             use.add_constant(constant[name])
     return Watched(uses, count(example))
+
+
+def _turned(one: Tensor, other: Tensor) -> bool:
+    """Whether a matrix lies in memory as the transpose of another: it may be symmetric, and equal to that."""
+    return one.dim() == 2 and one.shape == other.t().shape and one.stride() == other.t().stride() != other.stride()

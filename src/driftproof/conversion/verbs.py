@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from driftproof.arrays import AnalogArray, Passes, Ranges, back_name, input_ranges
+from driftproof.arrays import AnalogArray, Passes, Ranges, input_ranges
 from driftproof.calls import geometry_of
 from driftproof.chip import Chip
 from driftproof.compensation import Compensation, as_compensation
@@ -166,8 +166,7 @@ def convert_mapped(
             mapped,
             # aihwkit's compiled tile does all of it by itself
             periphery=around if around and around.repeatable else None,
-            ranges=reach.get(name, ()),
-            ranges_back=reach.get(back_name(name), ()),
+            ranges=reach,
             passes=passes,
         )
         # aihwkit's layers have no weight that other code could read

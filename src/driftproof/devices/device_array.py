@@ -12,6 +12,8 @@ from driftproof.devices.array import ProgrammedArray
 from driftproof.devices.net import net_weights
 from driftproof.devices.normals import blocks
 from driftproof.devices.product_noise import ProductNoise
+from driftproof.errors import DriftproofError
+from driftproof.laws.law import Law
 
 READ_OUT, PRODUCT = "read-out", "product"
 
@@ -76,6 +78,7 @@ class DeviceArray(ProgrammedArray):
                 xi = next(drifts)[1]
                 if drift is not None and placed:
                     life = drift.life(target.mul_(1 / self._fitted_us[1]), xi)
+                    _check_shape(drift, "life", life, xi)
                     if life is not xi:
                         xi.copy_(life)
 
@@ -94,7 +97,7 @@ class DeviceArray(ProgrammedArray):
         lots = self._draw(f"stuck{mark}") if stuck else None
         for part, g, programmed in self._devices(index, t_s):
             if read is not None and numbers is not None:
-                sigma = read.sigma_us(g, programmed / self._fitted_us[1], t_s)
+                sigma = _check_new(read, "sigma_us", read.sigma_us(g, programmed / self._fitted_us[1], t_s), g)
                 g = torch.addcmul(g, sigma, next(numbers)[1], out=sigma).clamp_(min=0)
             if stuck and lots is not None:
                 g = stuck.held(self.preset.conductance, g, next(lots)[1])
@@ -106,7 +109,7 @@ class DeviceArray(ProgrammedArray):
         assert read is not None
         lots = self._draw(f"stuck{self.banks[index].mark}") if stuck else None
         for part, g, programmed in self._devices(index, t_s):
-            sigma = read.sigma_us(g, programmed / self._fitted_us[1], t_s)
+            sigma = _check_new(read, "sigma_us", read.sigma_us(g, programmed / self._fitted_us[1], t_s), g)
             if stuck and lots is not None:
                 sigma.masked_fill_(stuck.which(next(lots)[1]), 0.0)
             yield part, sigma
@@ -127,7 +130,7 @@ class DeviceArray(ProgrammedArray):
             g = programmed
             if drift is not None:
                 assert self.life is not None
-                g = drift.after(programmed, self.life[index, part], t_s)
+                g = _check_new(drift, "after", drift.after(programmed, self.life[index, part], t_s), programmed)
             yield part, g, programmed
 
     def _programmed(
@@ -137,6 +140,8 @@ class DeviceArray(ProgrammedArray):
         law, fitted = self.preset.programming, self._fitted_us
         if not steps:
             mean, sigma = law.moments(target, fitted, t_s)
+            _check_shape(law, "moments", mean, target)
+            _check_new(law, "moments", sigma, target)
             return torch.addcmul(mean, sigma, xi, out=sigma).clamp_(min=0)
         _, before = law.moments(target, fitted, law.times_s[0])
         moved = before * xi
@@ -151,6 +156,26 @@ class DeviceArray(ProgrammedArray):
         encoding, levels = self.preset.conductance, self.preset.levels
         share = encoding.share(self.banks[index], self.target.view(-1)[part])
         return encoding.target(share if levels is None else levels.rounded(share, 0.0))
+
+
+def _check_shape(law: Law, method: str, found: Tensor, like: Tensor) -> None:
+    """Raise DriftproofError if a formula gives another shape than it was given."""
+    if found.shape != like.shape:
+        raise DriftproofError(
+            f"{law.family} {type(law).__name__}: {method} gave {list(found.shape)} for {list(like.shape)} devices; "
+            "wanted one number for each"
+        )
+
+
+def _check_new(law: Law, method: str, found: Tensor, given: Tensor) -> Tensor:
+    """Return what a formula gives; raise DriftproofError if it lies where its argument does, which must stay."""
+    _check_shape(law, method, found, given)
+    if found.data_ptr() == given.data_ptr() and found.numel():
+        raise DriftproofError(
+            f"{law.family} {type(law).__name__}: {method} gave its argument back, or wrote into it; wanted a new "
+            "tensor (g.mul(…), not g.mul_(…); g.clone() where nothing changes)"
+        )
+    return found
 
 
 def step_sigma(before: Tensor, after: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from driftproof.arrays import AnalogArray, ArrayReading, Passes, Ranges, back_name
+from driftproof.arrays import AnalogArray, ArrayReading, Passes, Ranges
 from driftproof.batch_norm import recalibrate
 from driftproof.calls import Interception, Located, Parameters, Product
 from driftproof.chip import Chip
@@ -133,8 +133,7 @@ class FoldedNetwork:
             array = AnalogArray(
                 mapped,
                 periphery=self.periphery,
-                ranges=self._ranges.get(name, ()),
-                ranges_back=self._ranges.get(back_name(name), ()),
+                ranges=self._ranges,
                 passes=self._passes,
             )
             self._slots[name] = _Slot(mapped, parameter, factor, array, whole)
