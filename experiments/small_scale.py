@@ -1,7 +1,7 @@
-"""What the small training experiments share: two small tasks, a plain training loop, chips, tables that go on.
+"""The code that the small training experiments share: two small tasks, a training loop, chips and tables.
 
-A network is trained for a method and a seed, then becomes the same ten chips of each condition. Its rows are appended
-to out/cells.csv and out/epochs.csv at once, so that a stopped run goes on where it was.
+A network is trained for one method and one seed, and is then evaluated on the same ten chips under each condition. Its
+rows are appended to out/cells.csv and out/epochs.csv at once, so that a stopped run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from driftproof import load_device, map_model
-from driftproof.chip import Programmer
+from driftproof import Chip, DriftproofError, load_device, map_model
 from driftproof.data import TensorData, digits, mnist
-from driftproof.errors import DriftproofError
 from driftproof.evaluation import FoldedNetwork
 from driftproof.times import parse_time
 from driftproof.training import RWP, SAM, Method, Plain
-from driftproof.zoo.digits_cnn import DigitsCNN
+from driftproof.zoo import digits_cnn
 
 SEEDS, CHIPS = range(8), range(10)
-# the rate of .01, .03 and .1 at which most noise could still be trained with, on another seed and validation images
+# colours of Okabe and Ito, which are distinct for all kinds of colour vision, as in the reports
+BLUE, RED, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#888888", "#333333"
+# of 0.01, 0.03 and 0.1, the rate at which training tolerates the most noise, on another seed and validation images
 LR, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
 
 
@@ -72,13 +72,13 @@ def pair(data: TensorData) -> tuple[Tensor, Tensor]:
 
 
 def digits_task(root: str) -> Task:
-    """1,000 digits to train, 200 to choose on, 597 to report on."""
+    """Return the digits: 1,000 for training, 200 for validation, 597 for the report."""
     x, y = pair(digits("train"))
-    return Task("digits", DigitsCNN, (x[:1000], y[:1000]), (x[1000:], y[1000:]), pair(digits("test")), 40)
+    return Task("digits", digits_cnn, (x[:1000], y[:1000]), (x[1000:], y[1000:]), pair(digits("test")), 40)
 
 
 def mnist_task(root: str) -> Task:
-    """20,000 images to train, 1,000 others of the training split to choose on, every fifth test image to report on."""
+    """Return MNIST: 20,000 images for training, 1,000 for validation, every fifth test image for the report."""
     (x, y), (images, classes) = pair(mnist(root, "train")), pair(mnist(root, "test"))
     report = (images[::5].contiguous(), classes[::5])
     return Task("mnist", SmallCNN, (x[:20_000], y[:20_000]), (x[-1000:], y[-1000:]), report, 4)
@@ -88,7 +88,7 @@ TASKS = {"digits": digits_task, "mnist": mnist_task}
 
 
 def data_root(described: str | None) -> str:
-    """Return where MNIST is, from the command line; computing is for one core."""
+    """Return the folder of MNIST from the command line, and limit torch to one thread."""
     parser = argparse.ArgumentParser(description=described, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with MNIST/raw")
     torch.set_num_threads(1)
@@ -96,7 +96,7 @@ def data_root(described: str | None) -> str:
 
 
 def method_of(name: str, seed: int, diagnose_every: int = 0) -> Method:
-    """Return a method by its name in the tables: ``plain``, ``rwp NOISE [STRENGTH]``, ``sam RHO``."""
+    """Return the method with a name of the tables: ``plain``, ``rwp NOISE [STRENGTH]`` or ``sam RHO``."""
     kind, *words = name.split()
     if kind == "plain":
         return Plain(seed=seed)
@@ -112,9 +112,9 @@ def loss_on(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 def train(task: Task, method: Method, seed: int) -> tuple[nn.Module, pd.DataFrame]:
-    """Train a network: the same seed gives the same start and the same batches to every method.
+    """Train a network; with the same seed, every method has the same initial weights and the same batches.
 
-    A method that refuses an update (a loss or a gradient that is not finite or zero) ends the training there.
+    The training ends early if a method refuses an update, because a loss or gradient is zero or not finite.
     """
     torch.manual_seed(seed)
     model = task.network()
@@ -139,7 +139,7 @@ def train(task: Task, method: Method, seed: int) -> tuple[nn.Module, pd.DataFram
             schedule.step()
             last = method.last
             assert last is not None
-            seen.append({"level": last.level, "loss": last.loss, "update_norm": last.update_norm} | last.more)
+            seen.append({"level": last.strength, "loss": last.loss, "update_norm": last.update_norm} | last.more)
         means = {} if not seen else pd.DataFrame(seen).mean().to_dict()
         seconds = time.process_time() - start
         rows.append({"epoch": epoch + 1, "stopped": stopped, "seconds": round(seconds, 2)} | means)
@@ -154,7 +154,7 @@ def accuracy(network: Callable[[Tensor], Tensor], data: tuple[Tensor, Tensor]) -
 
 
 def on_chips(model: nn.Module, task: Task, conditions: Iterable[tuple[str, str]]) -> pd.DataFrame:
-    """Measure the digital network, and the same chips of every condition: (device, time)."""
+    """Measure the digital network, and the same chips under every condition (device, time)."""
     x = task.validation[0][:64]
     mapping = map_model(model, example=x)
     network = FoldedNetwork(model, mapping, x)
@@ -163,12 +163,11 @@ def on_chips(model: nn.Module, task: Task, conditions: Iterable[tuple[str, str]]
         | {"validation": accuracy(model, task.validation), "test": accuracy(model, task.test)}
     ]
     for name, when in conditions:
-        device, programmer = load_device(name), Programmer()
+        device = load_device(name)
         for number in CHIPS:
-            chip = programmer.program(mapping, device, seed=0, chip=number)
-            network.load(chip, parse_time(when or "1s"))
-            found = {"validation": accuracy(network, task.validation), "test": accuracy(network, task.test)}
-            rows.append({"device": name, "time": when, "chip": number} | found)
+            network.load(Chip(mapping, device, seed=0, chip=number), parse_time(when or "1s"))
+            accuracies = {"validation": accuracy(network, task.validation), "test": accuracy(network, task.test)}
+            rows.append({"device": name, "time": when, "chip": number} | accuracies)
     return pd.DataFrame(rows)
 
 
@@ -180,25 +179,25 @@ def study(
     seeds: Iterable[int] = SEEDS,
     diagnose_every: int = 0,
 ) -> None:
-    """Train and measure every method for every seed, unless that was done before."""
+    """Train and measure every method for every seed, except for those that the tables contain already."""
     cells = out / "cells.csv"
     out.mkdir(parents=True, exist_ok=True)
     old = pd.read_csv(cells) if cells.exists() else pd.DataFrame(columns=["data", "method", "seed"])
     done = set(old[["data", "method", "seed"]].itertuples(index=False, name=None))
-    for seed in seeds:  # seed by seed: a run that is stopped has whole replicates
+    for seed in seeds:  # seed by seed, so that a stopped run has complete replicates
         for name in methods:
             if (task.name, name, seed) in done:
                 continue
             start = time.process_time()
             model, epochs = train(task, method_of(name, seed, diagnose_every), seed)
             trained = time.process_time() - start
-            found = on_chips(model, task, conditions)
+            accuracies = on_chips(model, task, conditions)
             key: dict[str, Any] = {"data": task.name, "method": name, "seed": seed}
             _append(out / "epochs.csv", epochs.assign(**key))
-            _append(cells, found.assign(**key))
+            _append(cells, accuracies.assign(**key))
             print(
-                f"{task.name:7} {name:40} seed {seed}  digital {found['test'][0]:.2f}  chips "
-                f"{found['test'][1:].mean():.2f}  {trained:.1f} + {time.process_time() - start - trained:.1f} s",
+                f"{task.name:7} {name:40} seed {seed}  digital {accuracies['test'][0]:.2f}  chips "
+                f"{accuracies['test'][1:].mean():.2f}  {trained:.1f} + {time.process_time() - start - trained:.1f} s",
                 flush=True,
             )
 
@@ -214,7 +213,7 @@ def _append(path: Path, rows: pd.DataFrame) -> None:
 
 
 def by_seed(cells: Path) -> pd.DataFrame:
-    """Return one row a training and condition: mean over chips, and the chips' spread."""
+    """Return one row per training and condition: the mean and the standard deviation over chips."""
     rows = pd.read_csv(cells, keep_default_na=False)
     means = rows.groupby(["data", "method", "device", "time", "seed"], sort=False)
     table = means.agg(
@@ -224,15 +223,15 @@ def by_seed(cells: Path) -> pd.DataFrame:
 
 
 def student(values: Iterable[Any]) -> tuple[float, float]:
-    """Return the mean over seeds and half the width of its 95 % Student interval."""
-    found = np.asarray(list(values), dtype=float)
-    if len(found) < 2:
-        return float(found.mean()), float("nan")
-    arm = stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
-    return float(found.mean()), float(arm)
+    """Return the mean and half the width of its 95 % Student interval."""
+    x = np.asarray(list(values), dtype=float)
+    if len(x) < 2:
+        return float(x.mean()), float("nan")
+    arm = stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return float(x.mean()), float(arm)
 
 
-def said(values: Iterable[Any], sign: str = "") -> str:
-    """Return mean and interval as text."""
+def interval_text(values: Iterable[Any], sign: str = "") -> str:
+    """Return the mean and its interval as text."""
     mean, arm = student(values)
     return f"{mean:{sign}.2f} ± {arm:.2f}"

@@ -1,6 +1,6 @@
 """What a kind of device, array, law or encoding is, and what a file calls it.
 
-It is computed: all implementations of the protocols in :mod:`driftproof.devices`, and all of the laws.
+It is computed: all implementations of the protocols in :mod:`driftproof._devices`, and all of the laws.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 import driftproof
-from driftproof.devices import Array, Device, DeviceLaws
-from driftproof.devices.saved import SavedDevice
+from driftproof._devices import Array, Device, DeviceLaws
+from driftproof._devices.saved import SavedDevice
 
-HOMES = ("laws", "presets", "devices", "measured")
+HOMES = ("laws", "_presets", "_devices", "measured")
 """The packages that define devices and laws."""
 
 PROTOCOLS: tuple[type, ...] = (Device, Array, DeviceLaws, SavedDevice)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftproof.inputs import Inputs, count
+from driftproof._inputs import Inputs, count
 
 
 def following(first: int, inputs: Inputs) -> range:

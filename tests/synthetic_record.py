@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from driftproof.record import (
+from driftproof._record import (
     DIGITAL,
     DIGITAL_CELL,
     IDEAL_ANALOG,

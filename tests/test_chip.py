@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from driftproof.chip import Chip
-from driftproof.devices import ProgrammedArray
-from driftproof.mapping import Mapping, TileSize, map_model, map_weight
-from driftproof.presets import load_preset, preset_names
+from driftproof._chip import Chip
+from driftproof._devices import ProgrammedArray
+from driftproof._mapping import Mapping, TileSize, map_model, map_weight
+from driftproof._presets import load_preset, preset_names
 from driftproof.zoo import resnet20
 
 TIMES = (1.0, 86400.0, 31536000.0)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from driftproof.chip import Chip
-from driftproof.compensation import (
+from driftproof._chip import Chip
+from driftproof._compensation import (
     Compensation,
     ExactCompensation,
     MeanCompensation,
@@ -17,9 +17,9 @@ from driftproof.compensation import (
     least_squares,
     mean_magnitude,
 )
-from driftproof.errors import DriftproofError
-from driftproof.mapping import Mapping, TileSize, map_weight
-from driftproof.presets import load_preset
+from driftproof._errors import DriftproofError
+from driftproof._mapping import Mapping, TileSize, map_weight
+from driftproof._presets import load_preset
 
 YEAR = 31536000.0
 
@@ -109,7 +109,7 @@ def test_no_compensation_is_a_factor_of_one() -> None:
         ("tile:reference=20", "did you mean reference_s"),
         ("tile:per=column", "of reference_s, every_s"),
         ("none:every_s=1", "it has no parameters"),
-        ("exact:per=layer", "per is tile or column"),
+        ("exact:per=layer", "per 'layer': wanted tile or column"),
         ("column:every_s=1d,every_s=2d", "each once"),
         ("tile:", "got ''"),
         ("tile:every_s=soon", "wanted seconds"),

@@ -36,7 +36,7 @@ def test_no_default_is_written_twice() -> None:
             if not any(value is nothing or (value == nothing and type(value) is type(nothing)) for nothing in NOTHING):
                 places[name, value].append(str(path.relative_to(SOURCE)))
     twice = {key: where for key, where in places.items() if len(where) > 1}
-    assert twice == {}, "write the number once, in driftproof.defaults if several parts share it"
+    assert twice == {}, "write the number once, in driftproof._defaults if several parts share it"
 
 
 def test_the_test_sees_a_second_default() -> None:

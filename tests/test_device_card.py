@@ -11,12 +11,15 @@ import pytest
 import torch
 
 from devices import reference
-from driftproof.device_card import LEVELS, SHARES, device_card
-from driftproof.errors import DriftproofError
-from driftproof.laws import Conductances, LogRelaxation, PowerDrift, Stuck, curve_values
-from driftproof.presets import DevicePreset, load_preset, preset_names
-from driftproof.presets.card import Card
-from driftproof.weight_error import weight_error
+from driftproof._device_card import LEVELS, SHARES, device_card
+from driftproof._errors import DriftproofError
+from driftproof._presets import DevicePreset, load_preset, preset_names
+from driftproof._presets.card import Card
+from driftproof._weight_error import weight_error
+from driftproof.laws._curve import curve_values
+from driftproof.laws._drift import LogRelaxation, PowerDrift
+from driftproof.laws._encoding import Conductances
+from driftproof.laws._stuck import Stuck
 
 NAMES = preset_names()
 DEVICES = [name for name in NAMES if isinstance(load_preset(name).conductance, Conductances)]

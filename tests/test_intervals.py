@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from driftproof.errors import DriftproofError
-from driftproof.intervals import bootstrap_draws, bootstrap_interval, mean_interval, paired_interval
+from driftproof._errors import DriftproofError
+from driftproof._intervals import bootstrap_draws, bootstrap_interval, mean_interval, paired_interval
 
 
 def drop(kind: str, sd: float, generator: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -149,6 +149,6 @@ def test_a_bootstrap_of_nothing_is_refused() -> None:
 
 
 def test_intervals_need_no_torch() -> None:
-    code = "import sys, driftproof.intervals; print([m for m in ('torch', 'pandas', 'aihwkit') if m in sys.modules])"
+    code = "import sys, driftproof._intervals; print([m for m in ('torch', 'pandas', 'aihwkit') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import driftproof as dp
+from driftproof._errors import DriftproofError
 from driftproof.data import digits
-from driftproof.errors import DriftproofError
 from driftproof.zoo import trained_digits_cnn
 
 # what takes no options of its own, or is made by the package and not by users
@@ -21,6 +21,7 @@ NO_OPTIONS = {
     "DriftproofError",
     "DriftproofWarning",
     "ProgrammedChip",
+    "Programmer",
     "Record",
     "TileSize",
     "Training",
@@ -36,13 +37,13 @@ CASES = {name for name in dp.__all__ if name not in NO_OPTIONS} - {"train"}  # t
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_a_misspelt_keyword_is_named(name: str) -> None:
     public: Any = getattr(dp, name)
-    with pytest.raises(DriftproofError, match=r"takes no 'sede'.*it takes "):
+    with pytest.raises(DriftproofError, match=r"keyword 'sede'.*keywords are "):
         public(sede=1)
 
 
 def test_the_nearest_keyword_is_named() -> None:
     evaluate: Any = dp.evaluate
-    with pytest.raises(DriftproofError, match=r"evaluate takes no 'preset' \(did you mean presets\?\)"):
+    with pytest.raises(DriftproofError, match=r"evaluate.*keyword 'preset' \(did you mean presets\?\)"):
         evaluate(trained_digits_cnn(), digits(), preset="ideal")
 
 
@@ -54,3 +55,17 @@ def test_a_warning_names_the_line_that_led_to_it() -> None:
         dp.evaluate(trained_digits_cnn(), data, presets="ideal", periphery="standard", times="1s", chips=1)
     (found,) = [warning for warning in caught if warning.category is dp.DriftproofWarning]
     assert (found.filename, found.lineno) == (__file__, line)
+
+
+def test_arguments_are_taken_under_their_old_names_with_a_word() -> None:
+    evaluate: Any = dp.evaluate
+    network, data = trained_digits_cnn(), digits().head(20)
+    with pytest.warns(dp.DriftproofWarning, match="evaluate: .*device.* torch_device"):
+        old = evaluate(network, data, presets="ideal", times="1s", chips=1, device="cpu")
+    new = dp.evaluate(network, data, presets="ideal", times="1s", chips=1, torch_device="cpu")
+    assert old.cells()["value"].tolist() == new.cells()["value"].tolist()
+    train: Any = dp.train
+    with pytest.warns(dp.DriftproofWarning, match="train: .*device.* torch_device"):
+        assert len(train(network, data, epochs=1, batch_size=20, lr=1e-3, device="cpu").rows)
+    with pytest.raises(DriftproofError, match="keyword 'device'"):
+        evaluate(network, data, presets="ideal", device="cpu", torch_device="cpu")

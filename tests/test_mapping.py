@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from driftproof.calls import Layout
-from driftproof.errors import DriftproofError
-from driftproof.mapping import Scale, TileSize, Where, map_model, map_weight, plain_copy, split_sizes, unwrap
+from driftproof._calls import Layout
+from driftproof._errors import DriftproofError
+from driftproof._mapping import Scale, TileSize, Where, map_model, map_weight, plain_copy, split_sizes, unwrap
 
 
 def test_tiles_are_cut_as_aihwkit_cuts_them() -> None:
@@ -67,7 +67,7 @@ def test_other_types_and_layouts_of_weights(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_refused_by_name(bad: float) -> None:
-    with pytest.raises(DriftproofError, match=r"layer fc: 1 of 4 weights are NaN or infinite"):
+    with pytest.raises(DriftproofError, match=r"layer fc: 1 of 4 .*NaN or infinite"):
         map_weight("fc", torch.tensor([[1.0, bad], [0.0, 1.0]]))
 
 
@@ -147,7 +147,7 @@ def test_a_weight_is_known_by_what_is_done_with_it() -> None:
     assert "goes through einsum" in entries["odd"].reason
     assert (entries["both"].analog, entries["both"].mvms_per_input) == (True, 10)
     assert [entry.name for entry in entries.values() if entry.unasked] == ["odd"]
-    with pytest.raises(DriftproofError, match=r"all_analog: 1 weight that multiplies.*odd \(Linear\)"):
+    with pytest.raises(DriftproofError, match=r"all_analog: 1 weight .*odd \(Linear\)"):
         map_model(Swin(), example=torch.ones(2, 5, 3), all_analog=True)
 
 
@@ -175,11 +175,9 @@ def test_torchscript_is_said_by_name() -> None:
 
 
 def test_nothing_to_convert_is_an_error_that_lists_what_was_seen() -> None:
-    with pytest.raises(
-        DriftproofError, match=r"nothing can go on tiles.*0 Embedding: a look-up.*1 LayerNorm: normalisation"
-    ):
+    with pytest.raises(DriftproofError, match=r"tiles.*0 \(Embedding\): .*look-up.*1 \(LayerNorm\): .*normalisation"):
         map_model(nn.Sequential(nn.Embedding(3, 4), nn.LayerNorm(4)))
-    with pytest.raises(DriftproofError, match="no layer with weights"):
+    with pytest.raises(DriftproofError, match=r"no layer .*weights"):
         map_model(nn.ReLU())
 
 
@@ -219,7 +217,7 @@ def test_a_wrong_input_shape_is_explained() -> None:
 
 @pytest.mark.parametrize("size", [(0, 5), (5, -1)])
 def test_a_tile_has_at_least_one_device(size: tuple[int, int]) -> None:
-    with pytest.raises(DriftproofError, match="tile size"):
+    with pytest.raises(DriftproofError, match=f"tile size {size[0]}x{size[1]}.*at least 1"):
         TileSize(*size)
 
 
@@ -367,7 +365,7 @@ def test_layers_are_chosen_by_name() -> None:
     assert analog("!0") == ["1", "2", "3"]
     assert analog("[12]") == analog("inner") == analog(lambda name, _: name in "12") == ["1", "2"]
     assert analog(["inner", "!1"]) == ["2"]
-    with pytest.raises(DriftproofError, match="no layer is called '7'"):
+    with pytest.raises(DriftproofError, match=r"where: .*'7'.*there are"):
         analog("7")
     with pytest.raises(DriftproofError, match="nothing can go on tiles"):
         analog(lambda *_: False)
@@ -422,7 +420,7 @@ def test_a_weight_with_other_numbers_is_mapped_as_if_for_the_first_time(scale: S
     assert torch.equal(renewed.scale, anew.scale)
     assert (renewed.clipped, renewed.rows, renewed.columns) == (anew.clipped, anew.rows, anew.columns)
     then[0, 0, 0, 0] = torch.nan
-    with pytest.raises(DriftproofError, match="1 of 216 weights are NaN"):
+    with pytest.raises(DriftproofError, match=r"1 of 216 .*NaN"):
         renewed.renewed(then, scale, clip)
 
 
@@ -447,5 +445,5 @@ def test_a_look_up_table_that_is_multiplied_by_is_no_silent_digital_product() ->
     assert "is multiplied by, too; give the product a layer of its own" in entries["table"].reason
     assert (entries["table"].macs_per_input, entries["fc"].macs_per_input) == (6 * 40, 6 * 16)
     assert mapping.analog_macs == pytest.approx(16 / 56)
-    with pytest.raises(DriftproofError, match=r"all_analog: 1 weight that .* table \(Embedding\)"):
+    with pytest.raises(DriftproofError, match=r"all_analog: 1 weight .*table \(Embedding\)"):
         map_model(OneTable(), example=ids, all_analog=True)

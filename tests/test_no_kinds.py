@@ -7,10 +7,13 @@ from typing import get_args
 
 import pytest
 
-from driftproof.devices import ProgrammedArray
-from driftproof.laws import OffsetEncoding, PairEncoding, PolynomialProgramming, PowerDrift, WeightEncoding
-from driftproof.measured import MeasuredArray, MeasuredDevice
-from driftproof.presets import DeviceMix, DevicePreset, Source
+from driftproof._devices import ProgrammedArray
+from driftproof._presets import DeviceMix, DevicePreset, Source
+from driftproof.laws._drift import PowerDrift
+from driftproof.laws._encoding import OffsetEncoding, PairEncoding, WeightEncoding
+from driftproof.laws._programming import PolynomialProgramming
+from driftproof.measured import MeasuredDevice
+from driftproof.measured._device import MeasuredArray
 from kind_questions import questions
 from kinds import HOMES, kinds, mentions_kind, telling_names
 
@@ -18,25 +21,26 @@ SOURCE = Path(__file__).parents[1] / "src" / "driftproof"
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE).parts[0] not in HOMES)
 
 ALLOWED = {
-    ("calls/network.py", "getattr(hook, 'name', '')"): "a hook of torch's, by the tensor that it makes",
-    ("evaluation/folded.py", "getattr(module, 'weight', None)"): "any layer of torch's, by its weight",
-    ("conversion/tiles.py", "hasattr(held, 'array')"): "aihwkit's arrays of tiles, of which some are one tile",
-    ("periphery/aihwkit_fields.py", "WEIGHT_NOISE_TYPES[noise.law]"): "of the periphery's noise, under aihwkit's name",
-    ("periphery/converters.py", "noise.law == 'pcm-read'"): "of the periphery's noise",
-    ("training/noise.py", "isinstance(choice, Device)"): "what a user gives: is it a device at all, of whatever kind?",
-    ("training/noise.py", "type(choice)"): "for the message that it is none",
+    ("_calls/network.py", "getattr(hook, 'name', '')"): "a hook of torch's, by the tensor that it makes",
+    ("evaluation/_folded.py", "getattr(module, 'weight', None)"): "any layer of torch's, by its weight",
+    ("_conversion/tiles.py", "hasattr(held, 'array')"): "aihwkit's arrays of tiles, of which some are one tile",
+    ("periphery/_aihwkit_fields.py", "WEIGHT_NOISE_TYPES[noise.law]"): "of the periphery's noise, under aihwkit's name",
+    ("periphery/_converters.py", "noise.law == 'pcm-read'"): "of the periphery's noise",
+    ("training/_noise.py", "isinstance(choice, Device)"): "what a user gives: is it a device at all, of whatever kind?",
+    ("training/_noise.py", "type(choice)"): "for the message that it is none",
 }
 """(file, question) → why it is not about the kind of a device."""
 
 # what the snippets below begin with
 IMPORTS = """
 import driftproof as dp
-from driftproof.device_choice import load_device
-from driftproof.devices import Device
-from driftproof import laws as tables
-from driftproof.laws import PairEncoding, PowerDrift, Conductances as Conductance
-from driftproof.measured import MeasuredArray, MeasuredDevice
-from driftproof.presets import DeviceMix, DevicePreset as Preset
+from driftproof._device_choice import load_device
+from driftproof._devices import Device
+from driftproof.laws import _drift as tables
+from driftproof.laws._drift import PowerDrift
+from driftproof.laws._encoding import PairEncoding, Conductances as Conductance
+from driftproof.measured._device import MeasuredArray, MeasuredDevice
+from driftproof._presets import DeviceMix, DevicePreset as Preset
 """
 
 CAUGHT = {
@@ -49,11 +53,11 @@ CAUGHT = {
         "isinstance(x, Conductance)",
         "isinstance(x, MeasuredArray)",
         "issubclass(type(x), Device)",
-        "from driftproof.measured.saved import SavedMeasured\nisinstance(x, SavedMeasured)",
+        "from driftproof.measured._saved import SavedMeasured\nisinstance(x, SavedMeasured)",
         "both = (Preset, DeviceMix)\nisinstance(x, both)",
         "type Both = Preset | DeviceMix\nisinstance(x, Both.__value__)",
-        "from driftproof.presets import DeviceMix as Other\nisinstance(x, Other)",
-        "def f(x):\n    from driftproof.measured.device import MeasuredDevice as M\n    return isinstance(x, M)",
+        "from driftproof._presets import DeviceMix as Other\nisinstance(x, Other)",
+        "def f(x):\n    from driftproof.measured._device import MeasuredDevice as M\n    return isinstance(x, M)",
     ],
     "type": [
         "type(x) is Preset",

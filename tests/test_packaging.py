@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from driftproof.presets import preset_names
+from driftproof._presets import preset_names
 
 TOP = Path(__file__).parents[1]
 
@@ -27,14 +27,14 @@ def test_the_wheel_carries_its_data(wheel: Path) -> None:
     assert {f"driftproof/device_presets/{name}.toml" for name in preset_names()} <= names
     assert {
         "driftproof/py.typed",
-        "driftproof/reporting/templates/report.html.j2",
+        "driftproof/_reporting/templates/report.html.j2",
         "driftproof/zoo/digits_cnn.safetensors",
     } <= names
 
 
 def test_presets_are_found_in_an_installed_wheel(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    code = "from driftproof.presets import *; print(preset_folder()); print(len(preset_names())); load_preset('ideal')"
+    code = "from driftproof._presets import *; print(preset_folder()); print(len(preset_names())); load_preset('ideal')"
     environment = {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     folder, count = done.stdout.splitlines()
@@ -43,7 +43,7 @@ def test_presets_are_found_in_an_installed_wheel(wheel: Path, tmp_path: Path) ->
 
 
 def test_presets_are_found_in_a_checkout() -> None:
-    code = "from driftproof.presets import *; print(preset_folder())"
+    code = "from driftproof._presets import *; print(preset_folder())"
     environment = {"PYTHONPATH": str(TOP / "src")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert Path(done.stdout.strip()) == TOP / "device_presets"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from driftproof.provenance import describe_run
+from driftproof._provenance import describe_run
 
 TOP = Path(__file__).parents[1]
 

@@ -10,8 +10,8 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from driftproof.cli.app import app
-from driftproof.presets import preset_names
+from driftproof._cli.app import app
+from driftproof._presets import preset_names
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import driftproof as dp
-from driftproof.errors import DriftproofError, DriftproofWarning
-from driftproof.mapping import Mapping, map_model, unasked_text
+from driftproof._errors import DriftproofError, DriftproofWarning
+from driftproof._mapping import Mapping, map_model, unasked_text
 
 HEAD = 4 * 3  # multiply-accumulates of the head, which is on tiles in all of these networks
 
@@ -137,8 +137,8 @@ def test_what_no_array_serves_is_digital_counted_and_named(form: str) -> None:
     assert mapping.analog_macs == pytest.approx(HEAD / (HEAD + counted))
     text = unasked_text(mapping)
     assert all(name in text for name in names)
-    assert f"with {100 * counted / (HEAD + counted):.1f} % of the multiply-accumulates" in text
-    with pytest.raises(DriftproofError, match=r"all_analog: .* would stay digital"):
+    assert f" {100 * counted / (HEAD + counted):.1f} % of the multiply-accumulates" in text
+    with pytest.raises(DriftproofError, match=r"all_analog: .*digital.*: .*where="):
         map_model(Net(FORMS[form][0]).eval(), example=torch.randn(5, 6), all_analog=True)
 
 
@@ -244,7 +244,7 @@ def test_convert_says_what_stays_digital() -> None:
         assert torch.allclose(net.function(cast("Net", chip.model), x), hidden, atol=1e-5)
         assert not torch.allclose(chip.model(x), net(x), atol=1e-3)
     for keyword in ("all_analog", "strict"):
-        with pytest.raises(DriftproofError, match="all_analog: 1 weight that multiplies would stay digital: fc"):
+        with pytest.raises(DriftproofError, match=r"all_analog: 1 weight .*digital.*: fc"):
             dp.convert(net, "ideal", example=x, **cast("dict[str, Any]", {keyword: True}))
     dp.convert(net, "ideal", example=x, where="!fc", all_analog=True)
 
@@ -266,5 +266,5 @@ def test_code_that_reads_a_weight_which_is_on_tiles_is_told_so(use: str) -> None
             return F.linear(x, self.fc.weight, self.fc.bias) + self.fc.weight[:, 0]
 
     chip = dp.program(dp.convert(Tied().eval(), "ideal"))
-    with pytest.raises(DriftproofError, match=r"layer fc: the network's code reads its weight or bias.*example="):
+    with pytest.raises(DriftproofError, match=r"layer fc: .*weight or bias.*example="):
         chip.model(torch.randn(5, 6))

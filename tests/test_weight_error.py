@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from driftproof.presets import load_preset
-from driftproof.weight_error import weight_error
+from driftproof._presets import load_preset
+from driftproof._weight_error import weight_error
 
 
 @pytest.mark.parametrize(

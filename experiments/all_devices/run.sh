@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ResNet-20 on every preset: 25 chips, first 1,000 test images, 1 s to 10 years.
+# Evaluate ResNet-20 on 25 chips of every preset, on the first 1,000 test images, from 1 s to 10 years.
 #   DATA=folder with cifar-10-batches-py  WEIGHTS=resnet20-12fca82f.th  experiments/all_devices/run.sh
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -13,7 +13,7 @@ from driftproof.times import format_time
 
 
 def main() -> None:
-    """Print one row a preset, one column a time; an asterisk outside validity."""
+    """Print one row per preset and one column per time; an asterisk marks times outside the range of validity."""
     summary = pd.read_csv(Path(__file__).parent / "summary.csv")
     chips = summary[summary["chips"] > 0]
     times = sorted(chips["t_s"].unique())

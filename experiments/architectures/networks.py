@@ -1,4 +1,4 @@
-"""The networks of the table: what people use, with random weights; name → (how to make it, what it takes)."""
+"""The networks of the table, with random weights: each has a library, a name, a function that makes it, and inputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WORDS = {"input_ids": torch.arange(1, 25).view(2, 12)}
 
 
 class Tagger(nn.Module):
-    """Words in, a class for each word out."""
+    """Assigns a class to each word of a sentence."""
 
     def __init__(self, cell: Any) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Tagger(nn.Module):
 
 
 class UNet(nn.Module):
-    """Two steps down, two up with transposed convolutions, bridges between."""
+    """Two levels down, two levels up with transposed convolutions, and skip connections between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ def other_hugging_face() -> Iterator[tuple[str, Callable[[], nn.Module], Any]]:
 
 
 def networks() -> Iterator[tuple[str, str, Callable[[], nn.Module], Any]]:
-    """Yield (library, name, how to make it, inputs)."""
+    """Yield (library, name, a function that makes the network, its inputs)."""
     for size, names in TORCHVISION.items():
         for name in names.split():
             more = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}

@@ -1,10 +1,10 @@
-"""What of a network goes on tiles, and do both backends then compute the digital network?
+"""Which weights of a network go on tiles, and do both backends then compute the outputs of the digital network?
 
     pip install -e '.[hf,timm]'
     python experiments/architectures/run.py [NAME...]
 
-Writes networks.csv (one row a network) and digital.csv (every weight that multiplies and stays digital, with its
-reason) beside this file; names redo only these networks.
+The script writes networks.csv (one row per network) and digital.csv (every weight that multiplies but stays digital,
+with its reason) beside this file. With names, it measures only these networks and keeps the other rows.
 """
 
 from __future__ import annotations
@@ -22,18 +22,14 @@ from torch import Tensor, nn
 sys.path.append(str(Path(__file__).parents[1]))
 from architectures.networks import networks
 
-from driftproof import load_preset
-from driftproof.chip import Chip
-from driftproof.evaluation import FoldedNetwork
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.inputs import call, main_output
-from driftproof.mapping import map_model, plain_copy
+from driftproof import Chip, load_preset, map_model
+from driftproof.evaluation import FoldedNetwork, TilesNetwork
 
 HERE = Path(__file__).parent
 
 
 def lively(network: nn.Module) -> nn.Module:
-    """Give parts that are born as zeros or ones some life, so that mistakes in them show."""
+    """Fill parameters that are initialised to zeros or ones with random numbers, so that mistakes in them show."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for module in network.modules():
@@ -47,24 +43,34 @@ def lively(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def off(found: Any, wanted: Tensor) -> float:
-    """Largest difference relative to the largest output."""
-    return float(f"{float((main_output(found).float() - wanted).abs().max() / wanted.abs().max()):.2g}")
+def main_output(outputs: Any) -> Tensor:
+    """Return the logits of a network's outputs, or else the first tensor among them."""
+    if isinstance(outputs, Tensor):
+        return outputs.float()
+    parts = list(outputs.values()) if hasattr(outputs, "values") else list(outputs)
+    logits = getattr(outputs, "logits", None)
+    return next(part.float() for part in (logits, *parts) if isinstance(part, Tensor))
+
+
+def relative_error(outputs: Any, expected: Tensor) -> float:
+    """Return the largest difference, relative to the largest output."""
+    return float(f"{float((main_output(outputs) - expected).abs().max() / expected.abs().max()):.2g}")
 
 
 def measure(library: str, name: str, network: nn.Module, inputs: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    network = plain_copy(lively(network))
+    """Return a network's row, and a row for each weight that multiplies but stays digital unasked."""
+    network = lively(network)
     with torch.inference_mode():
-        wanted = main_output(call(network, inputs)).float()
+        expected = main_output(network(**inputs) if isinstance(inputs, dict) else network(inputs))
     start = time.perf_counter()
     mapping = map_model(network, example=inputs)
     ideal = Chip(mapping, load_preset("ideal"), seed=0, chip=0, compensation="none")
     errors = {}
     for backend in ("folded", "tiles"):
-        made = FoldedNetwork(network, mapping, inputs) if backend == "folded" else TilesNetwork(network, mapping)
-        made.load(ideal, 0.0)
-        errors[backend] = off(made(inputs), wanted)
-        del made
+        analog = FoldedNetwork(network, mapping, inputs) if backend == "folded" else TilesNetwork(network, mapping)
+        analog.load(ideal, 0.0)
+        errors[backend] = relative_error(analog(inputs), expected)
+        del analog
     layers = mapping.layers
     weights = sum(entry.weights for entry in layers)
     row = {
@@ -82,29 +88,29 @@ def measure(library: str, name: str, network: nn.Module, inputs: Any) -> tuple[d
         "error_tiles": errors["tiles"],
         "seconds": round(time.perf_counter() - start, 1),
     }
-    left = [{"network": name, "layer": e.name, "kind": e.kind, "reason": e.reason} for e in layers if e.unasked]
-    return row, left
+    digital = [{"network": name, "layer": e.name, "kind": e.kind, "reason": e.reason} for e in layers if e.unasked]
+    return row, digital
 
 
 def main() -> None:
-    wanted = sys.argv[1:]
-    old = pd.read_csv(HERE / "networks.csv").to_dict("records") if wanted else []
-    rows: dict[str, dict[Any, Any]] = {row["network"]: row for row in old}
-    left: list[dict[Any, Any]] = []
-    if wanted:
-        left = [row for row in pd.read_csv(HERE / "digital.csv").to_dict("records") if row["network"] not in wanted]
+    chosen = sys.argv[1:]
+    rows: dict[str, dict[Any, Any]] = {}
+    digital: list[dict[Any, Any]] = []
+    if chosen:
+        rows = {row["network"]: row for row in pd.read_csv(HERE / "networks.csv").to_dict("records")}
+        digital = [row for row in pd.read_csv(HERE / "digital.csv").to_dict("records") if row["network"] not in chosen]
     warnings.simplefilter("ignore")
     for library, name, make, inputs in networks():
-        if wanted and name not in wanted:
+        if chosen and name not in chosen:
             continue
         torch.manual_seed(0)
-        rows[name], digital = measure(library, name, make(), inputs)
-        left += digital
+        rows[name], unasked = measure(library, name, make(), inputs)
+        digital += unasked
         print(rows[name], flush=True)
     table = pd.DataFrame(rows.values())
     table.to_csv(HERE / "networks.csv", index=False, lineterminator="\n")
     columns = ["network", "layer", "kind", "reason"]
-    pd.DataFrame(left, columns=columns).to_csv(HERE / "digital.csv", index=False, lineterminator="\n")
+    pd.DataFrame(digital, columns=columns).to_csv(HERE / "digital.csv", index=False, lineterminator="\n")
     print(table.to_string())
 
 

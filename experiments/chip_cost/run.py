@@ -1,9 +1,9 @@
-"""What a chip costs: ResNet-18's weights programmed and drifted, against drawing as many normal numbers.
+"""What does programming a chip cost, relative to drawing as many normal numbers? See README.md.
 
     python experiments/chip_cost/run.py [--repeats 9]
 
-Times are medians of paired runs in one process. Memory is that of a process of its own which makes and reads one chip
-(Linux): what it takes at most, less the chip's state.
+The chips have ResNet-18's weights. Times are medians of paired runs in one process. Memory is measured in a separate
+process (on Linux), which programs and reads one chip: its peak, less the state of the chip.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
+from torch import Tensor
 
-from driftproof.chip import Chip, Programmer
-from driftproof.devices import ProgrammedArray
-from driftproof.mapping import Mapping, map_model
-from driftproof.presets import DevicePreset, load_preset
+import driftproof as dp
 
 HERE = Path(__file__).parent
 PRESETS = (
@@ -34,13 +33,8 @@ YEAR = 31_536_000.0
 MIB = 2**20
 
 
-def normals_of(preset: DevicePreset, banks: int) -> int:
-    """How many normal numbers a weight's devices keep for life: programming, and drift if there is any."""
-    return banks * ((preset.programming.law != "none") + (preset.drift is not None))
-
-
-def draw(mapping: Mapping, numbers: int) -> float:
-    """Seconds that torch takes for so many normal numbers a weight."""
+def draw(mapping: Any, numbers: int) -> float:
+    """Return the seconds that torch takes to draw this many normal numbers per weight."""
     start = time.perf_counter()
     for mapped in mapping.weights.values():
         for _ in range(numbers):
@@ -49,28 +43,26 @@ def draw(mapping: Mapping, numbers: int) -> float:
 
 
 def status(key: str) -> float:
-    """A line of the process's status in MiB."""
+    """Return an entry of this process's status in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key))
 
 
-def arrays_of(chip: Chip) -> list[ProgrammedArray]:
-    """Return the arrays of a chip, none of which is measured."""
-    return [array for array in chip.arrays.values() if isinstance(array, ProgrammedArray)]
+def state_of(chip: dp.Chip) -> list[Tensor]:
+    """Return the numbers that the devices of a chip keep for life, without those of reference columns."""
+    return [layer[part] for layer in chip.state().values() for part in ("first", "life") if part in layer]
 
 
-def bytes_of(arrays: list[ProgrammedArray]) -> int:
-    """Return how many bytes the state takes that their devices keep for life."""
-    kept = [part for array in arrays for part in (array.first, array.life) if part is not None]
-    return sum(int(part.nbytes) for part in kept)
+def measure_memory(name: str, mapping: Any) -> None:
+    """Print the memory in MiB that programming and reading the first chip take beyond its state.
 
-
-def measure_memory(name: str, mapping: Mapping) -> None:
-    """Print what making and reading the first chip takes beyond its state, in MiB: run in a process of its own."""
-    Path("/proc/self/clear_refs").write_text("5")  # forget the highest memory so far
+    Call it in a separate process.
+    """
+    preset, program = dp.load_preset(name), dp.Chip  # loads their modules first
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of the memory
     before = status("VmRSS")
-    chip = Chip(mapping, load_preset(name), seed=0, chip=0, compensation="none")
-    programming = status("VmHWM") - before - bytes_of(arrays_of(chip)) / MIB
+    chip = program(mapping, preset, seed=0, chip=0, compensation="none")
+    programming = status("VmHWM") - before - sum(numbers.nbytes for numbers in state_of(chip)) / MIB
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
     for array in chip.arrays.values():
@@ -79,30 +71,32 @@ def measure_memory(name: str, mapping: Mapping) -> None:
 
 
 def memory_of(name: str) -> tuple[float, float]:
-    """Temporaries of programming and of reading in MiB, with an allocator that gives memory back at once."""
+    """Return the temporary memory of programming and of reading, in MiB.
+
+    The allocator is set to return memory to the system at once.
+    """
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
     command = [sys.executable, __file__, "--memory", name]
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
-    return float(found[0]), float(found[1])
+    programming, reading = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return float(programming), float(reading)
 
 
-def measure(name: str, mapping: Mapping, repeats: int) -> dict[str, object]:
-    """Measure one preset: chips that take over the memory of the last one."""
-    preset = load_preset(name)
-    weights = sum(mapped.target.numel() for mapped in mapping.weights.values())
-    largest = max(mapped.target.numel() for mapped in mapping.weights.values()) * 4 / MIB
-    programmer = Programmer()
-    arrays = arrays_of(programmer.program(mapping, preset, seed=0, chip=0, compensation="none"))
-    state, banks = bytes_of(arrays), len(arrays[0].banks)
-    del arrays
+def measure(name: str, mapping: Any, repeats: int) -> dict[str, object]:
+    """Measure one preset; each chip is programmed into the memory of the one before it."""
+    preset, programmer = dp.load_preset(name), dp.Programmer()
+    sizes = [mapped.target.numel() for mapped in mapping.weights.values()]
+    largest = max(sizes) * 4 / MIB
+    chip = programmer.program(mapping, preset, seed=0, chip=0, compensation="none")
+    state = sum(kept.numel() for kept in state_of(chip)) / sum(sizes)
     programming, reading = memory_of(name)
-    numbers = normals_of(preset, banks)
     normal: list[float] = []
     program: list[float] = []
     drift: list[float] = []
     read: list[float] = []
     for number in range(1, repeats + 1):
-        normal.append(draw(mapping, numbers))
+        normal.append(draw(mapping, round(state)))
         start = time.perf_counter()
         chip = programmer.program(mapping, preset, seed=0, chip=number, compensation="none")
         program.append(time.perf_counter() - start)
@@ -114,13 +108,13 @@ def measure(name: str, mapping: Mapping, repeats: int) -> dict[str, object]:
     ratio = statistics.median((p + d) / n for p, d, n in zip(program, drift, normal, strict=True))
     return {
         "preset": name,
-        "normals_per_weight": numbers,
+        "normals_per_weight": round(state),
         "randn_s": round(statistics.median(normal), 4),
         "program_s": round(statistics.median(program), 4),
         "drift_s": round(statistics.median(drift), 4),
         "drift_and_read_s": round(statistics.median(read), 4),
         "program_and_drift_over_randn": round(ratio, 2),
-        "state_in_weights_per_pair": round(state / 4 / weights / max(1, banks / 2), 2),
+        "state_in_weights_per_pair": round(state, 2),
         "temporaries_programming_over_largest_layer": round(programming / largest, 2),
         "temporaries_reading_over_largest_layer": round(reading / largest, 2),
     }
@@ -132,12 +126,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--memory", metavar="PRESET", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    mapping = map_model(torchvision.models.resnet18())
+    mapping = dp.map_model(torchvision.models.resnet18())
     if arguments.memory:
         measure_memory(arguments.memory, mapping)
         return
     repeats = arguments.repeats
-    measure(PRESETS[0], mapping, 3)  # the first one of a process finds cold memory
+    measure(PRESETS[0], mapping, 3)  # the first chip of a process is slower, because its memory is fresh
     rows = [measure(name, mapping, repeats) for name in PRESETS]
     with (HERE / "results.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")

@@ -1,9 +1,10 @@
-"""What does converting a transformer of 110 million parameters cost, in time and memory?
+"""How much time and memory does converting a transformer of 110 million parameters take?
 
     pip install -e '.[hf]'
-    python experiments/conversion_cost/run.py            # costs.csv; each backend in a process of its own
+    python experiments/conversion_cost/run.py            # costs.csv
 
-BERT base with random weights; two sentences of 32 tokens are what it is watched with.
+The network is BERT base with random weights; its example inputs are two sentences of 32 tokens. Each backend runs in a
+separate process.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ COLUMNS = ("backend", "parameters", "seconds_mapping", "seconds", "peak_memory_o
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """Return the memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 class Peak:
-    """Watches the memory of this process every 5 ms."""
+    """Samples the memory of this process every 5 ms."""
 
     def __init__(self) -> None:
         self.start = self.most = resident()
@@ -49,23 +50,22 @@ class Peak:
 def measure(backend: str) -> None:
     from transformers import BertConfig, BertForSequenceClassification
 
-    from driftproof.evaluation import FoldedNetwork
-    from driftproof.evaluation.backends import TilesNetwork
-    from driftproof.mapping import map_model
+    from driftproof import map_model
+    from driftproof.evaluation import FoldedNetwork, TilesNetwork
 
     torch.manual_seed(0)
     network: torch.nn.Module = BertForSequenceClassification(BertConfig())
     network.eval()
     example = {"input_ids": torch.randint(1, 30000, (2, 32))}
     with torch.inference_mode():
-        network(**example)  # what torch itself keeps after a first pass is not ours
+        network(**example)  # the memory that torch keeps after a first pass is not part of the conversion
     parameters = sum(p.numel() for p in network.parameters())
     peak, start = Peak(), time.perf_counter()
     mapping = map_model(network, example=example)
     mapped = time.perf_counter()
-    made = FoldedNetwork(network, mapping, example) if backend == "folded" else TilesNetwork(network, mapping)
+    analog = FoldedNetwork(network, mapping, example) if backend == "folded" else TilesNetwork(network, mapping)
     end = time.perf_counter()
-    assert made is not None
+    assert analog is not None
     row = (backend, parameters, f"{mapped - start:.1f}", f"{end - start:.1f}", f"{peak.stop() / (4 * parameters):.2f}")
     csv.writer(sys.stdout).writerow(row)
 

@@ -1,9 +1,9 @@
-"""Which training makes a small MNIST network hold on which device? See README.md.
+"""Which training makes a small MNIST network robust on which device? See README.md.
 
     python experiments/devices/run_mnist.py --data ROOT
 
-Every finished training goes to out/mnist/, so that a stopped run goes on. Tables and figure are written beside this
-file.
+Every finished training is stored in out/mnist/, so that a stopped run continues. The tables and the figure are written
+beside this file.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
+from small_scale import BLUE, GREY, INK, RED
 
-from driftproof.plans.figures import BLUE, GREY, INK, RED
-from driftproof.reporting.figures import render
+from driftproof.figures import render
 
 HERE = Path(__file__).parent
 SEEDS = range(5)
@@ -32,7 +32,7 @@ TIMES = {  # device → times within its validity
 }
 CONDITIONS = [(device, when) for device, times in TIMES.items() for when in times]
 RAMP = "quadratic:to={}"
-FAMILIES = {  # as it is usually set, and twice that; the ramps go to twice
+FAMILIES = {  # the usual value and twice this value; the ramps end at twice the value
     "Gaussian RWP": ["rwp gaussian:0.1", "rwp gaussian:0.2"],
     "Gaussian RWP, ramped": [f"rwp gaussian:0.2 {RAMP.format(1)}"],
     "SAM": ["sam 0.05", "sam 0.1"],
@@ -42,27 +42,27 @@ STRENGTHS = (1, 2)
 
 
 def noise(device: str) -> str:
-    """Return a device's noise at a time drawn from 1 h to its last time."""
+    """Return the noise of a device at a time that is drawn between 1 h and its last time."""
     times = TIMES[device]
     return f"{device}@1h..{times[-1]}" if len(times) > 1 else device
 
 
 def families(device: str) -> dict[str, list[str]]:
-    """Return the settings that a device's method of each family is chosen from, on validation images."""
-    if len(TIMES[device]) == 1:  # Gaussian RWP is matched
+    """Return the settings of each family, one of which is chosen on validation images of a device."""
+    if len(TIMES[device]) == 1:  # the matched method is Gaussian RWP
         return {"plain": ["plain"]} | FAMILIES
-    own = {
+    matched = {
         "matched RWP": [f"rwp {noise(device)} {strength}" for strength in STRENGTHS],
         "matched RWP, ramped": [f"rwp {noise(device)} {RAMP.format(strength)}" for strength in STRENGTHS[1:]],
     }
-    return {"plain": ["plain"]} | FAMILIES | own
+    return {"plain": ["plain"]} | FAMILIES | matched
 
 
 METHODS = list(dict.fromkeys(name for device in TIMES for names in families(device).values() for name in names))
 
 
 def chosen(seeds: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a condition and family: the setting that is best on validation images, on test images."""
+    """Return a row per condition and family: test accuracies of the setting that is best on validation images."""
     rows = []
     for device, when in CONDITIONS:
         here = seeds[(seeds["device"] == device) & (seeds["time"] == when)]
@@ -87,22 +87,22 @@ def chosen(seeds: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """Draw the gain over plain training by family, a panel a device, a bar a time."""
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw the gain over plain training by family: one panel per device, one bar per time."""
     figure = Figure(figsize=(11, 4.9), layout="constrained")
     names = ["SAM", "SAM, ramped", "Gaussian RWP", "Gaussian RWP, ramped", "matched RWP", "matched RWP, ramped"]
     panels = figure.subplots(1, len(TIMES), sharey=True)
     for axes, (device, times) in zip(panels, TIMES.items(), strict=True):
         for place, (when, colour) in enumerate(zip(("1h", "1d", "1y"), (GREY, BLUE, RED), strict=True)):
             when = when if len(times) > 1 else ""
-            rows = found[(found["device"] == device) & (found["time"] == when) & (found["family"] != "plain")]
+            rows = table[(table["device"] == device) & (table["time"] == when) & (table["family"] != "plain")]
             if when not in times or (not when and place):
                 continue
             heights = [names.index(name) + (0.22 * (place - 1) if when else 0) for name in rows["family"]]
             axes.errorbar(
                 rows["gain"], heights, xerr=rows["gain_arm"], fmt="o", color=colour if when else INK, ms=4.5, lw=1.3
             )
-        plain = found[(found["device"] == device) & (found["family"] == "plain")]["test"]
+        plain = table[(table["device"] == device) & (table["family"] == "plain")]["test"]
         text = ", ".join(f"{value:.1f}" for value in plain)
         axes.set_title(f"{device}\nplain {text}", loc="left", fontsize=8.5)
         axes.axvline(0, color=GREY, lw=0.8)
@@ -115,8 +115,8 @@ def draw(found: pd.DataFrame) -> Figure:
     for place, (when, colour) in enumerate((("1 hour", GREY), ("1 day", BLUE), ("1 year", RED))):
         figure.text(0.62 + 0.08 * place, 0.975, f"● {when}", color=colour, fontsize=9, va="top")
     figure.suptitle(
-        "Paired differences, mean and 95 % interval over training seeds, the same 10 chips;\nsettings chosen on "
-        "validation images. Without a matched method: Gaussian RWP is that",
+        "Paired differences on the same 10 chips, mean and 95 % interval over training seeds;\nsettings chosen on "
+        "validation images. For Gaussian noise, the matched method is Gaussian RWP",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure
@@ -128,10 +128,10 @@ def main() -> None:
     seeds = small.by_seed(HERE / "out" / "mnist" / "cells.csv")
     seeds = seeds[seeds["method"].isin(METHODS)]
     seeds.to_csv(HERE / "mnist_seeds.csv", index=False, lineterminator="\n")
-    found = chosen(seeds)
-    found.round(3).to_csv(HERE / "mnist.csv", index=False, lineterminator="\n")
-    print(found.round(2).to_string(index=False))
-    (HERE / "mnist.png").write_bytes(render(draw, found)[1])
+    table = chosen(seeds)
+    table.round(3).to_csv(HERE / "mnist.csv", index=False, lineterminator="\n")
+    print(table.round(2).to_string(index=False))
+    (HERE / "mnist.png").write_bytes(render(draw, table)[1])
     print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
 
 

@@ -1,9 +1,9 @@
-"""What do BatchNorm statistics measured anew on each chip add? After run_resnet20.py; see README.md.
+"""What does recalibrating BatchNorm on each chip add? See README.md. Run run_resnet20.py first.
 
     python experiments/devices/run_recalibrated.py --data ROOT --weights resnet20-12fca82f.th
 
-The first 1,000 training images, without labels, as the training had them: cropped and flipped at random. Each network's
-accuracy on chips goes to out/recalibrated/, all of them to resnet20_recalibrated.csv.
+The chips are recalibrated on the first 1,000 training images without labels, cropped and flipped at random as in the
+training. The record of each network goes to out/recalibrated/, and all accuracies to resnet20_recalibrated.csv.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import pandas as pd
 import torch
 
 import driftproof as dp
-from driftproof.data import TensorData, cifar10
-from driftproof.data.augmentation import CropFlip
+from driftproof.data import CropFlip, TensorData, cifar10
 from driftproof.evaluation import Recalibration
 from driftproof.zoo import load_model
 
@@ -52,9 +51,9 @@ def main() -> None:
                 out=out,
             )
             cells = record.cells()
-            own = cells[cells["preset"] == device]["value"].rename("accuracy").reset_index(drop=True)
-            rows.append(own.to_frame().assign(target=target, network=name, chip=range(len(own))))
-            print(target, name, f"{own.mean():.2f}", flush=True)
+            accuracy = cells[cells["preset"] == device]["value"].rename("accuracy").reset_index(drop=True)
+            rows.append(accuracy.to_frame().assign(target=target, network=name, chip=range(len(accuracy))))
+            print(target, name, f"{accuracy.mean():.2f}", flush=True)
     pd.concat(rows)[["target", "network", "chip", "accuracy"]].to_csv(
         HERE / "resnet20_recalibrated.csv", index=False, lineterminator="\n"
     )

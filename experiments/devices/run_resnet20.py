@@ -1,10 +1,10 @@
-"""Which training makes ResNet-20 hold on which device? Fine-tuned from the CIFAR-10 checkpoint. See README.md.
+"""Which training makes ResNet-20 robust on which device? Fine-tuning from the CIFAR-10 checkpoint. See README.md.
 
     python experiments/devices/run_resnet20.py --data ROOT --weights resnet20-12fca82f.th
 
-Trainings go to out/ (each goes on where it stopped), accuracies on chips to resnet20_chips.csv as they are measured.
-The checkpoint was chosen on test data: epochs are chosen on test images 5,000 to 9,999, accuracies are of the first
-5,000, which nothing was chosen on.
+Trainings are kept in out/ and continue where they stopped; accuracies on chips are appended to resnet20_chips.csv. The
+checkpoint was selected on test data. Therefore epochs are selected on test images 5,000 to 6,999, and accuracies are
+measured on the first 5,000 test images, on which nothing else was selected.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ import torch
 from torch import nn
 
 import driftproof as dp
+from driftproof import map_model
 from driftproof.data import Data, cifar10, part
 from driftproof.evaluation import FoldedNetwork
-from driftproof.intervals import bootstrap_draws, bootstrap_interval
-from driftproof.mapping import map_model
 from driftproof.training import Method, train
 from driftproof.zoo import load_model
 
 HERE = Path(__file__).parent
 EPOCHS = 8
 CHIPS = 25
-TARGETS = {  # what is reported → device, time, whose chips the epoch is chosen on
+TARGETS = {  # name in the tables → device and time; the epoch of a training is selected on chips of one of them
     "PCM, 1 year": ("pcm-nandakumar-2019", "1y"),
     "ReRAM, 1 day": ("reram-wan-2022", "1d"),
     "Gaussian 10 %": ("gaussian:0.1", "1s"),
@@ -46,7 +45,7 @@ CLIP = dp.ClipWeights(sigmas=2.0)
 TAUGHT = dp.Distillation(weight=0.7, temperature=4.0)
 RAMP = dp.ramp("quadratic", start=0.5, to=1.5, until=0.4)
 GAUSSIAN_RAMP = dp.ramp("quadratic", start=0.5, to=1.2, until=0.4)
-# name → method, distillation, the target whose chips choose the epoch
+# name → method, distillation, the target on whose chips the epoch is selected
 RECIPES: dict[str, tuple[Callable[[], Method], dp.Distillation | None, str]] = {
     "pcm": (lambda: dp.RWP(noise="pcm-nandakumar-2019@1y", strength=RAMP, clip=CLIP), TAUGHT, "PCM, 1 year"),
     "gaussian": (lambda: dp.RWP(noise="gaussian:0.1", strength=GAUSSIAN_RAMP, clip=CLIP), TAUGHT, "Gaussian 10 %"),
@@ -90,7 +89,7 @@ def main() -> None:
 
 
 def say(name: str, row: dict[str, Any]) -> None:
-    """Print a row of the log that ends an epoch."""
+    """Print those rows of the log that end an epoch."""
     if row["validation"]:
         print(name, row, flush=True)
 
@@ -98,39 +97,40 @@ def say(name: str, row: dict[str, Any]) -> None:
 def summarise() -> None:
     """Write resnet20.csv: mean accuracies, and the share of the gap to the digital network that training closes.
 
-    The gap is that of the network as it is; intervals are of a bootstrap over the chips, which all networks share.
+    The gap is that of the network before training. Intervals come from a bootstrap over the chips; all networks have
+    the same chips.
     """
-    rows = pd.read_csv(HERE / "resnet20_chips.csv")
-    digital = rows[rows["target"] == "digital"].set_index("network")["accuracy"]
-    chips = rows[rows["target"] != "digital"].pivot(index=["target", "chip"], columns="network", values="accuracy")
+    cells = pd.read_csv(HERE / "resnet20_chips.csv")
+    digital = cells[cells["target"] == "digital"].set_index("network")["accuracy"]
+    chips = cells[cells["target"] != "digital"].pivot(index=["target", "chip"], columns="network", values="accuracy")
     random = np.random.default_rng(0)
-    found = []
+    rows = []
     for target in [*TARGETS, *OTHERS]:
         table = chips.loc[target]
-        # the digital accuracy of the start, on all 5,000 images; the others have 2,000
+        # the digital accuracy is that of all 5,000 images, but other devices were measured on 2,000
         top = digital["as it is"] if target in TARGETS else float("nan")
-        drawn = bootstrap_draws(len(table), random)
+        drawn = random.integers(len(table), size=(10_000, len(table)))
         start = table["as it is"].to_numpy()
         for network in map(str, table):
-            own = table[network].to_numpy()
-            if np.isnan(own).any():
+            accuracy = table[network].to_numpy()
+            if np.isnan(accuracy).any():
                 continue
-            row = {"target": target, "network": network, "digital": digital[network], "accuracy": own.mean()}
-            low, high = bootstrap_interval(own[drawn].mean(axis=1))
-            row |= {"ci95_low": low, "ci95_high": high, "std": own.std(ddof=1), "chips": len(own)}
+            row = {"target": target, "network": network, "digital": digital[network], "accuracy": accuracy.mean()}
+            row["ci95_low"], row["ci95_high"] = np.quantile(accuracy[drawn].mean(axis=1), (0.025, 0.975))
+            row |= {"std": accuracy.std(ddof=1), "chips": len(accuracy)}
             if network != "as it is":
-                gain = own - start
+                gain = accuracy - start
                 row |= {"gain": gain.mean(), "share": 100 * gain.mean() / (top - start.mean())}
                 shares = 100 * gain[drawn].mean(axis=1) / (top - start[drawn].mean(axis=1))
-                row["share_low"], row["share_high"] = bootstrap_interval(shares)
-            found.append(row)
-    table = pd.DataFrame(found).round(2)
+                row["share_low"], row["share_high"] = np.quantile(shares, (0.025, 0.975))
+            rows.append(row)
+    table = pd.DataFrame(rows).round(2)
     table.to_csv(HERE / "resnet20.csv", index=False, lineterminator="\n")
     print(table.to_string(index=False))
 
 
 def measure(networks: dict[str, nn.Module], data: Data) -> None:
-    """Append what is not measured yet: accuracy on each target's chips, 5,000 images; 2,000 on other devices."""
+    """Append the accuracies that are still missing: 5,000 images on each target's chips, 2,000 on other devices."""
     path = HERE / "resnet20_chips.csv"
     done = set()
     if path.exists():

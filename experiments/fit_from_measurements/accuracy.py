@@ -3,9 +3,10 @@
     DATA=folder with cifar-10-batches-py  WEIGHTS=resnet20-12fca82f.th \
         python experiments/fit_from_measurements/accuracy.py
 
-Fits one synthetic data set (seed 0), writes fitted.toml, evaluates ResNet-20 on the true and on the fitted preset with
-the same random numbers, and writes accuracy.csv: each chip's two accuracies; printed: their paired difference with its
-95 % interval. ``--network digits-cnn --chips 3`` is a quick trial, which leaves the tracked files alone.
+The script fits one synthetic data set (seed 0), writes fitted.toml, and evaluates ResNet-20 on the true and on the
+fitted preset with the same random numbers. It writes the two accuracies of each chip to accuracy.csv and prints their
+paired difference with its 95 % interval. ``--network digits-cnn --chips 3`` is a quick test, which leaves the tracked
+files unchanged.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ from fit_from_measurements.synthetic import DESIGNS, PRESET, write_measurements
 
 import driftproof as dp
 from driftproof.data import load_data
-from driftproof.fitting import fit_measurements, read_measurements
-from driftproof.fitting.preset_file import preset_text
+from driftproof.fitting import fit_measurements, preset_text, read_measurements
 from driftproof.zoo import load_model
 
 HERE = Path(__file__).parent

@@ -1,9 +1,9 @@
-"""Do the intervals of ``driftproof presets fit`` hold? Fits synthetic measurements again and again and counts.
+"""Do the intervals of ``driftproof presets fit`` cover the truth? See README.md.
 
     python experiments/fit_from_measurements/run.py --repetitions 100
 
-Appends to repetitions.csv, a row per repetition and parameter (what is there is not fitted again), then writes
-coverage.csv and prints it. One thread.
+The script fits synthetic measurements repeatedly, on one thread. It appends a row per repetition and parameter to
+repetitions.csv, skips repetitions that the file contains, writes coverage.csv and prints it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ COLUMNS = ("design", "seed", "parameter", "truth", "value", "low95", "high95", "
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=100)
-    parser.add_argument("--design", choices=DESIGNS, action="append", help="repeat for more; all by default")
+    parser.add_argument(
+        "--design", choices=DESIGNS, action="append", help="design to fit; repeat the option for several (default: all)"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     done: set[tuple[str, int]] = set()
@@ -57,22 +59,21 @@ def repeat(design: str, seed: int) -> None:
         start = time.perf_counter()
         device = fit_measurements(read_measurements(path))
         seconds = time.perf_counter() - start
-    wanted = truth(design)
-    found = {one.name: one for one in device.fit.parameters}
-    assert set(found) == set(wanted), f"seed {seed}: {set(found) ^ set(wanted)}"
+    true_values = truth(design)
+    fitted = {parameter.name: parameter for parameter in device.fit.parameters}
+    assert set(fitted) == set(true_values), f"seed {seed}: {set(fitted) ^ set(true_values)}"
     assert not device.warnings, f"seed {seed}: {device.warnings}"
     lines = []
-    for name, true in wanted.items():
-        one = found[name]
-        ends = ["" if end is None else f"{end:.6g}" for end in (one.low95, one.high95)]
-        lines.append([design, seed, name, f"{true:.6g}", f"{one.value:.6g}", *ends, f"{seconds:.2f}"])
+    for name, true in true_values.items():
+        ends = ["" if end is None else f"{end:.6g}" for end in (fitted[name].low95, fitted[name].high95)]
+        lines.append([design, seed, name, f"{true:.6g}", f"{fitted[name].value:.6g}", *ends, f"{seconds:.2f}"])
     with ROWS.open("a", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
     print(f"{design}, seed {seed}: {seconds:.1f} s", flush=True)
 
 
 def coverage(rows: pd.DataFrame) -> pd.DataFrame:
-    """Count for each parameter how often its interval holds the truth; an open end holds everything on its side."""
+    """Count how often the interval of each parameter covers the truth; an open end covers all values on its side."""
     rows = rows.assign(
         covered=(rows["low95"].isna() | (rows["low95"] <= rows["truth"]))
         & (rows["high95"].isna() | (rows["truth"] <= rows["high95"])),

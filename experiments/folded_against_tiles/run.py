@@ -1,8 +1,8 @@
-"""Do the two backends compute the same? Logits and accuracy, cell by cell, on the same chips.
+"""Do the two backends give the same logits and the same accuracy on the same chips? See README.md.
 
     python experiments/folded_against_tiles/run.py --data ROOT --weights resnet20-12fca82f.th
 
-Writes results.csv beside this file.
+The script writes results.csv beside this file.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from driftproof import load_preset, map_model
-from driftproof.chip import Chip
+from driftproof import Chip, load_preset, map_model
 from driftproof.data import TensorData, cifar10, digits
-from driftproof.evaluation import Backend, FoldedNetwork
-from driftproof.evaluation.backends import TilesNetwork
+from driftproof.evaluation import FoldedNetwork, TilesNetwork
 from driftproof.times import format_time, parse_times
 from driftproof.zoo import load_model
 
@@ -32,7 +30,7 @@ CASES = (
 )
 
 
-def logits(network: Backend, data: TensorData) -> Tensor:
+def logits(network: FoldedNetwork | TilesNetwork, data: TensorData) -> Tensor:
     return torch.cat([network(inputs) for inputs, _ in data.batches(250)])
 
 

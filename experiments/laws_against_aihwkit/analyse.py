@@ -1,6 +1,6 @@
-"""The table of results.csv: Welch tests of our laws against aihwkit's, Holm's correction at a family-wise 1 %.
+"""Compare our laws with aihwkit's in results.csv: Welch tests with Holm's correction at a family-wise level of 1 %.
 
-Run it without arguments: it writes table.md.
+Run the script without arguments; it writes table.md.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ FAMILY_WISE = 0.01
 
 
 def holm(p_values: list[float]) -> list[bool]:
-    """Which hypotheses fall at the family-wise level, step by step from the smallest p."""
+    """Return which hypotheses are rejected at the family-wise level, step by step from the smallest p."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    fallen = [False] * len(p_values)
+    rejected = [False] * len(p_values)
     for rank, i in enumerate(order):
         if p_values[i] > FAMILY_WISE / (len(p_values) - rank):
             break
-        fallen[i] = True
-    return fallen
+        rejected[i] = True
+    return rejected
 
 
 def compare(cells: pd.DataFrame, law: str) -> pd.DataFrame:
-    """Mean accuracy under a law of ours minus under aihwkit's, per preset and time."""
+    """Return the mean accuracy of one of our laws less that of aihwkit's, per preset and time."""
     rows = []
     for (preset, t_s), group in cells.groupby(["preset", "t_s"]):
         ours = group[group["law"] == law].set_index("chip")["accuracy"]
@@ -55,7 +55,7 @@ def compare(cells: pd.DataFrame, law: str) -> pd.DataFrame:
 
 
 def paired(cells: pd.DataFrame) -> pd.DataFrame:
-    """What each step of aihwkit's changes on the same chips: our law with the step minus our law."""
+    """Return the effect of aihwkit's steps on the same chips: our law with the step less our law without it."""
     wide = cells.pivot_table(index=["preset", "t_s", "chip"], columns="law", values="accuracy").dropna()
     rows = []
     for law in ("ours, pair dropped", "ours, pair dropped and rescaled"):

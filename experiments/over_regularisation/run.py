@@ -1,8 +1,9 @@
-"""Should a network be trained with more noise than the test will have? See README.md.
+"""Should a network be trained with more noise than the test has? See README.md.
 
     python experiments/over_regularisation/run.py --data ROOT
 
-Every finished training goes to out/, so that a stopped run goes on. Tables and figure are written beside this file.
+Every finished training is stored in out/, so that a stopped run continues. The tables and the figure are written beside
+this file.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
+from small_scale import BLUE, GREEN, GREY, INK, RED
 
-from driftproof.plans.figures import BLUE, GREEN, GREY, INK, RED
-from driftproof.reporting.figures import render
+from driftproof.figures import render
 
 HERE = Path(__file__).parent
 TRAIN = (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
@@ -37,13 +38,13 @@ def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
     """Return mean and interval over seeds of the test accuracy: rows σ_train, columns σ_test."""
     rows = []
     for (data, train), group in seeds.groupby(["data", "train"]):
-        cells = {f"{test:g}": small.said(g["test"]) for test, g in group.groupby("sigma_test")}
+        cells = {f"{test:g}": small.interval_text(g["test"]) for test, g in group.groupby("sigma_test")}
         rows.append({"data": data, "train \\ test": f"{train:g}"} | cells)
     return pd.DataFrame(rows)
 
 
 def best(seeds: pd.DataFrame) -> pd.DataFrame:
-    """Return the best σ_train for each σ_test, chosen on validation images, and what it gives on test images."""
+    """Return the best σ_train for each σ_test, chosen on validation images, and its accuracy on test images."""
     rows = []
     test: Any
     for (data, test), group in seeds[seeds["sigma_test"] > 0].groupby(["data", "sigma_test"]):
@@ -62,10 +63,10 @@ def best(seeds: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(seeds: pd.DataFrame) -> Figure:
-    """Draw the test error against σ_train, a line a σ_test; a ring where σ_train = σ_test, a star at the best."""
+    """Draw the test error against σ_train, one line per σ_test; a ring marks σ_train = σ_test, a star the best σ."""
     groups = list(seeds.groupby("data"))
     figure = Figure(figsize=(4 * len(groups) + 1, 5.4), layout="constrained")
-    panels, found = figure.subplots(1, len(groups), sharey=True), best(seeds)
+    panels, table = figure.subplots(1, len(groups), sharey=True), best(seeds)
     for axes, (data, group) in zip(panels, groups, strict=True):
         for colour, (test, line) in zip(COLOURS, group.groupby("sigma_test"), strict=True):
             points = line.assign(error=100 - line["test"]).groupby("train")["error"].agg(list).map(small.student)
@@ -76,7 +77,7 @@ def draw(seeds: pd.DataFrame) -> Figure:
             )
             if not test:
                 continue
-            chosen = found[(found["data"] == data) & (found["sigma_test"] == test)].iloc[0]
+            chosen = table[(table["data"] == data) & (table["sigma_test"] == test)].iloc[0]
             axes.plot([test], [100 - chosen["matched"]], "o", ms=11, mfc="none", mec=colour, mew=1.4)
             axes.plot([chosen["best_sigma_train"]], [100 - chosen["best"]], "*", ms=12, color=colour, zorder=4)
         axes.set_yscale("log")
@@ -88,8 +89,8 @@ def draw(seeds: pd.DataFrame) -> Figure:
         axes.grid(axis="y", color="#e6e6e6", lw=0.8)
     panels[0].set_ylabel("test error in %")
     figure.suptitle(
-        "Lines: σ of the test (left ends). Ring: trained with the test's σ; star: the best σ, chosen on validation "
-        "images.\nMean and 95 % interval over training seeds, the same 10 chips",
+        "The numbers on the left are the σ of the test. Ring: trained with the σ of the test; star: best σ, chosen on "
+        "validation images.\nMean and 95 % interval over training seeds, on the same 10 chips",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure

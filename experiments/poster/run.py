@@ -1,9 +1,9 @@
-"""Standard, naive noise, SAM and multi-step SAM under weight noise and quantisation: the poster's table. See README.md.
+"""Plain training, naive noise, SAM and multi-step SAM under weight noise and quantisation. See README.md.
 
     python experiments/poster/run.py mnist --data ROOT
     python experiments/poster/run.py resnet20 --data ROOT --weights resnet20-12fca82f.th
 
-Trainings go on where they stopped (out/); accuracies are appended to <task>.csv as they are measured.
+Trainings are kept in out/ and continue where they stopped; accuracies are appended to <task>.csv.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
+from driftproof import map_model
 from driftproof.data import Data, cifar10, mnist, part
 from driftproof.evaluation import FoldedNetwork
-from driftproof.mapping import map_model
 from driftproof.training import Method, train
-from driftproof.training.passes import Closure, Passes
 from driftproof.zoo import load_model
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -41,7 +40,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 class NaiveNoise(Method):
-    """The poster's naive noise: 0.1 N(0, 1) added to every analog weight at every update, and never taken off."""
+    """The poster's naive noise: 0.1 N(0, 1) is added to every analog weight at every update and never removed."""
 
     name = "naive noise"
 
@@ -49,11 +48,12 @@ class NaiveNoise(Method):
         super().__init__(strength=0.1, norms="perturbed", seed=seed)
         self.generator = torch.Generator().manual_seed(seed)
 
-    def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
+    def gradient(self, passes: Any, closures: Sequence[Callable[[], Tensor]]) -> Tensor:
         with torch.no_grad():
             for weight in passes.weights.parameters.values():
                 weight.add_(torch.randn(weight.shape, generator=self.generator), alpha=0.1)
-        return passes.backward(closures[0], perturbed=True)
+        loss: Tensor = passes.backward(closures[0], perturbed=True)
+        return loss
 
 
 METHODS: dict[str, Callable[[int], Method]] = {
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def measure(path: Path, model: nn.Module, data: Data, method: str, seed: int, seconds: float) -> None:
-    """Append the accuracies of one network, unless they are there."""
+    """Append the accuracies of one network, unless the file has them already."""
     if path.exists():
         with path.open(encoding="utf-8") as file:
             if (method, str(seed)) in {(row["method"], row["seed"]) for row in csv.DictReader(file)}:

@@ -1,4 +1,4 @@
-"""Write table.csv and poster.png from what run.py measured.
+"""Write table.csv and poster.png from the results of run.py.
 
 python experiments/poster/table.py
 """
@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
+from small_scale import BLUE, GREY, INK, RED
 
-from driftproof.plans.figures import BLUE, GREY, INK, RED
-from driftproof.reporting.figures import render
+from driftproof.figures import render
 
 HERE = Path(__file__).parent
 BITS = {"levels:255": 8, "levels:63": 6, "levels:15": 4, "levels:7": 3, "levels:3": 2}
@@ -24,7 +24,7 @@ TASKS = {"mnist": "MNIST, trained from scratch, 5 seeds", "resnet20": "ResNet-20
 
 
 def table() -> pd.DataFrame:
-    """Return mean and interval by task, method and condition; of MNIST over seeds, of ResNet-20 over chips."""
+    """Return mean and interval by task, method and condition: over seeds for MNIST, over chips for ResNet-20."""
     rows = []
     for task in TASKS:
         cells = pd.read_csv(HERE / f"{task}.csv")
@@ -34,20 +34,20 @@ def table() -> pd.DataFrame:
         for method in COLOURS:
             cost = (seconds[method] / seconds["standard"]).median()
             for device in cells["device"].unique():
-                own, standard = mean[method, device], mean["standard", device]
-                (accuracy, arm), (gain, gain_arm) = small.student(own), small.student(own - standard)
-                rows.append((task, method, device, accuracy, arm, gain, gain_arm, len(own), unit, cost))
+                accuracies, standard = mean[method, device], mean["standard", device]
+                (accuracy, arm), (gain, gain_arm) = small.student(accuracies), small.student(accuracies - standard)
+                rows.append((task, method, device, accuracy, arm, gain, gain_arm, len(accuracies), unit, cost))
     columns = ["task", "method", "condition", "accuracy", "arm", "gain", "gain_arm", "n", "over", "training_time"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """Draw accuracy against noise and against bits, a row a task."""
+def draw(results: pd.DataFrame) -> Figure:
+    """Draw the accuracy against noise and against bits, one row per task."""
     figure = Figure(figsize=(9, 7), layout="constrained")
     grid = figure.subplots(len(TASKS), 2, gridspec_kw={"width_ratios": (3, 2)})
     for (task, title), (left, right) in zip(TASKS.items(), grid, strict=True):
         for method, colour in COLOURS.items():
-            rows = found[(found["task"] == task) & (found["method"] == method)].set_index("condition")
+            rows = results[(results["task"] == task) & (results["method"] == method)].set_index("condition")
             noise = rows[rows.index.str.startswith("gaussian") | (rows.index == "ideal")]
             noise = noise.set_axis([100 * float(name.partition(":")[2] or 0) for name in noise.index]).sort_index()
             left.errorbar(noise.index, noise["accuracy"], noise["arm"], color=colour, marker="o", ms=3.5, label=method)
@@ -67,12 +67,12 @@ def draw(found: pd.DataFrame) -> Figure:
 
 
 def main() -> None:
-    found = table()
-    found.round(3).to_csv(HERE / "table.csv", index=False, lineterminator="\n")
-    (HERE / "poster.png").write_bytes(render(draw, found)[1])
+    results = table()
+    results.round(3).to_csv(HERE / "table.csv", index=False, lineterminator="\n")
+    (HERE / "poster.png").write_bytes(render(draw, results)[1])
     for value in ("accuracy", "gain"):
         print(value)
-        print(found.pivot(index=["task", "method"], columns="condition", values=value).round(2).to_string())
+        print(results.pivot(index=["task", "method"], columns="condition", values=value).round(2).to_string())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Do ramps repair training at large noise, and why does it fail without? See README.md.
+"""Do ramps make training at large noise possible, and why does it fail without them? See README.md.
 
     python experiments/over_regularisation/run.py --data ROOT
     python experiments/sam_vs_rwp/run.py --data ROOT
     python experiments/ramps/run.py --data ROOT
 
-The best constant RWP and SAM are those of the first two. Every finished training goes to out/, so that a stopped run
-goes on. Tables and figures are written beside this file.
+The best constant RWP and SAM are those of the first two scripts. Every finished training is stored in out/, so that a
+stopped run continues. The tables and figures are written beside this file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
+from small_scale import BLUE, GREEN, GREY, INK, RED
 
-from driftproof.plans.figures import BLUE, GREEN, GREY, INK, RED
-from driftproof.reporting.figures import render
+from driftproof.figures import render
 
 HERE = Path(__file__).parent
 SIGMA, RHO = (0.5, 0.8), (0.2, 0.5)
@@ -32,21 +32,21 @@ TEST = (0.1, 0.2, 0.3)
 SEEDS, DIAGNOSE_EVERY = range(5), 20
 CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST]
 COLOURS = dict(zip(SHAPES, (RED, BLUE, GREEN, "#CC79A7", "#E69F00"), strict=True))
-FAILED = 50.0  # digital test accuracy in % below which a training is said to have failed
+FAILED = 50.0  # digital test accuracy in % below which a training counts as failed
 
 
 def strength(shape: str, to: float) -> str:
     return f"{to:g}" if shape == "constant" else f"{shape}:to={to:g}"
 
 
-# name in the tables → (what, its shape)
+# name in the tables → (perturbation, shape of its ramp)
 METHODS = {"plain": ("plain", "")}
 METHODS |= {f"rwp gaussian:{sigma:g} {strength(s, 1)}": (f"RWP σ {sigma:g}", s) for sigma in SIGMA for s in SHAPES}
 METHODS |= {f"sam {strength(s, rho)}": (f"SAM ρ {rho:g}", s) for rho in RHO for s in SHAPES}
 
 
 def others(folder: str) -> pd.DataFrame:
-    """Return the accuracies of another experiment: the same networks, seeds and chips."""
+    """Return the accuracies of another experiment with the same networks, seeds and chips."""
     rows = pd.read_csv(HERE.parent / folder / "seeds.csv", keep_default_na=False)
     return rows[rows["data"].isin(small.TASKS) & rows["seed"].isin(SEEDS)]
 
@@ -66,22 +66,26 @@ def chosen(seeds: pd.DataFrame) -> pd.DataFrame:
     for data in small.TASKS:
         for device in ("digital", *(name for name, _ in CONDITIONS)):
             row = {"data": data, "device": device, "seeds": len(SEEDS)}
-            found = {"plain": best(constant, "plain", data, device)[1]}
+            accuracies_of = {"plain": best(constant, "plain", data, device)[1]}
             for name, table in (("ramped", ramped), ("constant", constant)):
                 for kind in ("sam", "rwp"):
-                    row[f"{name} {kind}"], found[f"{name} {kind}"] = best(table, kind, data, device)
-            row |= {f"{name}, test": small.said(values) for name, values in found.items()}
+                    row[f"{name} {kind}"], accuracies_of[f"{name} {kind}"] = best(table, kind, data, device)
+            row |= {f"{name}, test": small.interval_text(values) for name, values in accuracies_of.items()}
             for other in ("constant rwp", "constant sam", "plain"):
-                row[f"ramped sam - {other}"] = small.said(found["ramped sam"] - found[other], "+")
-            row["ramped rwp - constant rwp"] = small.said(found["ramped rwp"] - found["constant rwp"], "+")
+                row[f"ramped sam - {other}"] = small.interval_text(
+                    accuracies_of["ramped sam"] - accuracies_of[other], "+"
+                )
+            row["ramped rwp - constant rwp"] = small.interval_text(
+                accuracies_of["ramped rwp"] - accuracies_of["constant rwp"], "+"
+            )
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
-    """Return test accuracies by method, how many trainings failed, and what each ramp gains.
+    """Return test accuracies by method, the number of failed trainings, and the gains of each ramp.
 
-    Over the same perturbation held constant, and over the best of all constant RWPs.
+    The gains are those over the same perturbation at constant strength, and over the best constant RWP.
     """
     rows, constant = [], others("over_regularisation")
     keys, order = ["data", "what", "shape"], list(METHODS)
@@ -90,14 +94,14 @@ def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
         digital = group[group["device"] == "digital"]
         row: dict[Any, Any] = {"data": data, "what": what, "shape": shape, "seeds": len(digital)}
         row["failed"] = int((digital["test"] < FAILED).sum())
-        row |= {device: small.said(g["test"]) for device, g in group.groupby("device", sort=False)}
+        row |= {device: small.interval_text(g["test"]) for device, g in group.groupby("device", sort=False)}
         for device, _ in CONDITIONS:
             here = seeds[(seeds["data"] == data) & (seeds["what"] == what) & (seeds["device"] == device)]
             table = here.pivot(index="seed", columns="shape", values="test")
             if shape not in ("", "constant"):
-                row[f"{device}, over the constant"] = small.said(table[shape] - table["constant"], "+")
+                row[f"{device}, over the constant"] = small.interval_text(table[shape] - table["constant"], "+")
             best_rwp = best(constant, "rwp", str(data), device)[1]
-            row[f"{device}, over the best RWP"] = small.said(table[shape] - best_rwp, "+")
+            row[f"{device}, over the best RWP"] = small.interval_text(table[shape] - best_rwp, "+")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -112,7 +116,7 @@ def epochs_of(out: Path) -> pd.DataFrame:
 
 
 def draw(epochs: pd.DataFrame, data: str) -> Figure:
-    """Draw loss, norm of the update's gradient and its sharpness over the epochs, a column a perturbation."""
+    """Draw the loss, the norm of the gradient and its sharpness over the epochs, one column per perturbation."""
     group = epochs[epochs["data"] == data]
     whats = list(dict.fromkeys(group[group["shape"] == "constant"]["what"]))
     figure = Figure(figsize=(10.4, 7.6), layout="constrained")
@@ -140,8 +144,8 @@ def draw(epochs: pd.DataFrame, data: str) -> Figure:
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(
-        f"{data}: mean of an epoch's updates and of {len(SEEDS)} training seeds, or of those that had not stopped. "
-        "Norm and sharpness on logarithmic axes",
+        f"{data}: mean over the updates of an epoch and over {len(SEEDS)} training seeds (only those that had not "
+        "stopped). Norm and sharpness have logarithmic axes",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ResNet-20 on two devices over inference time: the figure in the README.
+# Evaluate ResNet-20 on two devices over inference time, and draw the figure of the README.
 #   DATA=folder with cifar-10-batches-py  WEIGHTS=resnet20-12fca82f.th  experiments/resnet20_over_time/run.sh
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -1,9 +1,9 @@
-"""Where does SAM beat random weight perturbation, and where does it fail? See README.md.
+"""Where is SAM better than random weight perturbation, and where does it fail? See README.md.
 
     python experiments/over_regularisation/run.py --data ROOT
     python experiments/sam_vs_rwp/run.py --data ROOT
 
-Plain training and RWP are those of the first: the same networks, seeds and chips.
+The results of plain training and RWP are those of the first script, with the same networks, seeds and chips.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
+from small_scale import BLUE, GREY, INK, RED
 
-from driftproof.plans.figures import BLUE, GREY, INK, RED
-from driftproof.reporting.figures import render
+from driftproof.figures import render
 
 HERE = Path(__file__).parent
 RHO = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
 TEST = (0, 0.05, 0.1, 0.15, 0.2, 0.3)
-# method → colour and name in the figure; the others stand in the table
+# method → colour and name in the figure; the table contains all methods
 DRAWN = {
     f"rwp gaussian:{s}": (c, f"σ {s}") for s, c in ((0.1, "#9ecae1"), (0.2, "#4292c6"), (0.3, BLUE), (0.4, "#08306b"))
 }
@@ -41,23 +41,23 @@ def sigma_of(device: str) -> float:
 
 
 def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and interval over seeds of the test accuracy: a row a method, a column a σ_test."""
+    """Return mean and interval over seeds of the test accuracy: one row per method, one column per σ_test."""
     rows = []
     for (data, method), group in seeds.groupby(["data", "method"], sort=False):
-        cells = {f"{test:g}": small.said(g["test"]) for test, g in group.groupby("sigma_test")}
+        cells = {f"{test:g}": small.interval_text(g["test"]) for test, g in group.groupby("sigma_test")}
         rows.append({"data": data, "method \\ test": method} | cells)
     return pd.DataFrame(rows)
 
 
 def differences(seeds: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each σ_test, the best SAM and the best RWP of the validation images, and what they give on test."""
+    """Return the test accuracy of the SAM and of the RWP that are best on validation images, for each σ_test."""
     rows = []
     for (data, test), group in seeds.groupby(["data", "sigma_test"]):
         chosen_on = group.pivot(index="method", columns="seed", values="validation").mean(axis=1)
         reported = group.pivot(index="method", columns="seed", values="test")
         kinds = chosen_on.index.str.split().str[0]
         sam, rwp = (str(chosen_on[kinds == kind].idxmax()) for kind in ("sam", "rwp"))
-        # the strictest reading of "beats every RWP": the RWP that is best on the test images themselves
+        # "better than every RWP" in the strictest sense: better than the RWP that is best on the test images
         toughest = str(reported[[name.startswith("rwp") for name in reported.index]].mean(axis=1).idxmax())
         pairs = {
             "sam_minus_rwp": (sam, rwp),
@@ -74,7 +74,7 @@ def differences(seeds: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(seeds: pd.DataFrame) -> Figure:
-    """Draw test accuracy less that of plain training against σ_test: a line a setting of SAM and of RWP."""
+    """Draw the gain over plain training against σ_test, one line per setting of SAM and of RWP."""
     figure = Figure(figsize=(10.4, 5.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (data, group) in zip(panels, seeds.groupby("data"), strict=True):
@@ -86,7 +86,7 @@ def draw(seeds: pd.DataFrame) -> Figure:
             points = gain.dropna().groupby("sigma_test").agg(list).map(small.student)
             means, arms = [p[0] for p in points], [p[1] for p in points]
             if means[0] < -15:
-                continue  # collapsed; in the table
+                continue  # the training failed; the table contains it
             at = [x + 0.0012 * (place - len(DRAWN) / 2) for x in points.index]  # beside each other
             style = "-" if method.startswith("rwp") else (0, (4, 1.5))
             axes.errorbar(at, means, yerr=arms, color=colour, lw=1.6, ls=style, elinewidth=0.9, marker="o", ms=3.5)
@@ -116,11 +116,11 @@ def draw(seeds: pd.DataFrame) -> Figure:
         axes.set_xlim(-0.015, 0.35)
         axes.set_xticks(TEST, [f"{test:g}" for test in TEST])
         axes.grid(axis="y", color="#e6e6e6", lw=0.8)
-    panels[0].set_ylabel("test accuracy less that of plain training, in points")
+    panels[0].set_ylabel("gain over plain training in points of test accuracy")
     figure.suptitle(
-        "Dashed: SAM with ρ; blue: RWP with σ of the training. Linear from -1 to 1, logarithmic beyond; SAM that "
-        "collapsed is left out\n(table). Paired differences, mean and 95 % interval over "
-        f"{seeds['seed'].nunique()} training seeds, the same 10 chips",
+        "Dashed: SAM with ρ; blue: RWP with the σ of the training. The axis is linear from -1 to 1 and logarithmic "
+        "beyond. Failed SAM trainings\nare left out. Paired differences, mean and 95 % interval over "
+        f"{seeds['seed'].nunique()} training seeds, on the same 10 chips",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure
@@ -130,10 +130,10 @@ def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
     for task in small.TASKS.values():
         small.study(HERE / "out", task(root), [f"sam {rho:g}" for rho in RHO], CONDITIONS)
-    own = small.by_seed(HERE / "out" / "cells.csv")
-    own.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
+    sam_seeds = small.by_seed(HERE / "out" / "cells.csv")
+    sam_seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     others = pd.read_csv(HERE.parent / "over_regularisation" / "seeds.csv", keep_default_na=False)
-    seeds = pd.concat([others[others["data"].isin(small.TASKS)], own], ignore_index=True)
+    seeds = pd.concat([others[others["data"].isin(small.TASKS)], sam_seeds], ignore_index=True)
     seeds = seeds.assign(sigma_test=seeds["device"].map(sigma_of))
     for name, table in (("matrix", matrices(seeds)), ("differences", differences(seeds).round(3))):
         table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")

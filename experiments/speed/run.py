@@ -1,9 +1,9 @@
-"""What one chip costs: medians of paired runs in one process, as ratios to the plain PyTorch forward pass.
+"""What does evaluating one chip cost, relative to a forward pass of plain PyTorch? See README.md.
 
     python experiments/speed/run.py            # or: make bench
 
-ResNet-20, batch 250, 2,000 images of CIFAR's shape (random numbers: the time does not depend on them).
-Writes results.csv beside this file and prints the table.
+The network is ResNet-20, the inputs are 2,000 random images of CIFAR's shape in batches of 250. Times are medians of
+paired runs in one process. The script writes results.csv beside this file and prints the table.
 """
 
 from __future__ import annotations
@@ -17,29 +17,20 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from driftproof import load_preset, map_model
-from driftproof.chip import Chip
-from driftproof.evaluation import FoldedNetwork
-from driftproof.evaluation.backends import TilesNetwork
+from driftproof import Chip, load_preset, map_model
+from driftproof.evaluation import FoldedNetwork, TilesNetwork
 from driftproof.zoo import resnet20
 
 HERE = Path(__file__).parent
 DAY = 86400.0
+PLAIN, CELL = "plain PyTorch forward pass", "folded cell"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--batch-size", type=int, default=250)
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--tiles-repeats", type=int, default=5)
-    parser.add_argument("--preset", default="pcm-nandakumar-2019")
-    arguments = parser.parse_args()
-
+def steps_of(arguments: argparse.Namespace) -> dict[str, tuple[Callable[[], object], int]]:
+    """Return every step that is timed, with its number of repetitions."""
     torch.manual_seed(0)
     model, preset = resnet20().eval(), load_preset(arguments.preset)
-    images = torch.randn(arguments.images, 3, 32, 32)
-    batches = list(torch.split(images, arguments.batch_size))
+    batches = list(torch.split(torch.randn(arguments.images, 3, 32, 32), arguments.batch_size))
     mapping = map_model(model, example=batches[0][:8])
     folded, tiles = FoldedNetwork(model, mapping, batches[0][:8]), TilesNetwork(model, mapping)
     chips = iter(range(10**6))
@@ -52,51 +43,59 @@ def main() -> None:
         for batch in batches:
             network(batch)
 
-    def folded_cell() -> None:
-        folded.load(program(), DAY)
-        forward(folded)
+    def cell(network: FoldedNetwork | TilesNetwork) -> None:
+        network.load(program(), DAY)
+        forward(network)
 
-    def tiles_cell() -> None:
-        tiles.load(program(), DAY)
-        forward(tiles)
-
-    ready = program()
-    steps: dict[str, tuple[Callable[[], object], int]] = {
-        "plain PyTorch forward pass": (lambda: forward(model), arguments.repeats),
-        "folded cell": (folded_cell, arguments.repeats),
-        "  of it: program a chip": (program, arguments.repeats),
-        "  of it: drift, read, compensate, fold": (lambda: folded.load(ready, DAY), arguments.repeats),
-        "  of it: forward pass": (lambda: forward(folded), arguments.repeats),
-        "tiles cell (aihwkit)": (tiles_cell, arguments.tiles_repeats),
+    ready, repeats = program(), arguments.repeats
+    return {
+        PLAIN: (lambda: forward(model), repeats),
+        CELL: (lambda: cell(folded), repeats),
+        "  of it: program a chip": (program, repeats),
+        "  of it: drift, read, compensate, fold": (lambda: folded.load(ready, DAY), repeats),
+        "  of it: forward pass": (lambda: forward(folded), repeats),
+        "tiles cell (aihwkit)": (lambda: cell(tiles), arguments.tiles_repeats),
     }
+
+
+def timed(steps: dict[str, tuple[Callable[[], object], int]]) -> dict[str, list[float]]:
+    """Return the seconds of each run; the steps alternate, so that a slow minute of the machine slows all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for step, _ in steps.values():
         step()  # warm up
-    for repeat in range(arguments.repeats):
+    for repeat in range(max(repeats for _, repeats in steps.values())):
         for name, (step, repeats) in steps.items():
             if repeat < repeats:
                 start = time.perf_counter()
                 step()
                 seconds[name].append(time.perf_counter() - start)
+    return seconds
 
-    plain, cell = seconds["plain PyTorch forward pass"], seconds["folded cell"]
+
+def table_of(seconds: dict[str, list[float]]) -> pd.DataFrame:
+    """Return medians, and medians of ratios; each run is divided by the plain run or the folded cell next to it."""
     rows = []
-    for name, own in seconds.items():
-        # paired: each run against the plain run beside it
-        ratios = [a / b for a, b in zip(own, plain, strict=False)]
-        rows.append(
-            {
-                "what": name,
-                "median_s": round(statistics.median(own), 4),
-                "to_plain": round(statistics.median(ratios), 3),
-                "to_folded_cell": round(statistics.median([a / b for a, b in zip(own, cell, strict=False)]), 3),
-                "runs": len(own),
-            }
-        )
-    table = pd.DataFrame(rows)
+    for name, runs in seconds.items():
+        row: dict[str, object] = {"what": name, "median_s": round(statistics.median(runs), 4)}
+        for column, reference in (("to_plain", PLAIN), ("to_folded_cell", CELL)):
+            ratios = [a / b for a, b in zip(runs, seconds[reference], strict=False)]
+            row[column] = round(statistics.median(ratios), 3)
+        rows.append(row | {"runs": len(runs)})
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--batch-size", type=int, default=250)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--tiles-repeats", type=int, default=5)
+    parser.add_argument("--preset", default="pcm-nandakumar-2019")
+    arguments = parser.parse_args()
+    table = table_of(timed(steps_of(arguments)))
     table.to_csv(HERE / "results.csv", index=False, lineterminator="\n")
     threads = torch.get_num_threads()
-    print(f"resnet20, {arguments.images} images, batch {arguments.batch_size}, {threads} threads, {preset.name}")
+    print(f"resnet20, {arguments.images} images, batch {arguments.batch_size}, {threads} threads, {arguments.preset}")
     print(table.to_string(index=False))
 
 

@@ -1,10 +1,10 @@
-"""What does a training step cost, against plain SGD and against aihwkit's hardware-aware training? See README.md.
+"""How long does a training step take, relative to plain SGD and to aihwkit's hardware-aware training? See README.md.
 
     python experiments/training_speed/run.py [--rounds 25] [--aihwkit-rounds 7]
 
-ResNet-20, batches of 128 images, two threads. Every round times five steps of every method (one of aihwkit's), so that
-a slow minute of the machine slows all of them; a ratio is the median over rounds of the ratios within a round, with the
-95 % interval of a median (two order statistics).
+The network is ResNet-20 with batches of 128 images, on two threads. Every round times five steps of every method (one
+step of aihwkit's), so that a slow minute of the machine slows all of them. A ratio is the median over rounds of the
+ratios within a round; its 95 % interval is that of a median (two order statistics).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ METHODS: dict[str, Callable[[], Method]] = {
     "SAM": lambda: dp.SAM(rho=0.05),
     "LookSAM, k = 5": lambda: dp.LookSAM(rho=0.05, every=5),
 }
-LOOK = 5  # steps of every method in a round: LookSAM is dear once in five
+LOOK = 5  # steps of every method in a round, because every fifth step of LookSAM is expensive
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,7 +44,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def ours(method: Method | None) -> Callable[[], None]:
-    """Return one step of a method; without one, of a loop that knows nothing of driftproof."""
+    """Return one step of a method; without a method, one step of a training loop without driftproof."""
     torch.manual_seed(0)
     network = resnet20().to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
@@ -117,7 +117,9 @@ def paired(steps: dict[str, tuple[Callable[[], None], int]], rounds: int, refere
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--aihwkit-rounds", type=int, default=7, help="0: without aihwkit")
+    parser.add_argument(
+        "--aihwkit-rounds", type=int, default=7, help="number of rounds with aihwkit; 0 leaves aihwkit out"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     steps = {"torch alone": (ours(None), LOOK)} | {name: (ours(make()), LOOK) for name, make in METHODS.items()}

@@ -1,4 +1,4 @@
-"""Inference time as text and as seconds: ``1h`` is 3600.0, a year has 365 days."""
+"""Times as text and in seconds: ``1h`` is 3600.0 s, and a year has 365 days."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Iterable
 
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+
+__all__ = ["format_time", "parse_time", "parse_times"]
 
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "y": 365 * 86_400.0}
 
@@ -17,10 +19,10 @@ def parse_time(time: str | float) -> float:
     """Return a time in seconds.
 
     Args:
-        time: seconds as a number, or text: a number and one of ``s``, ``min``, ``h``, ``d``, ``y`` (365 d).
+        time: A number of seconds, or text: a number followed by ``s``, ``min``, ``h``, ``d`` or ``y`` (365 d).
 
     Raises:
-        DriftproofError: if the text is no time, or the time is negative or not finite.
+        DriftproofError: the text is not a time, or the time is negative or not finite.
 
     >>> parse_time("30d"), parse_time("1.5 h"), parse_time(20)
     (2592000.0, 5400.0, 20.0)
@@ -28,12 +30,9 @@ def parse_time(time: str | float) -> float:
     wanted = "wanted seconds, or a number with s, min, h, d or y, such as 1s, 1h, 30d, 1y"
     if isinstance(time, str):
         match = _NUMBER_UNIT.fullmatch(time)
-        unit = (match[2] or "s").lower() if match else ""
-        if match is None or unit not in SECONDS:
-            raise DriftproofError(f"time {time!r}: {wanted}")
         try:
-            seconds = float(match[1]) * SECONDS[unit]
-        except ValueError:
+            seconds = float(match[1]) * SECONDS[(match[2] or "s").lower()] if match else math.nan
+        except (ValueError, KeyError):
             raise DriftproofError(f"time {time!r}: {wanted}") from None
     else:
         seconds = float(time)

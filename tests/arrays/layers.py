@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from driftproof.mapping import TileSize
+from driftproof._mapping import TileSize
 
 TILE = TileSize(10, 4)
 

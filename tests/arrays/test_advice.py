@@ -11,13 +11,13 @@ from torch import nn
 
 import driftproof as dp
 from arrays.layers import TILE, numbers
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import map_model
+from driftproof._presets import DevicePreset
 from driftproof.arrays import input_ranges
-from driftproof.chip import Chip
-from driftproof.errors import DriftproofError
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.mapping import map_model
+from driftproof.evaluation._folded import FoldedNetwork
 from driftproof.periphery import Periphery, StaticRange, load_periphery
-from driftproof.presets import DevicePreset
 
 STANDARD = load_periphery("standard").with_changes(input_range=StaticRange(method="maximum"))
 IDEAL = load_periphery("ideal")
@@ -33,7 +33,7 @@ def changed(preset: DevicePreset, **tables: Any) -> DevicePreset:
     return DevicePreset.model_validate(given)
 
 
-NOISY = changed(CMO, read={"new_every": "product"})
+NOISY = changed(CMO, read={"new_every": "mvm"})
 
 
 def read(device: DevicePreset, around: Periphery, transposed: bool) -> torch.Tensor:

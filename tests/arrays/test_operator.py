@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from arrays.layers import LAYERS, TILE, layer_of, numbers
+from driftproof._calls import geometry_of
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import map_model
+from driftproof._presets import DevicePreset, preset_names
 from driftproof.arrays import input_ranges
-from driftproof.calls import geometry_of
-from driftproof.chip import Chip
-from driftproof.errors import DriftproofError
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.mapping import map_model
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
 from driftproof.periphery import DynamicRange, Periphery, StaticRange, load_periphery
-from driftproof.presets import DevicePreset, preset_names
 
 YEAR = 31_557_600.0
 COMPENSATIONS = ("none", "tile", "column", "exact:per=column")
@@ -121,7 +121,7 @@ def slow_transposed(chip: Chip, layer: Any, y: Tensor, size: tuple[int, ...], ar
     driven = y if isinstance(layer, nn.Linear) else y.flatten(2).transpose(1, 2)  # [N, positions, out]
     driven = driven.reshape(len(y), -1, driven.shape[-1])
     found = torch.zeros(len(y), count + 1, dtype=torch.float64)
-    width = mapped.group_columns
+    width = mapped.target.shape[0] // mapped.layout.groups
     for n in range(len(y)):
         for place in range(driven.shape[1]):
             for split, rows in enumerate(mapped.rows):

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.chip import Chip, Programmer
+from driftproof._chip import Chip, Programmer
+from driftproof._devices import ProgrammedArray
+from driftproof._errors import DriftproofError
+from driftproof._mapping import TileSize, map_model
+from driftproof._presets import DevicePreset, load_preset
 from driftproof.data import digits
-from driftproof.devices import ProgrammedArray
-from driftproof.errors import DriftproofError
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.mapping import TileSize, map_model
-from driftproof.presets import DevicePreset, load_preset
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
 from driftproof.zoo import trained_digits_cnn
 from numbering import following
 
@@ -77,15 +77,15 @@ def test_noise_has_the_variance_of_the_products_of_squares(linear: nn.Linear) ->
 def test_conductances_and_net_weights_are_free_of_it(linear: nn.Linear) -> None:
     array = Chip(map_model(linear), SONOS, seed=0, chip=0).arrays[""]
     assert torch.equal(array.net(DAY), array.net(DAY, read_noise=False))
-    assert array.product_noise(DAY) is not None
+    assert array.mvm_read_noise(DAY) is not None
     pcm = Chip(map_model(linear), load_preset("pcm-nandakumar-2019"), seed=0, chip=0).arrays[""]
-    assert pcm.product_noise(DAY) is None
+    assert pcm.mvm_read_noise(DAY) is None
     assert not torch.equal(pcm.net(DAY), pcm.net(DAY, read_noise=False))
 
 
 def test_pcm_noise_can_be_told_to_be_new_in_every_product(linear: nn.Linear) -> None:
     pcm = load_preset("pcm-nandakumar-2019")
-    preset = changed(pcm, read=pcm.definition()["read"] | {"new_every": "product"})
+    preset = changed(pcm, read=pcm.definition()["read"] | {"new_every": "mvm"})
     x = torch.randn(1, 12)
     network, chip = loaded(linear, preset, x)
     noise = network(x.expand(20_000, 12)).detach()
@@ -159,7 +159,7 @@ def net() -> nn.Module:
 @pytest.mark.parametrize("name", ["sonos-agrawal-2022", "offset with a reference column"])
 def test_backends_draw_the_same_noise(net: nn.Module, name: str) -> None:
     cmo = load_preset("reram-cmo-2pct")
-    preset = SONOS if name == SONOS.name else changed(cmo, read=cmo.definition()["read"] | {"new_every": "product"})
+    preset = SONOS if name == SONOS.name else changed(cmo, read=cmo.definition()["read"] | {"new_every": "mvm"})
     tile, x = TileSize(10, 4), torch.randn(6, 3, 9, 9)
     mapping = map_model(net, tile)
     folded, tiles = FoldedNetwork(net, mapping, x), TilesNetwork(net, mapping)
@@ -192,7 +192,7 @@ def test_calls_of_one_layer_are_independent() -> None:
 
 def test_a_reference_columns_noise_is_common_to_all_outputs(linear: nn.Linear) -> None:
     cmo = load_preset("reram-cmo-2pct")
-    preset = changed(cmo, read=cmo.definition()["read"] | {"new_every": "product"})
+    preset = changed(cmo, read=cmo.definition()["read"] | {"new_every": "mvm"})
     x = torch.randn(1, 12)
     network, chip = loaded(linear, preset, x)
     noise = network(x.expand(20_000, 12)).detach()
@@ -225,7 +225,7 @@ def test_samples_that_do_not_come_first_are_refused() -> None:
 
     torch.manual_seed(3)
     network, _ = loaded(Mixed(), SONOS, torch.randn(4, 5, 4))
-    with pytest.raises(DriftproofError, match="wants the samples first"):
+    with pytest.raises(DriftproofError, match=r"layer 'fc' gives outputs \[5, 4, 3\] for 4 samples.* first dimension"):
         network(torch.randn(4, 5, 4))
 
 
@@ -256,7 +256,7 @@ def test_sonos_spreads_are_the_published_ones(linear: nn.Linear) -> None:
     array = Chip(map_model(linear), SONOS, seed=0, chip=0).arrays[""]
     plus, minus = array.conductances(DAY)
     wanted = (sonos_sigma_us(plus).square() + sonos_sigma_us(minus).square()).sqrt() / 16
-    noise = array.product_noise(DAY)
+    noise = array.mvm_read_noise(DAY)
     assert noise is not None
     torch.testing.assert_close(noise.weights, wanted)
 
@@ -275,7 +275,7 @@ def test_several_pairs_and_stuck_devices_have_their_share_of_it(linear: nn.Linea
         stuck += int((~free).sum())
         total += (sonos_sigma_us(g) * share / 16 * free).square()
     assert stuck > 20
-    noise = array.product_noise(DAY)
+    noise = array.mvm_read_noise(DAY)
     assert noise is not None
     torch.testing.assert_close(noise.weights, total.sqrt())
 
@@ -286,7 +286,7 @@ def test_a_reference_column_over_several_tiles(shape: tuple[int, ...]) -> None:
     torch.manual_seed(4)
     layer = nn.Linear(12, 5)
     cmo = load_preset("reram-cmo-2pct")
-    preset = changed(cmo, read=cmo.definition()["read"] | {"new_every": "product"})
+    preset = changed(cmo, read=cmo.definition()["read"] | {"new_every": "mvm"})
     x = torch.randn(shape)
     network, chip = loaded(layer, preset, x, tile=TileSize(7, 3))
     reading = chip.read("", DAY)
@@ -295,10 +295,11 @@ def test_a_reference_column_over_several_tiles(shape: tuple[int, ...]) -> None:
     assert noise.reference is not None
     quiet = torch.nn.functional.linear(x, chip.weight("", DAY), layer.bias)
     own = torch.nn.functional.linear(x.square(), chip.weights[""].weight(noise.weights.square(), scale.square())).sqrt()
-    wanted = quiet + own * noise.normals(tuple(own.shape), range(len(x)))
+    assert reading.samples is not None
+    wanted = quiet + own * reading.samples.draw(tuple(own.shape), range(len(x)), "mvm", x.device)
     rows = chip.weights[""].rows
     common = torch.stack([(x[..., part].square() @ noise.reference[0, part].square()).sqrt() for part in rows], dim=-1)
-    common = common * noise.normals(tuple(common.shape), range(len(x)), "mvm-ref")
+    common = common * reading.samples.draw(tuple(common.shape), range(len(x)), "mvm-ref", x.device)
     torch.testing.assert_close(network(x), wanted - common @ scale, rtol=1e-5, atol=1e-6)
 
 

@@ -8,12 +8,14 @@ from torch import nn
 
 import driftproof as dp
 from arrays.layers import TILE, numbers
+from driftproof._chip import Chip
+from driftproof._mapping import TileSize, map_model
 from driftproof.arrays import input_ranges
-from driftproof.chip import Chip
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.mapping import TileSize, map_model
-from driftproof.periphery import Counts, DynamicRange, StaticRange, dac, load_periphery
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
+from driftproof.periphery import DynamicRange, StaticRange, load_periphery
+from driftproof.periphery._converters import dac
+from driftproof.periphery._counts import Counts
 
 AROUND = load_periphery("standard").with_changes(adc_full_scale=0.8, input_range=StaticRange(method="maximum"))
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from driftproof.calls import Dense, Interception, Located, Parameters, Product
-from driftproof.calls.network import plain, plain_copy
-from driftproof.calls.watch import matrices, watch
-from driftproof.errors import DriftproofError
+from driftproof._calls import Dense, Interception, Located, Parameters, Product
+from driftproof._calls.network import plain, plain_copy
+from driftproof._calls.watch import matrices, watch
+from driftproof._errors import DriftproofError
 
 
 def flat(value: Any) -> list[Tensor]:
@@ -229,14 +229,14 @@ def test_a_network_that_cannot_be_copied_is_said() -> None:
         def __deepcopy__(self, memo: Any) -> None:
             raise TypeError("cannot pickle '_thread.lock' object")
 
-    with pytest.raises(DriftproofError, match=r"Locked cannot be copied: TypeError.*lock"):
+    with pytest.raises(DriftproofError, match=r"Locked.* copied: TypeError.*lock"):
         plain_copy(Locked(2, 2))
 
 
 def test_recurrent_dropout_in_training_mode_is_refused() -> None:
     network = nn.LSTM(6, 4, 2, dropout=0.5)
     with (
-        pytest.raises(DriftproofError, match="dropout in training mode"),
+        pytest.raises(DriftproofError, match=r"dropout.*model\.eval"),
         Interception(lambda: Parameters(matrices(network)), lambda _, __, compute: compute()),
     ):
         network(SEQUENCE)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from driftproof.cli.app import main
+from driftproof._cli.app import main
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pandas as pd
 import pytest
 import torch
 
-from driftproof.presets import preset_names
+import driftproof as dp
+from driftproof._presets import preset_names
 from driftproof.zoo import resnet20, save_weights
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -89,10 +91,20 @@ def test_presets_list_and_show(cli: Cli) -> None:
 def test_doctor(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, _ = cli("doctor")
     assert (code, "sound" in out) == (0, True)
-    monkeypatch.setattr("driftproof.conversion.health._try_tile", lambda name: "" if name.startswith("Torch") else "no")
+    monkeypatch.setattr(
+        "driftproof._conversion.health._try_tile", lambda name: "" if name.startswith("Torch") else "no"
+    )
     code, out, _ = cli("doctor")
     assert code == 2
     assert "pip install aihwkit==" in out
+
+
+def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
+    for words, code, printed in ((["--version"], 0, "driftproof 0"), (["presets", "show", "pcm"], 2, "unknown preset")):
+        command = [sys.executable, "-m", "driftproof", *words]
+        environment = {**os.environ, "PYTHONPATH": str(Path(dp.__file__).parents[1])}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert (done.returncode, printed in done.stdout + done.stderr) == (code, True)
 
 
 def test_version_and_help(cli: Cli) -> None:
@@ -127,11 +139,11 @@ RESNET = ["evaluate", "resnet20", "--data", "digits", "--preset", "ideal", "--ou
     [
         (["evaluat"], ["evaluate"]),
         (["presets", "show", "pcm-nandakumar"], ["did you mean pcm-nandakumar-2019"]),
-        (["presets", "show", "broken.toml"], ["broken.toml", "not a TOML file"]),
-        ([*DIGITS, "--set", "sigma=2"], ["no number 'sigma'"]),
-        ([*DIGITS, "--set", "sigma"], ["wanted key=number"]),
-        ([*DIGITS, "--chips", "0"], ["chips: wanted at least 1"]),
-        ([*DIGITS, "--seed", "-1"], ["seed: wanted a whole number from 0 to 2^63 - 1, got -1"]),
+        (["presets", "show", "broken.toml"], ["broken.toml", "TOML"]),
+        ([*DIGITS, "--set", "sigma=2"], ["'sigma'"]),
+        ([*DIGITS, "--set", "sigma"], ["--set 'sigma'", "key=number"]),
+        ([*DIGITS, "--chips", "0"], ["chips", "at least 1"]),
+        ([*DIGITS, "--seed", "-1"], ["seed", "from 0 to 2^63 - 1", "-1"]),
         ([*DIGITS, "--times", "tomorrow"], ["time 'tomorrow'", "1s, 1h, 30d, 1y"]),
         ([*DIGITS, "--backend", "tile"], ["did you mean tiles"]),
         ([*DIGITS, "--compensation", "colum"], ["did you mean column"]),
@@ -143,11 +155,11 @@ RESNET = ["evaluate", "resnet20", "--data", "digits", "--preset", "ideal", "--ou
         ([*RESNET, "--weights", "none.pt"], ["none.pt"]),
         ([*RESNET, "--weights", "other.pt"], ["conv1.weight", "[2, 2]"]),
         ([*RESNET, "--weights", "object.pt"], ["object.pt", "plain"]),
-        ([*RESNET, "--weights", "random.safetensors"], ["does not take inputs"]),
+        ([*RESNET, "--weights", "random.safetensors"], ["inputs", "[8, 1, 8, 8]"]),
         (["evaluate", "nan.py:model", *DIGITS[2:]], ["digital", "NaN"]),
-        (["evaluate", "nan.py:nothing", *DIGITS[2:]], ["nothing can go on tiles", "LayerNorm"]),
+        (["evaluate", "nan.py:nothing", *DIGITS[2:]], ["on tiles", "LayerNorm"]),
         (["evaluate", "nan.py:modle", *DIGITS[2:]], ["model"]),
-        ([*DIGITS[:3], "nan.py:images", *DIGITS[4:]], ["does not take inputs"]),
+        ([*DIGITS[:3], "nan.py:images", *DIGITS[4:]], ["inputs", "[4, 3, 8, 8]"]),
         (["report", "empty", "--out", "OUT"], ["empty"]),
         (["export", "empty"], ["empty"]),
         (["convert", "digits-cnn", "--preset", "ideal", "--input-shape", "a,b"], ["--input-shape"]),
@@ -179,7 +191,7 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "driftproof"), "presets", "show", "pcm"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 2
-    assert "unknown preset 'pcm'" in done.stderr
+    assert "preset 'pcm'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -230,11 +242,11 @@ def test_a_users_own_page_is_not_replaced(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "mine" / "index.html").write_text("<h1>my page</h1>")
     code, _, err = cli("report", tmp_path / "a", "--out", tmp_path / "mine")
     assert code == 2
-    assert "not written by driftproof" in err
+    assert re.search("index.html.*not written by driftproof", err)
     evaluate(cli, tmp_path / "b", "--label", "b")
     code, _, err = cli("report", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "a")
     assert code == 2
-    assert "report of its own" in err
+    assert f"{tmp_path / 'a'}" in err
 
 
 def test_names_are_printed_as_they_are(cli: Cli, tmp_path: Path) -> None:
@@ -270,7 +282,7 @@ def test_a_stopped_run_says_that_nothing_is_lost(tmp_path: Path) -> None:
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "finished cells are kept" in err
+    assert re.search("cells are kept.*same command", err)
     assert "Traceback" not in err
 
 
@@ -297,28 +309,27 @@ def test_mixed_devices_compensation_and_recalibration(cli: Cli, tmp_path: Path) 
     )  # fmt: skip
     assert code == 0, err
     page = (tmp_path / "out" / "index.html").read_text()
-    assert (
-        "compensation column:every_s=86400, BatchNorm measured anew at every time on 64 inputs of digits-train" in page
-    )
+    assert re.search("compensation column:every_s=86400.* BatchNorm .*at every time on 64 inputs of digits-train", page)
     assert "pcm-nandakumar-2019,0=ideal" in out
     before = pd.read_csv(tmp_path / "out" / "cells.csv")
     assert set(before["compensation"]) == {"column:every_s=86400"}
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "facts"),
     [
-        (["--recalibrate", "time"], "go together"),
-        (["--calibration-data", "digits-train"], "go together"),
-        (["--recalibrate", "later", "--calibration-data", "digits-train"], "wanted programming (once a chip)"),
+        (["--recalibrate", "time"], "--recalibrate .*--calibration-data .*go together"),
+        (["--calibration-data", "digits-train"], "--recalibrate .*--calibration-data .*go together"),
+        (["--calibration-limit", "9"], "--calibration-limit .*--calibration-data"),
+        (["--recalibrate", "later", "--calibration-data", "digits-train"], "'later'.* programming .* time"),
         (["--compensation", "tile:every=1d"], "did you mean every_s"),
-        (["--preset", "ideal,head=gaussian"], "'head' matches no layer on tiles"),
+        (["--preset", "ideal,head=gaussian"], "'head'.* no layer"),
         (["--preset", "measured:nowhere"], "device.toml"),
     ],
 )
-def test_new_choices_are_refused_with_what_to_do(cli: Cli, tmp_path: Path, words: list[str], message: str) -> None:
+def test_new_choices_are_refused_with_what_to_do(cli: Cli, tmp_path: Path, words: list[str], facts: str) -> None:
     preset = [] if "--preset" in words else ["--preset", "gaussian"]
     code, _, err = cli("evaluate", "digits-cnn", "--data", "digits", *QUICK, *preset, *words, "--out", tmp_path / "out")
     assert code == 2
-    assert message in " ".join(err.split())
+    assert re.search(facts, " ".join(err.split()))
     assert not (tmp_path / "out" / "record.sqlite").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from driftproof.record import FILE_NAME, Record
+from driftproof._record import FILE_NAME, Record
 
 type Cli = Callable[..., tuple[int, str, str]]
 QUICK = ["--data", "digits", "--limit", 50, "--preset", "gaussian:0.1"]

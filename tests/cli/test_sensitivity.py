@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from driftproof.cli.app import main
-from driftproof.plans import CAUSES
-from driftproof.record import Record
-from driftproof.reporting import report
+from driftproof._cli.app import main
+from driftproof._record import Record
+from driftproof._reporting import report
+from driftproof.plans._causes import CAUSES
 
 type Cli = Callable[..., tuple[int, str, str]]
 QUICK = ["--time", "1d", "--chips", "2", "--limit", "121"]
@@ -79,8 +80,7 @@ def test_cells_of_an_earlier_driftproof_are_not_continued(cli: Cli, tmp_path: Pa
     (tmp_path / "deployment_cells.csv").write_text("subject,data\n")
     code, _, err = cli("--preset", "ideal", "--out", tmp_path)
     assert code == 2
-    assert "cells of an earlier driftproof" in err
-    assert "choose another --out folder" in " ".join(err.split())
+    assert re.search("deployment_cells.csv .*earlier driftproof.* --out folder", " ".join(err.split()))
     assert [path.name for path in tmp_path.iterdir()] == ["deployment_cells.csv"]
 
 
@@ -90,7 +90,7 @@ def test_a_sensitivity_is_a_record_like_any_other(cli: Cli, tmp_path: Path) -> N
         page = report(record, tmp_path / "report").read_text(encoding="utf-8")
         cells = record.cells()
     assert set(cells["digital"]) >= {"", "conv1", "conv2 fc1 fc2"}
-    assert "in which some layers are kept digital" in " ".join(page.split())
+    assert re.search("layers are kept digital", " ".join(page.split()))
 
 
 def test_other_data_can_be_reported_on(cli: Cli, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_other_data_can_be_reported_on(cli: Cli, tmp_path: Path) -> None:
 def test_what_belongs_to_the_search_wants_a_target(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("--preset", "ideal", "--margin", 1, "--out", tmp_path / "new")
     assert code == 2
-    assert "give it a --target" in err
+    assert re.search("--margin .*--target", " ".join(err.split()))
     assert not (tmp_path / "new").exists()
 
 
@@ -112,14 +112,14 @@ def test_a_seed_that_no_record_holds_is_refused(cli: Cli, tmp_path: Path) -> Non
     for seed in (-1, 2**63):
         code, _, err = cli("--preset", "ideal", "--seed", seed, "--out", tmp_path / "new")
         assert code == 2
-        assert f"seed: wanted a whole number from 0 to 2^63 - 1, got {seed}" in " ".join(err.split())
+        assert re.search(rf"seed.* from 0 to 2\^63 - 1.* {seed}$", " ".join(err.split()))
         assert not (tmp_path / "new").exists()
 
 
 def test_a_target_out_of_reach_is_refused(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("--preset", "ideal", "--target", 100.5, "--out", tmp_path)
     assert code == 2
-    assert "cannot be reached" in err
+    assert re.search("100.5.*reached", " ".join(err.split()))
 
 
 def test_a_number_of_the_preset_can_be_changed(cli: Cli, tmp_path: Path) -> None:

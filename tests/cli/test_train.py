@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,34 +55,37 @@ def test_the_strength_is_chosen_and_told(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "facts"),
     [
-        (("--method", "rwp"), "say which with --preset"),
-        (("--method", "swam", "--preset", "gaussian:0.1"), "there are plain, rwp"),
-        (("--method", "sam", "--strength", "2"), "method sam takes no strength"),
-        (("--preset", "pcm-nandakumar-2019"), "say when"),
-        (("--preset", "gaussian:0.1", "--strength", "quadratic:to=2", "--schedule", "linear"), "two schedules"),
+        (("--method", "rwp"), "--method rwp .*--preset"),
+        (("--method", "swam", "--preset", "gaussian:0.1"), "swam.* plain, rwp"),
+        (("--method", "sam", "--strength", "2"), "sam takes no strength"),
+        (("--preset", "pcm-nandakumar-2019"), r"pcm-nandakumar-2019.* --time.* 1h\.\.1y"),
+        (
+            ("--preset", "gaussian:0.1", "--strength", "quadratic:to=2", "--schedule", "linear"),
+            "linear .*two schedules",
+        ),
         (("--preset", "gaussian:0.1", "--strength", "0"), "zero throughout"),
-        (("--preset", "gaussian:0.1", "--strength", "sampled:0,1", "--schedule", "linear"), "two schedules"),
-        (("--method", "plain", "--strength", "auto"), "plain draws none"),
+        (("--preset", "gaussian:0.1", "--strength", "sampled:0,1", "--schedule", "linear"), "linear .*two schedules"),
+        (("--method", "plain", "--strength", "auto"), "--strength auto .*plain draws none"),
         (("--method", "noise-injection", "--preset", "gaussian:0.1", "--strength", "auto"), "injection draws none"),
         (("--method", "rpw", "--schedule", "linear"), "did you mean rwp"),
-        (("--method", "plain", "--schedule", "linear"), "plain has none"),
-        (("--method", "plain", "--diagnose-every", "5"), "plain has none"),
-        (("--method", "plain", "--metric", "f1"), "--metric is of the validation on chips"),
-        (("--method", "plain", "--validation-limit", "9"), "--validation-limit is of the validation on chips"),
-        (("--method", "plain", "--clip-per", "layer"), "say where with --clip-weights"),
-        (("--method", "plain", "--auto-epochs", "2"), "--auto-epochs is of --strength auto"),
-        (("--method", "sam", "--preset", "pcm-nandakumar-2019"), "say when"),
-        (("--method", "plain", "--loss", "mse"), "outputs have shape [50, 10], targets [50]"),
+        (("--method", "plain", "--schedule", "linear"), "--schedule .*plain has none"),
+        (("--method", "plain", "--diagnose-every", "5"), "--diagnose-every .*plain has none"),
+        (("--method", "plain", "--metric", "f1"), "--metric .*validation on chips.* --preset"),
+        (("--method", "plain", "--validation-limit", "9"), "--validation-limit .*validation on chips.* --preset"),
+        (("--method", "plain", "--clip-per", "layer"), "--clip-per .*--clip-weights"),
+        (("--method", "plain", "--auto-epochs", "2"), "--auto-epochs .*--strength auto"),
+        (("--method", "sam", "--preset", "pcm-nandakumar-2019"), r"pcm-nandakumar-2019.* --time.* 1h\.\.1y"),
+        (("--method", "plain", "--loss", "mse"), r"outputs have shape \[50, 10\], targets \[50\]"),
         (("--method", "plain", "--clip-norm", "-1"), "wanted a number above 0"),
-        (("--method", "sam", "--time", "1d"), "--time is of a device"),
+        (("--method", "sam", "--time", "1d"), "--time .*device.* --preset"),
     ],
 )
-def test_what_cannot_be_is_explained(cli: Cli, words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_is_explained(cli: Cli, words: tuple[str, ...], facts: str, tmp_path: Path) -> None:
     code, _, err = cli(*WORDS, *words, "--epochs", 1, "--out", tmp_path)
     assert code == 2
-    assert message in " ".join(err.split())
+    assert re.search(facts, " ".join(err.split()))
 
 
 def test_measured_chips_are_refused(cli: Cli, tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ def test_measured_chips_are_refused(cli: Cli, tmp_path: Path) -> None:
     for more in ((), ("--time", "1d")):
         code, _, err = cli(*WORDS, "--preset", f"measured:{tmp_path}", *more, "--out", tmp_path / "out")
         assert code == 2
-        assert "--preset measured: a few chips would be learnt by heart; fit a preset" in " ".join(err.split())
+        assert re.search("--preset measured: .*few chips by heart; fit a preset", " ".join(err.split()))
 
 
 def settings(folder: Path) -> dict[str, Any]:

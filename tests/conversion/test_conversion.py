@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 import driftproof as dp
-from driftproof.chip import Chip
-from driftproof.errors import DriftproofError
-from driftproof.mapping import TileSize
-from driftproof.periphery import DynamicRange, WireDrop, load_periphery
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import TileSize
+from driftproof.periphery import DynamicRange, load_periphery
+from driftproof.periphery._settings import IRDrop
 
 LAYERS = [
     (nn.Linear(27, 11), (4, 27)),
@@ -99,6 +100,27 @@ def test_converting_and_programming_leave_the_given_network_as_it_was() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+class Feedback(nn.Module):
+    """A weight that is used in both directions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 9, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(torch.tanh(self.fc(x)), self.fc.weight.t())
+
+
+@pytest.mark.parametrize("periphery", ["ideal", "standard"])
+def test_a_weight_used_both_ways_is_digital_before_programming(periphery: str) -> None:
+    torch.manual_seed(0)
+    model, x = Feedback(), torch.randn(5, 6)
+    analog = dp.convert(model, "pcm-nandakumar-2019", example=x, periphery=periphery)
+    with torch.no_grad():
+        assert relative(analog.model(x), model(x)) < (1e-5 if periphery == "ideal" else 0.05)
+        assert relative(dp.program(analog).drift("1d").model(x), model(x)) > 1e-3
+
+
 def test_many_chips_live_side_by_side_and_keep_their_devices() -> None:
     analog = dp.convert(network(), "pcm-nandakumar-2019")
     x = torch.randn(2, 1, 8, 8)
@@ -125,7 +147,7 @@ def test_a_tile_that_holds_other_weights_is_noticed() -> None:
     analog = dp.convert(network(), "ideal")
     tile, _, _ = analog.tiled["4"].tiles[0]
     tile.tile.weight.data[0, 0] += 0.1
-    with pytest.raises(RuntimeError, match="holds other weights"):
+    with pytest.raises(RuntimeError, match=r"layer 4: .*weights.*off by 0\.1"):
         dp.program(analog)
 
 
@@ -192,7 +214,7 @@ def test_parts_inside_wrappers_are_converted() -> None:
 
 
 def test_a_chip_with_wire_drop_is_programmed_and_drifts() -> None:
-    periphery = load_periphery("standard").with_changes(input_range=DynamicRange(), wire_drop=WireDrop())
+    periphery = load_periphery("standard").with_changes(input_range=DynamicRange(), ir_drop=IRDrop())
     x = torch.randn(5, 20)
     analog = dp.convert(nn.Linear(20, 6), "pcm-nandakumar-2019", example=x, periphery=periphery)
     with torch.no_grad():

@@ -16,9 +16,9 @@ from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfi
 from torch import nn
 
 import driftproof as dp
-from driftproof.conversion.digital import digital_network
-from driftproof.errors import DriftproofError
-from driftproof.mapping import TileSize
+from driftproof._conversion.digital import digital_network
+from driftproof._errors import DriftproofError
+from driftproof._mapping import TileSize
 
 IMAGES = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -160,7 +160,7 @@ def test_a_converted_network_takes_its_layers_and_tiles_along(tmp_path: Path) ->
         assert relative(weight, model.head.weight.detach()) < 1e-6
         assert torch.equal(bias, model.head.bias)
         assert_nothing_of_ours(made.model)
-    with pytest.raises(DriftproofError, match="converted already"):
+    with pytest.raises(DriftproofError, match=r"example and where.*convert"):
         dp.to_aihwkit(analog, where="head")
 
 
@@ -210,13 +210,11 @@ def test_two_networks_of_one_name_keep_their_code() -> None:
 
 
 def test_what_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        DriftproofError, match=r"no layer for anything in this network. Seen: \(root\) Conv1d: aihwkit's"
-    ):
+    with pytest.raises(DriftproofError, match=r"aihwkit has no layer .*\(root\) \(Conv1d\): aihwkit's"):
         dp.to_aihwkit(nn.Conv1d(3, 3, 3))
     with pytest.raises(DriftproofError, match="bfloat16"):
         dp.to_aihwkit(nn.Linear(3, 3).bfloat16())
-    with pytest.raises(DriftproofError, match="got a ProgrammedChip"):
+    with pytest.raises(DriftproofError, match=r"wanted .*ProgrammedChip"):
         dp.to_aihwkit(dp.program(dp.convert(nn.Linear(3, 3), "ideal")))  # type: ignore[arg-type]
     for name in [name for name in sys.modules if name.split(".")[0] == "aihwkit"]:
         monkeypatch.delitem(sys.modules, name)

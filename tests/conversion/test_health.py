@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 import torch
 
-from driftproof.conversion import health
+from driftproof._conversion import health
 
 
 def test_the_installed_pair_is_sound() -> None:

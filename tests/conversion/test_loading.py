@@ -13,9 +13,9 @@ from torch import nn
 
 import driftproof as dp
 from conversion.saved_networks import IMAGES, PCM, TOKENS, Language, images, trained
-from driftproof.conversion import saving
-from driftproof.errors import DriftproofError
-from driftproof.mapping import map_model
+from driftproof._conversion import saving
+from driftproof._errors import DriftproofError
+from driftproof._mapping import map_model
 
 
 class Renamed(nn.Module):
@@ -63,7 +63,7 @@ def test_another_network_is_refused_by_name(
 ) -> None:
     x = IMAGES if build is images else TOKENS
     folder = dp.save(dp.convert(trained(build()), PCM, example=x), tmp_path / "a")
-    with pytest.raises(DriftproofError, match="Build the network as it was when it was saved") as caught:
+    with pytest.raises(DriftproofError, match=r"the saved \w+ .* this \w+.*Build the network") as caught:
         dp.load(folder, other())
     for text in expected:
         assert text in str(caught.value)
@@ -96,26 +96,26 @@ def test_other_versions_and_damage(tmp_path: Path) -> None:
         assert all(text in str(caught.value) for text in texts), caught.value
 
     edited(folder, format=2, driftproof="9.9")
-    refused("format 2, written by driftproof 9.9", "reads format 1: update driftproof")
+    refused("format 2", "driftproof 9.9", "format 1", "update driftproof")
     edited(folder, format=0, driftproof="0.0.1")
-    refused("load it with driftproof 0.0.1")
+    refused("format 0", "with driftproof 0.0.1")
     edited(folder, **json.loads(form) | {"compensation": 3})
     refused("damaged: compensation")
     (folder / "converted.json").write_text("{")
-    refused("damaged, or was not written by driftproof.save")
+    refused("converted.json", "damaged", "driftproof.save")
     changed = json.loads(form)
     changed["device"]["preset"]["drift"]["t0_s"] = 30.0
     (folder / "converted.json").write_text(json.dumps(changed))
-    refused("numbers of pcm-nandakumar-2019 were changed")
+    refused("converted.json", "pcm-nandakumar-2019", "changed")
     (folder / "converted.json").write_text(form)
     dp.load(folder, images())
     weights = folder / "weights.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    refused("weights.safetensors is damaged")
+    refused("weights.safetensors", "damaged", "hash")
     weights.unlink()
-    refused("no ", "wanted a folder that driftproof.save wrote")
+    refused("no ", "weights.safetensors", "driftproof.save")
 
 
 @pytest.mark.parametrize("change", ["missing", "shape", "dtype", "unknown"])
@@ -134,7 +134,7 @@ def test_devices_of_another_shape(change: str, tmp_path: Path) -> None:
         tensors["chip/4/life"] = old[:, :-1].clone() if change == "shape" else old.double()
     save_file(tensors, weights)
     edited(folder, weights_sha256=saving.sha256_of(weights))
-    with pytest.raises(DriftproofError, match="layer 4: the stored devices do not fit pcm-nandakumar-2019") as caught:
+    with pytest.raises(DriftproofError, match=r"layer 4: .*pcm-nandakumar-2019") as caught:
         dp.load(folder)
     assert "first [2, 1440], life [2, 1440]" in str(caught.value)
 
@@ -157,13 +157,13 @@ def test_nothing_is_replaced_silently(tmp_path: Path) -> None:
     other = dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=1)
     (tmp_path / "empty").mkdir()
     folder = dp.save(chip, tmp_path / "empty")
-    with pytest.raises(DriftproofError, match=r"not empty .*overwrite it \(overwrite=True"):
+    with pytest.raises(DriftproofError, match=r"empty .*overwrite=True, --overwrite"):
         dp.save(other, folder)
     assert dp.load(folder).number == 0
     assert dp.load(dp.save(other, folder, overwrite=True)).number == 1
     (folder / "notes.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(DriftproofError, match=r"not empty .*choose another one"):
+        with pytest.raises(DriftproofError, match=r"empty .*notes\.txt.*choose another"):
             dp.save(chip, folder, overwrite=overwrite)
     assert (folder / "notes.txt").read_text() == "mine"
     with pytest.raises(DriftproofError, match="is a file"):
@@ -179,7 +179,7 @@ def test_a_crash_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError("disk full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(saving, "_write", crash)
+        broken.setattr(saving, "write_atomically", crash)
         for place in (folder, tmp_path / "new"):
             with pytest.raises(OSError, match="disk full"):
                 dp.save(chip, place, overwrite=True)
@@ -199,11 +199,11 @@ def test_a_crash_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_what_cannot_be_saved(tmp_path: Path) -> None:
-    with pytest.raises(DriftproofError, match="got a Sequential; convert it first"):
+    with pytest.raises(DriftproofError, match=r"Sequential.*convert it"):
         dp.save(images(), tmp_path / "a")  # type: ignore[arg-type]
     analog = dp.convert(images(), "ideal")
     analog.tiled["4"].tiles[0][0].tile.weight.data[0, 0] += 0.1
-    with pytest.raises(DriftproofError, match="layer 4: its tiles hold other weights"):
+    with pytest.raises(DriftproofError, match=r"layer 4: .*tiles.*convert"):
         dp.save(analog, tmp_path / "a")
 
     class Stateful(nn.Linear):
@@ -212,7 +212,7 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
 
         def set_extra_state(self, state: object) -> None: ...
 
-    with pytest.raises(DriftproofError, match=r"1 \(Stateful\) has state that is no tensor"):
+    with pytest.raises(DriftproofError, match=r"1 \(Stateful\).*get_extra_state.*buffers"):
         dp.save(dp.convert(nn.Sequential(nn.Linear(8, 8), Stateful(8, 8)), PCM, where="0"), tmp_path / "a")
     assert not list(tmp_path.iterdir())
 
@@ -220,11 +220,11 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
 def test_what_load_wants(tmp_path: Path) -> None:
     analog = dp.save(dp.convert(images(), "ideal"), tmp_path / "a")
     chip = dp.save(dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=0), tmp_path / "b")
-    with pytest.raises(DriftproofError, match="give a freshly built one"):
+    with pytest.raises(DriftproofError, match=r"load\(folder, model\)"):
         dp.load(analog)
-    with pytest.raises(DriftproofError, match="load it without a model"):
+    with pytest.raises(DriftproofError, match="without a model"):
         dp.load(chip, images())
-    with pytest.raises(DriftproofError, match=r"wanted a folder that driftproof\.save wrote"):
+    with pytest.raises(DriftproofError, match=r"nowhere.*driftproof\.save"):
         dp.load(tmp_path / "nowhere")
 
 
@@ -232,7 +232,7 @@ def test_a_chip_from_another_kind_of_device_says_so(tmp_path: Path) -> None:
     folder = dp.save(dp.Chip(map_model(images()), dp.load_preset(PCM), seed=0, chip=0), tmp_path / "a")
     content = json.loads((folder / "converted.json").read_text())
     edited(folder, chip=content["chip"] | {"drawn_on": "cuda"})
-    with pytest.warns(dp.DriftproofWarning, match="programmed on cuda and is loaded on cpu"):
+    with pytest.warns(dp.DriftproofWarning, match=r"cuda.*cpu.*read noise"):
         dp.load(folder)
 
 
@@ -243,5 +243,5 @@ def test_a_mix_from_another_kind_of_device_says_so_if_a_part_has_read_noise(tmp_
         chip = dp.Chip(mapping, dp.load_device(text), seed=0, chip=0)
         folder = dp.save(chip, tmp_path / str(number))
         edited(folder, chip=json.loads((folder / "converted.json").read_text())["chip"] | {"drawn_on": "cuda"})
-        with pytest.warns(dp.DriftproofWarning, match="programmed on cuda") if number == 0 else nullcontext():
+        with pytest.warns(dp.DriftproofWarning, match=r"cuda.*cpu") if number == 0 else nullcontext():
             dp.load(folder)

@@ -16,16 +16,17 @@ from torch import nn
 
 import driftproof as dp
 from conversion.saved_networks import IMAGES, PCM, TOKENS, Language, images, trained
-from driftproof.conversion import loading, saving, verbs
-from driftproof.conversion.tiles import analog_layer
-from driftproof.devices import ProgrammedArray
-from driftproof.devices import array as device_array
-from driftproof.devices.normals import layer_normals
-from driftproof.laws import Stuck
-from driftproof.mapping import TileSize, map_model
-from driftproof.measured import MeasuredDevice, load_measured, save_conductances
+from driftproof._conversion import loading, saving, verbs
+from driftproof._conversion.tiles import analog_layer
+from driftproof._devices import ProgrammedArray
+from driftproof._devices import array as device_array
+from driftproof._devices.normals import layer_normals
+from driftproof._mapping import TileSize, map_model
+from driftproof._presets import preset_names
+from driftproof.laws._stuck import Stuck
+from driftproof.measured import load_measured, save_conductances
+from driftproof.measured._device import MeasuredDevice
 from driftproof.periphery import load_periphery
-from driftproof.presets import preset_names
 
 Converted = dp.AnalogModel | dp.ProgrammedChip
 

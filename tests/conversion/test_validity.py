@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import driftproof as dp
-from driftproof.conversion.saved_form import Saved
-from driftproof.errors import DriftproofError
+from driftproof._conversion.saved_form import Saved
+from driftproof._errors import DriftproofError
 
-OUTSIDE = "within_validity: reram-wan-2022 is valid from 1 s to 2 d, not at {}; drift"
+OUTSIDE = r"within_validity: reram-wan-2022 .*1 s to 2 d.* {}.*drift"
 
 
 @pytest.mark.parametrize("keyword", ["within_validity", "strict"])
@@ -41,7 +41,7 @@ def test_a_device_that_is_valid_from_the_start_computes_at_once() -> None:
     assert (analog.within_validity, chip.within_validity) == (True, True)
     if chip.chip.preset.in_validity(0.0):
         chip.model(torch.ones(1, 8))
-    with pytest.raises(DriftproofError, match="within_validity: pcm-nandakumar-2019 is valid"):
+    with pytest.raises(DriftproofError, match=r"within_validity: pcm-nandakumar-2019.*10 y"):
         chip.drift("10y")
 
 

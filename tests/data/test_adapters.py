@@ -18,8 +18,10 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from driftproof.data import DatasetData, TensorData, as_data
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+from driftproof.data import TensorData
+from driftproof.data._adapters import as_data
+from driftproof.data._batched import DatasetData
 
 X, Y = torch.arange(10.0).unsqueeze(1), torch.arange(10) % 3
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from driftproof.data.augmentation import CropFlip, as_augmentation
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+from driftproof.data._augmentation import CropFlip, as_augmentation
 
 
 def test_every_result_is_a_window_of_the_padded_image() -> None:

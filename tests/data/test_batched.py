@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from driftproof.data import Data, DatasetData, TensorData, hold
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+from driftproof.data import Data, TensorData
+from driftproof.data._batched import DatasetData, hold
 
 
 class Squares(Dataset[tuple[Tensor, int]]):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from driftproof._errors import DriftproofError
 from driftproof.data import digits
-from driftproof.errors import DriftproofError
 
 
 def test_digits_splits() -> None:

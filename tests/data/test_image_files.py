@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from driftproof._errors import DriftproofError
 from driftproof.data import Data, cifar10, load_data, mnist
-from driftproof.errors import DriftproofError
 
 ROOT = os.environ.get("DRIFTPROOF_DATA", "")
 needs_data = pytest.mark.skipif(not ROOT, reason="set DRIFTPROOF_DATA to the folder that unpack.py has filled")

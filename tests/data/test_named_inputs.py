@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from driftproof.data import DatasetData, TensorData, as_data, digits, hold, load_data
-from driftproof.data.pairs import as_pair
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+from driftproof.data import TensorData, digits, load_data
+from driftproof.data._adapters import as_data
+from driftproof.data._batched import DatasetData, hold
+from driftproof.data._pairs import as_pair
 
 IDS = torch.arange(30).reshape(10, 3)
 MASK = torch.ones(10, 3, dtype=torch.bool)

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from driftproof.data import DatasetData, TensorData, digits, halves, held_out, part, shared_samples
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+from driftproof.data import TensorData, digits, part
+from driftproof.data._batched import DatasetData
+from driftproof.data._parts import halves, held_out, shared_samples
 
 
 def test_halves_are_all_samples_and_share_none() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driftproof.data.user_file import call_user_file, is_user_file
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+from driftproof.data._user_file import call_user_file, is_user_file
 
 BODY = """
 from __future__ import annotations

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from driftproof.devices import ProgrammedArray, program
-from driftproof.presets import load_preset
+from driftproof._devices import ProgrammedArray, program
+from driftproof._presets import load_preset
 
 N = 200_000  # a spread of so many devices is known to 0.16 %, a correlation to 0.0022
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from devices.papers.device import Numbers
-from driftproof.devices import ProgrammedArray, generator, program
-from driftproof.presets import DevicePreset
+from driftproof._devices import ProgrammedArray, generator, program
+from driftproof._presets import DevicePreset
 
 SEED, CHIP, LAYER = 3, 2, "block.fc"
 DAY, YEAR = 86_400.0, 31_536_000.0

@@ -26,19 +26,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from driftproof.devices import ProgrammedArray, program
-from driftproof.laws import (
-    LogConductanceRead,
-    LogRelaxation,
-    OffsetEncoding,
-    OneOverFRead,
-    PairEncoding,
-    PolynomialInTime,
-    PolynomialProgramming,
-    PowerDrift,
-    curve_values,
-)
-from driftproof.presets import DevicePreset, load_preset
+from driftproof._devices import ProgrammedArray, program
+from driftproof._presets import DevicePreset, load_preset
+from driftproof.laws._curve import curve_values
+from driftproof.laws._drift import LogRelaxation, PowerDrift
+from driftproof.laws._encoding import OffsetEncoding, PairEncoding
+from driftproof.laws._programming import PolynomialInTime, PolynomialProgramming
+from driftproof.laws._read import LogConductanceRead, OneOverFRead
 
 aihwkit: Any = pytest.importorskip("aihwkit.inference")
 reram: Any = importlib.import_module("aihwkit.inference.noise.reram")

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from devices.differences import advice, assert_shows, device, still_accepts, still_raises
-from driftproof.errors import DriftproofError
-from driftproof.laws import PolynomialProgramming
+from driftproof._errors import DriftproofError
+from driftproof.laws._programming import PolynomialProgramming
 
 configs: Any = pytest.importorskip("aihwkit.simulator.configs")
 analog_nn, errors, enums, optim, conversion = (

@@ -9,9 +9,10 @@ import torch
 
 from devices import reference
 from devices.papers import wan
-from driftproof.devices import ProgrammedArray, canonical_name, program
-from driftproof.laws import Conductances, PolynomialInTime, PolynomialProgramming
-from driftproof.presets import DevicePreset, load_preset, preset_names
+from driftproof._devices import ProgrammedArray, canonical_name, program
+from driftproof._presets import DevicePreset, load_preset, preset_names
+from driftproof.laws._encoding import Conductances
+from driftproof.laws._programming import PolynomialInTime, PolynomialProgramming
 
 PCM, WAN = load_preset("pcm-nandakumar-2019"), load_preset("reram-wan-2022")
 LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from driftproof.device_choice import load_device
-from driftproof.devices import Device
+from driftproof._device_choice import load_device
+from driftproof._devices import Device
+from driftproof._presets import DevicePreset, load_preset, preset_names, without
+from driftproof._presets.described import changes_in_time
 from driftproof.measured import load_measured
-from driftproof.presets import DevicePreset, load_preset, preset_names, without
-from driftproof.presets.described import changes_in_time
 
 PAIR = 'name = "mine"\n[conductance]\nencoding = "pair"\ng_min_us = 0.0\ng_max_us = 20.0\n'
 STEADY = {"gaussian", "gaussian-layer", "gaussian-multiplicative", "ideal", "levels", "uniform"} | {
@@ -58,9 +58,9 @@ def spread_of_reads(device: Device, layer: str, t_s: float) -> torch.Tensor:
     laws = part.laws
     if laws is None or laws.read is None:
         return torch.zeros(2, 3)
-    read = laws.read.model_dump() | {"new_every": "product"}
+    read = laws.read.model_dump() | {"new_every": "mvm"}
     product = DevicePreset.model_validate(part.definition() | {"name": "product", "read": read})
-    noise = product.array(layer, 0, TARGET, seed=0).product_noise(t_s)
+    noise = product.array(layer, 0, TARGET, seed=0).mvm_read_noise(t_s)
     assert noise is not None
     return noise.weights
 

@@ -24,11 +24,11 @@ from devices.papers import cmo, in_steps, nandakumar, sonos
 from devices.papers.device import Devices, NetWeight, Numbers, Reading, Stuck, nearest_level
 from devices.papers.shipped import PAPERS
 from devices.sampled import CHIP, DAY, LAYER, SEED, YEAR, drawn, numbers, programmed, targets
-from driftproof.chip import Chip
-from driftproof.devices import generator
-from driftproof.mapping import Mapping as TileMapping
-from driftproof.mapping import TileSize, map_weight
-from driftproof.presets import DevicePreset, load_preset, preset_names
+from driftproof._chip import Chip
+from driftproof._devices import generator
+from driftproof._mapping import Mapping as TileMapping
+from driftproof._mapping import TileSize, map_weight
+from driftproof._presets import DevicePreset, load_preset, preset_names
 
 RELATIVE, ABSOLUTE_US, ABSOLUTE_NET = 1e-6, 2e-6, 1e-6
 # as programmed; inside every table, at its times, between them, and beyond its end
@@ -48,12 +48,12 @@ class Wanted:
         banks = [list(zip(goal, own, strict=True)) for goal, own in zip(places, kept, strict=True)]
         self.quiet = [[paper.quiet_us(goal, xi, t_s) for goal, xi in bank] for bank in banks]
         self.read = [[paper.read_us(goal, xi, t_s) for goal, xi in bank] for bank in banks]
-        sigmas = [[paper.product_sigma_us(goal, xi, t_s) for goal, xi in bank] for bank in banks]
+        sigmas = [[paper.mvm_sigma_us(goal, xi, t_s) for goal, xi in bank] for bank in banks]
         weighed = [[f * sigma for sigma in bank] for f, bank in zip(paper.factors(), sigmas, strict=True)]
-        self.product_sigma = [math.hypot(*each) for each in zip(*weighed, strict=True)]
+        self.mvm_sigma = [math.hypot(*each) for each in zip(*weighed, strict=True)]
         half = paper.target_us(0.5)
         column = numbers("ref", groups * inputs, t_s) if paper.reference == "column" else []
-        self.reference_sigma = [paper.factors()[0] * paper.product_sigma_us(half, xi, t_s) for xi in column]
+        self.reference_sigma = [paper.factors()[0] * paper.mvm_sigma_us(half, xi, t_s) for xi in column]
         own = [inputs * (i // inputs // outputs) + i % inputs for i in range(n)]  # each weight's reference device
         still, loud = ([at(half, xi, t_s) for xi in column] for at in (paper.quiet_us, paper.read_us))
         self.quiet_net = [
@@ -85,10 +85,10 @@ def assert_conforms(preset: DevicePreset, paper: Devices, times: Sequence[float]
             for mark, bank, g in zip(paper.marks(), banks, got, strict=True):
                 assert_close(g, bank, absolute_us, f"G{mark} of {where}")
             assert_close(array.net(t_s, read_noise=noisy), net, ABSOLUTE_NET, f"net weight of {where}")
-        noise = array.product_noise(t_s)
-        assert (noise is not None) == (paper.read_noise == "product")
+        noise = array.mvm_read_noise(t_s)
+        assert (noise is not None) == (paper.read_noise == "mvm")
         if noise is not None:
-            assert_close(noise.weights, wanted.product_sigma, ABSOLUTE_NET, f"noise of products at {t_s:g} s")
+            assert_close(noise.weights, wanted.mvm_sigma, ABSOLUTE_NET, f"noise of products at {t_s:g} s")
             assert (noise.reference is not None) == (paper.reference == "column")
             if noise.reference is not None:
                 assert_close(noise.reference, wanted.reference_sigma, ABSOLUTE_NET, "noise of the reference column")
@@ -141,7 +141,7 @@ def test_every_net_weight_of_a_shipped_preset_follows_its_paper(name: str) -> No
     for t_s in TIMES:
         for noisy in (False, True):
             assert_close(array.net(t_s, read_noise=noisy), wanted, ABSOLUTE_NET, f"{name} at {t_s:g} s")
-        assert array.product_noise(t_s) is None
+        assert array.mvm_read_noise(t_s) is None
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -222,19 +222,19 @@ def test_offset_devices_near_zero_whose_read_noise_is_new_in_every_product(refer
     preset = made(
         "reram-cmo-2pct",
         conductance={"reference": reference, "g_min_us": 0.2},
-        read={"new_every": "product", "t_read_s": 0.4},
+        read={"new_every": "mvm", "t_read_s": 0.4},
         stuck=STUCK,
         validity={"g_us": [0.0, 88.2]},
     )
     law = partial(cmo.within_2_percent, t_read_s=0.4)
-    paper = Devices(law, 0.2, 88.2, "offset", "product", reference, stuck=Stuck(**STUCK))
+    paper = Devices(law, 0.2, 88.2, "offset", "mvm", reference, stuck=Stuck(**STUCK))
     assert_conforms(preset, paper, groups=2)
 
 
 def test_one_over_f_noise_new_in_every_product_of_several_pairs() -> None:
     conductance = {"significance": [2.0, 1.0]}
-    preset = made("pcm-nandakumar-2019", conductance=conductance, read={"new_every": "product"}, stuck=STUCK)
-    paper = Devices(nandakumar.law, 0.0, 25.0, read_noise="product", significance=(2.0, 1.0), stuck=Stuck(**STUCK))
+    preset = made("pcm-nandakumar-2019", conductance=conductance, read={"new_every": "mvm"}, stuck=STUCK)
+    paper = Devices(nandakumar.law, 0.0, 25.0, read_noise="mvm", significance=(2.0, 1.0), stuck=Stuck(**STUCK))
     assert_conforms(preset, paper)
 
 
@@ -282,7 +282,7 @@ def test_a_saturating_table_whose_spread_grows_by_steps() -> None:
         return Reading(current / 100, sonos.spread_na(current, 12.58037, 215.36557) / 100)
 
     preset = made("sonos-agrawal-2022", programming={"time_correlation": "increments"}, stuck=STUCK)
-    paper = Devices(law, 0.0, 16.0, read_noise="product", stuck=Stuck(**STUCK))
+    paper = Devices(law, 0.0, 16.0, read_noise="mvm", stuck=Stuck(**STUCK))
     assert_conforms(preset, paper, (0.0, 1.0, DAY, 1.5 * DAY, 3 * DAY, 4.25 * DAY, 5 * DAY, YEAR))
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from driftproof.chip import Chip
-from driftproof.devices import program
-from driftproof.errors import DriftproofError
-from driftproof.laws import Conductances, LogRelaxation, OneOverFRead
-from driftproof.mapping import Mapping, TileSize, map_weight
-from driftproof.presets import DevicePreset, load_preset, preset_folder
+from driftproof._chip import Chip
+from driftproof._devices import program
+from driftproof._errors import DriftproofError
+from driftproof._mapping import Mapping, TileSize, map_weight
+from driftproof._presets import DevicePreset, load_preset, preset_folder
+from driftproof.laws._drift import LogRelaxation
+from driftproof.laws._encoding import Conductances
+from driftproof.laws._read import OneOverFRead
 
 PCM = load_preset("pcm-nandakumar-2019")
 DAY = 86400.0

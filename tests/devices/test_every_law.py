@@ -17,11 +17,11 @@ import torch
 from rich.console import Console
 
 from devices.sampled import DAY, YEAR, programmed, targets
-from driftproof.cli.card import card_tables
-from driftproof.device_card import device_card
-from driftproof.errors import DriftproofError
+from driftproof._cli.card import card_tables
+from driftproof._device_card import device_card
+from driftproof._errors import DriftproofError
+from driftproof._presets import DevicePreset, Law, load_preset, parse_changes, preset_names, without
 from driftproof.laws import DriftLaw, Encoding, ProgrammingLaw, ReadLaw
-from driftproof.presets import DevicePreset, Law, load_preset, parse_changes, preset_names, without
 
 # kinds, and keys, that no shipped preset has
 MADE = {
@@ -129,7 +129,7 @@ def fingerprint(preset: DevicePreset, read_noise: bool = True) -> list[torch.Ten
     """What a preset's devices are at several times: they change if any number that matters does."""
     array = programmed(preset, TARGET)
     found = [array.net(t_s, read_noise) for t_s in TIMES]
-    noises = [array.product_noise(t_s) for t_s in TIMES] if read_noise else []
+    noises = [array.mvm_read_noise(t_s) for t_s in TIMES] if read_noise else []
     return [*found, *(noise.weights for noise in noises if noise)]
 
 

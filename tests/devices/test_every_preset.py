@@ -11,20 +11,15 @@ import pytest
 import torch
 
 from devices import reference
-from driftproof.chip import Chip
-from driftproof.devices import program
-from driftproof.errors import DriftproofError
-from driftproof.laws import (
-    Conductances,
-    ExactProgramming,
-    GaussianProgramming,
-    OffsetEncoding,
-    PowerDrift,
-    UniformProgramming,
-)
-from driftproof.mapping import Mapping, TileSize, map_weight
+from driftproof._chip import Chip
+from driftproof._devices import program
+from driftproof._errors import DriftproofError
+from driftproof._mapping import Mapping, TileSize, map_weight
+from driftproof._presets import DevicePreset, load_preset, preset_names
+from driftproof.laws._drift import PowerDrift
+from driftproof.laws._encoding import Conductances, OffsetEncoding
+from driftproof.laws._programming import ExactProgramming, GaussianProgramming, UniformProgramming
 from driftproof.plans import evaluate
-from driftproof.presets import DevicePreset, load_preset, preset_names
 
 NAMES = preset_names()
 DEVICES = [name for name in NAMES if isinstance(load_preset(name).conductance, Conductances)]

@@ -15,12 +15,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from driftproof.arrays.passes import Passes, by_sample
-from driftproof.calls import Dense, Product
-from driftproof.devices import SampleNormals
-from driftproof.devices.keys import block_seeds
-from driftproof.devices.product_noise import BLOCK_NUMBERS, FURTHEST, samples_per_block
-from driftproof.errors import DriftproofError
+from driftproof._calls import Dense, Product
+from driftproof._devices import SampleNormals
+from driftproof._devices.keys import block_seeds
+from driftproof._devices.mvm_read_noise import BLOCK_NUMBERS, FURTHEST, samples_per_block
+from driftproof._errors import DriftproofError
+from driftproof.arrays._passes import Passes, by_sample
 
 CPU = torch.device("cpu")
 KEY = SampleNormals(seed=3, chip=1, layer="layer1.0.conv1", t_s=86_400.0)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.data import as_data
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+from driftproof.data._adapters import as_data
 from driftproof.evaluation import Metric, Recalibration
-from driftproof.evaluation.backends import BackendName
+from driftproof.evaluation._backends import BackendName
 from driftproof.plans import evaluate
 
 SOURCE = torch.Generator().manual_seed(5)

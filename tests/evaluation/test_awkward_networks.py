@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import driftproof as dp
-from driftproof.chip import Chip
-from driftproof.errors import DriftproofError
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.laws import Stuck
-from driftproof.mapping import map_model, plain_copy
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import map_model, plain_copy
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
+from driftproof.laws._stuck import Stuck
 from driftproof.periphery import DynamicRange, load_periphery
 
 X = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))

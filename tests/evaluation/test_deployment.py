@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import driftproof as dp
+from driftproof._errors import DriftproofError
+from driftproof._mapping import MappingOptions, TileSize
 from driftproof.data import TensorData
-from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Recalibration, Trial
-from driftproof.evaluation.identity import conditions_of
-from driftproof.mapping import MappingOptions, TileSize
+from driftproof.evaluation._identity import conditions_of
 from driftproof.periphery import StaticRange, load_periphery
 from driftproof.zoo import trained_digits_cnn
 

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
+from driftproof._errors import DriftproofError, DriftproofWarning
 from driftproof.data import digits
-from driftproof.errors import DriftproofError, DriftproofWarning
 from driftproof.plans import evaluate
-from driftproof.zoo import train_digits_cnn, trained_digits_cnn
+from driftproof.zoo import trained_digits_cnn
+from driftproof.zoo._digits_cnn import train_digits_cnn
 
 PCM, WAN = "pcm-nandakumar-2019", "reram-wan-2022"
 KEYS = ["preset", "chip", "t_s", "value", "in_validity", "n_samples"]
@@ -139,7 +140,7 @@ def test_nan_outputs_stop_the_run_and_keep_what_is_finished(tmp_path: Path) -> N
         ({"presets": [PCM, PCM]}, "2 presets are called"),
         ({"backend": "tile"}, "did you mean tiles"),
         ({"compensation": "all"}, "unknown compensation"),
-        ({"device": "gpu"}, "cpu or cuda"),
+        ({"torch_device": "gpu"}, "cpu or cuda"),
         ({"strict": True, "times": "1s,1y"}, f"{WAN} is valid from 1 s to 2 d, not at 1 y"),
     ],
 )
@@ -164,7 +165,9 @@ def test_wrong_shapes_and_targets_are_explained(model: nn.Module) -> None:
 def test_a_failing_compiled_tile_is_a_warning_and_the_run_goes_on(
     model: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("driftproof.conversion.health._try_tile", lambda name: "" if name.startswith("Torch") else "no")
+    monkeypatch.setattr(
+        "driftproof._conversion.health._try_tile", lambda name: "" if name.startswith("Torch") else "no"
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DriftproofWarning)
         record = run(model, backend="tiles", presets=[PCM], chips=1, times="1s")
@@ -176,7 +179,7 @@ WORKER = """
 import sys
 from driftproof.data import digits
 from driftproof.plans import evaluate
-from driftproof.zoo import train_digits_cnn, trained_digits_cnn
+from driftproof.zoo import trained_digits_cnn
 evaluate(trained_digits_cnn(), digits(), presets=["pcm-nandakumar-2019", "reram-wan-2022"],
          times="1s,1h,1d,30d", chips=30, limit=200, out=sys.argv[1]).close()
 """
@@ -266,7 +269,9 @@ def test_a_run_that_failed_at_once_does_not_block_its_folder(model: nn.Module, t
 
 
 def test_noise_that_changes_nothing_is_an_error(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftproof.laws.GaussianProgramming.programmed", lambda law, w, xi: w.clone())
+    monkeypatch.setattr(
+        "driftproof.laws._programming.gaussian.GaussianProgramming.programmed", lambda law, w, xi: w.clone()
+    )
     with pytest.raises(DriftproofError, match="changes no weight"):
         run(model, presets=["gaussian:0.1"])
     run(model, presets=["gaussian:0", "ideal", "levels:255"], chips=1)

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from driftproof.chip import Chip
-from driftproof.errors import DriftproofError
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.evaluation.folding import foldable_norms
-from driftproof.mapping import TileSize, map_model
-from driftproof.presets import load_preset
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import TileSize, map_model
+from driftproof._presets import load_preset
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
+from driftproof.evaluation._folding import foldable_norms
 from driftproof.zoo import resnet20
 
 
@@ -171,7 +171,7 @@ def test_batchnorm_in_training_statistics_is_not_folded() -> None:
 
 def test_a_fold_that_goes_wrong_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model = lively(Branches())
-    monkeypatch.setattr("driftproof.evaluation.folded.foldable_norms", lambda *_: {"conv": "norm"})
+    monkeypatch.setattr("driftproof.evaluation._folded.foldable_norms", lambda *_: {"conv": "norm"})
     x = torch.randn(3, 1, 8, 8)
     network = FoldedNetwork(model, map_model(model), x)
     assert network.norms == {}

@@ -15,11 +15,11 @@ from sklearn import metrics as reference
 from torch import Tensor
 from torch.nn import functional as F
 
+from driftproof._errors import DriftproofError
+from driftproof._record import QUANTITIES
 from driftproof.data import TensorData
-from driftproof.errors import DriftproofError
-from driftproof.evaluation.metrics import METRICS, Metric, as_metric
-from driftproof.evaluation.score import score
-from driftproof.record import QUANTITIES
+from driftproof.evaluation._metrics import METRICS, Metric, as_metric
+from driftproof.evaluation._score import score
 
 CPU = torch.device("cpu")
 SOURCE = torch.Generator().manual_seed(3)
@@ -110,17 +110,17 @@ def measured(metric: str | Metric, outputs: Tensor, targets: Tensor, batch_size:
 @pytest.mark.parametrize(
     ("metric", "outputs", "targets", "message"),
     [
-        ("accuracy", LOGITS[:, 0], CLASSES, r"here: accuracy wants outputs of shape \[10, classes\], got \(10,\)"),
+        ("accuracy", LOGITS[:, 0], CLASSES, r"here: accuracy wants .*\[10, classes\].*, got \(10,\)"),
         ("accuracy", TOKEN_LOGITS, TOKENS, r"outputs \[N, L, classes\] are for token-accuracy"),
-        ("accuracy", LOGITS, CLASSES.float(), r"one integer class per sample, got targets \(10,\) torch.float32"),
+        ("accuracy", LOGITS, CLASSES.float(), r"accuracy wants .*integer class.*, got targets \(10,\) torch.float32"),
         ("accuracy", LOGITS[:, :3], CLASSES, r"classes 0 to n - 1 of n outputs, at least 2; got 3 outputs"),
         ("accuracy", LOGITS, CLASSES - 100, r"targets from -\d+ to"),
         ("top5", LOGITS[:, :5], CLASSES % 5, r"top5 wants at least 6 classes, got 5 outputs; use accuracy"),
         ("token-accuracy", LOGITS, CLASSES, r"outputs of shape \[N, L, classes\] and targets \[N, L\], got \(10, 8\)"),
         ("token-accuracy", TOKEN_LOGITS, TOKENS[:, 1:], r"got \(10, 9, 8\) and \(10, 8\)"),
         ("token-accuracy", TOKEN_LOGITS, TOKENS * 0 - 100, r"no target counts: all of them are -100"),
-        ("perplexity", TOKEN_LOGITS, TOKENS.float(), r"perplexity wants integer targets, got torch.float32"),
-        ("perplexity", TOKEN_LOGITS[:, :1], TOKENS[:, :1], r"at least 2 tokens a sample"),
+        ("perplexity", TOKEN_LOGITS, TOKENS.float(), r"perplexity wants .*integer.*, got .*torch.float32"),
+        ("perplexity", TOKEN_LOGITS[:, :1], TOKENS[:, :1], r"at least 2 tokens"),
         ("perplexity", TOKEN_LOGITS, TOKENS + 5, r"got 8 outputs and targets from 5 to 12"),
         ("perplexity", 1e5 * TOKEN_LOGITS, TOKENS, r"mean cross entropy of .* nats is too large"),
         ("perplexity", TOKEN_LOGITS, TOKENS * 0 - 100, r"no target counts"),
@@ -167,7 +167,7 @@ def test_a_function_gets_all_outputs_and_targets() -> None:
         return mae(outputs, targets)
 
     metric = as_metric(mine)
-    assert (metric.name, metric.quantity.higher_is_better, metric.own) == ("mine", True, metric.quantity)
+    assert (metric.name, metric.quantity.higher_is_better, metric.custom_quantity) == ("mine", True, metric.quantity)
     assert measured(metric, VALUES, VALUES.flip(0)) == pytest.approx(float((VALUES - VALUES.flip(0)).abs().mean()))
     assert seen == [((37, 2), (37, 2))]
     lower = Metric.of(mae, higher_is_better=False, lowest=0, words="mean absolute error")
@@ -191,7 +191,7 @@ def test_a_function_that_gives_no_number_is_explained(function: Callable[..., An
 
 def test_outputs_of_several_lengths_cannot_be_held() -> None:
     lengths = iter([2, 1])
-    with pytest.raises(DriftproofError, match=r"several shapes a sample \(\[\(1,\), \(2,\)\]\).*pad"):
+    with pytest.raises(DriftproofError, match=r"different shapes per sample \(\[\(1,\), \(2,\)\]\).*pad"):
         score(as_metric(mae), lambda x, _: x[:, : next(lengths)], TensorData("d", VALUES, VALUES), 20, CPU, "t")  # type: ignore[index, call-overload]
 
 
@@ -203,12 +203,12 @@ def accuracy(outputs: Tensor, targets: Tensor) -> float:
     ("given", "message"),
     [
         ("acuracy", r"unknown metric 'acuracy' \(did you mean accuracy\?\); there are accuracy, top5"),
-        (accuracy, r"metric 'accuracy': wanted a name of its own"),
-        (lambda y, t: 1.0, r"metric '<lambda>': wanted a name of its own.*Metric.of"),
-        (3, r"metric came as int; wanted a function"),
+        (accuracy, r"metric 'accuracy': wanted .*name"),
+        (lambda y, t: 1.0, r"metric '<lambda>': wanted .*name.*Metric.of"),
+        (3, r"metric is of type int; wanted a function"),
         (
-            Metric(quantity=QUANTITIES["mse"], tally=mae, value=float, slack=lambda v, n: 0.0),
-            r"metric 'mse': the name stands for another one",
+            Metric(quantity=QUANTITIES["mse"], tally=mae, value=float, tolerance=lambda v, n: 0.0),
+            r"metric 'mse'.*built-in.*another name",
         ),
     ],
 )
@@ -233,14 +233,14 @@ def test_a_file_gives_a_function_or_a_metric(tmp_path: Path) -> None:
 
 def test_what_the_same_network_may_differ_by() -> None:
     # one flipped answer of 200, and one in 2,000 of many: the last bit decides between two classes
-    assert METRICS["accuracy"].slack(90.0, 200) == pytest.approx(0.5)
-    assert METRICS["accuracy"].slack(90.0, 100_000) == pytest.approx(0.05)
+    assert METRICS["accuracy"].tolerance(90.0, 200) == pytest.approx(0.5)
+    assert METRICS["accuracy"].tolerance(90.0, 100_000) == pytest.approx(0.05)
     # one flipped answer of 40 changes the macro F1 of four even classes by less than is allowed
     truth = torch.arange(40) % 4
     said = truth.clone()
     said[0] = 1
     both = [METRICS["f1"](F.one_hot(answers, 4).float(), truth) for answers in (truth, said)]
-    assert 0 < both[0] - both[1] < METRICS["f1"].slack(both[0], 40)
-    assert METRICS["perplexity"].slack(20.0, 5) == pytest.approx(0.02)
-    assert METRICS["mse"].slack(1e-4, 5) == pytest.approx(1e-7)
-    assert as_metric(mae).slack(0.5, 100) == pytest.approx(0.02)
+    assert 0 < both[0] - both[1] < METRICS["f1"].tolerance(both[0], 40)
+    assert METRICS["perplexity"].tolerance(20.0, 5) == pytest.approx(0.02)
+    assert METRICS["mse"].tolerance(1e-4, 5) == pytest.approx(1e-7)
+    assert as_metric(mae).tolerance(0.5, 100) == pytest.approx(0.02)

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.chip import Chip
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.inputs import Inputs, call, main_output
-from driftproof.mapping import TileSize, map_model
+from driftproof._chip import Chip
+from driftproof._inputs import Inputs, call, main_output
+from driftproof._mapping import TileSize, map_model
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
 from numbering import following
 
 transformers = pytest.importorskip("transformers")

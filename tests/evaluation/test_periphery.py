@@ -9,23 +9,15 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
+from driftproof._chip import Chip
+from driftproof._inputs import call, count, main_output, select
+from driftproof._mapping import TileSize, map_model
 from driftproof.arrays import input_ranges
-from driftproof.chip import Chip
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.inputs import call, count, main_output, select
-from driftproof.mapping import TileSize, map_model
-from driftproof.periphery import (
-    DynamicRange,
-    Periphery,
-    StaticRange,
-    WeightNoise,
-    WireDrop,
-    adc,
-    dac,
-    dynamic_range,
-    load_periphery,
-)
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
+from driftproof.periphery import DynamicRange, Periphery, StaticRange, load_periphery
+from driftproof.periphery._converters import adc, dac, dynamic_range
+from driftproof.periphery._settings import IRDrop, WeightNoise
 from numbering import following
 
 STANDARD = load_periphery("standard").with_changes(input_range=StaticRange(method="maximum"))
@@ -188,7 +180,7 @@ def test_missing_ranges_and_impossible_wishes_are_said() -> None:
     with pytest.raises(dp.DriftproofError, match=r"one for each of 1 tile rows; got 0"):
         FoldedNetwork(network, mapping, x, periphery=STANDARD)
     with pytest.raises(dp.DriftproofError, match="compiled tile"):
-        FoldedNetwork(network, mapping, x, periphery=DYNAMIC.with_changes(wire_drop=WireDrop()))
+        FoldedNetwork(network, mapping, x, periphery=DYNAMIC.with_changes(ir_drop=IRDrop()))
     with pytest.raises(dp.DriftproofError, match="calibration=INPUTS"):
         dp.convert(network, "ideal", periphery="standard")
 
@@ -215,7 +207,7 @@ def test_wire_drop_runs_on_the_compiled_tile() -> None:
     chip = Chip(mapping, dp.load_preset("gaussian:0.01"), seed=0, chip=0)
     outputs = []
     for scale in (1e-6, 1.0, 8.0):
-        tiles = TilesNetwork(network, mapping, quiet.with_changes(wire_drop=WireDrop(scale=scale)))
+        tiles = TilesNetwork(network, mapping, quiet.with_changes(ir_drop=IRDrop(scale=scale)))
         tiles.load(chip, 1.0)
         outputs.append(tiles(x))
     folded = FoldedNetwork(network, mapping, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import textwrap
@@ -17,31 +18,23 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
+from driftproof._errors import DriftproofError
+from driftproof._inputs import call
+from driftproof._presets import without
+from driftproof._record import CellKey, Outcome, Record, merge
+from driftproof._reporting import summarise
+from driftproof._reporting.gather import gather
 from driftproof.data import TensorData, digits
-from driftproof.data.batched import DatasetData
-from driftproof.errors import DriftproofError
-from driftproof.evaluation import (
-    METRICS,
-    NETWORK_ITSELF,
-    Deployment,
-    Evaluator,
-    Metric,
-    Plan,
-    Recalibration,
-    Request,
-    Trial,
-    ask,
-    run,
-)
-from driftproof.evaluation.identity import preset_entries
-from driftproof.evaluation.score import score
-from driftproof.inputs import call
+from driftproof.data._batched import DatasetData
+from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial, ask, run
+from driftproof.evaluation._executor import Plan, Request
+from driftproof.evaluation._identity import preset_entries
+from driftproof.evaluation._metrics import METRICS
+from driftproof.evaluation._score import score
+from driftproof.evaluation._trial import NETWORK_ITSELF
 from driftproof.periphery import load_periphery
-from driftproof.plans import causes, evaluate_deployments, sensitivity
-from driftproof.presets import without
-from driftproof.record import CellKey, Outcome, Record, merge
-from driftproof.reporting import summarise
-from driftproof.reporting.gather import gather
+from driftproof.plans import causes, sensitivity
+from driftproof.plans._evaluate import evaluate_deployments
 from driftproof.zoo import trained_digits_cnn
 
 DATA = digits().head(60)
@@ -94,9 +87,9 @@ SCRIPT = textwrap.dedent(
     """
     import os, signal, sys
     from driftproof.evaluation import run
-    from driftproof.record import Record
+    from driftproof._record import Record
     from evaluation.test_plans_and_records import SOME, counted, until_bad
-    from driftproof.evaluation import executor
+    from driftproof.evaluation import _executor as executor
 
     folder, limit, killed_after = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     finished = 0
@@ -117,8 +110,8 @@ SCRIPT = textwrap.dedent(
 def test_killed_continued_and_extended_equals_all_at_once(tmp_path: Path) -> None:
     limit = threshold()
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "killed"), repr(limit), "2"]
-    tests = str(Path(__file__).parents[1])
-    done = subprocess.run(command, env={"PYTHONPATH": tests}, check=False, capture_output=True, text=True)
+    paths = os.pathsep.join([str(Path(dp.__file__).parents[1]), str(Path(__file__).parents[1])])
+    done = subprocess.run(command, env={"PYTHONPATH": paths}, check=False, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
     with Record.open(tmp_path / "killed") as record:
         assert len(list(record.outcomes())) == 2

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.batch_norm import recalibrate
-from driftproof.chip import Chip
-from driftproof.data.batched import TensorData
-from driftproof.errors import DriftproofError, DriftproofWarning
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.inputs import Inputs
-from driftproof.mapping import map_model
+from driftproof._batch_norm import recalibrate
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError, DriftproofWarning
+from driftproof._inputs import Inputs
+from driftproof._mapping import map_model
+from driftproof.data._batched import TensorData
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
 
 YEAR = 31_536_000.0
 
@@ -140,7 +140,7 @@ def test_the_evaluator_measures_after_programming_or_at_each_time(net: nn.Module
     assert len(again.cells()) == 3 * (2 + 4)
     with again:
         page = dp.report(again, tmp_path / "report").read_text()
-    assert "BatchNorm measured anew at every time on 64 inputs" in page
+    assert "BatchNorm recalibrated at every time on 64 inputs" in page
 
 
 def test_it_continues_as_if_never_stopped(net: nn.Module, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_what_cannot_be_measured(net: nn.Module) -> None:
         dp.evaluate(
             nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), data, presets=["ideal"], recalibrate=dp.Recalibration(data)
         )
-    with pytest.warns(DriftproofWarning, match="the very inputs that are reported on"):
+    with pytest.warns(DriftproofWarning, match="inputs that are reported on.*give others"):
         dp.evaluate(net, data, presets=["ideal"], times="1s", chips=1, recalibrate=dp.Recalibration(data)).close()
     broken = copy.deepcopy(net)
     with pytest.raises(DriftproofError, match="NaN or infinite"):
@@ -233,7 +233,7 @@ def test_inputs_that_the_network_does_not_take(net: nn.Module, inputs: Tensor, t
 @pytest.mark.parametrize(("reported", "measured"), [(20, 20), (200, 100), (50, 200)])
 def test_measuring_on_what_is_reported_is_told(net: nn.Module, reported: int, measured: int) -> None:
     data = labelled(200, 4)
-    with pytest.warns(DriftproofWarning, match="the very inputs that are reported on"):
+    with pytest.warns(DriftproofWarning, match="inputs that are reported on.*give others"):
         dp.evaluate(
             net, data, presets=["ideal"], times="1s", chips=1, limit=reported,
             recalibrate=dp.Recalibration(data, samples=measured),

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from driftproof.devices import program
-from driftproof.fitting import Measurements
-from driftproof.laws import Conductances
-from driftproof.presets import DevicePreset, load_preset
+from driftproof._devices import program
+from driftproof._presets import DevicePreset, load_preset
+from driftproof.fitting._measurements import Measurements
+from driftproof.laws._encoding import Conductances
 
 PCM = load_preset("pcm-nandakumar-2019")
 LEVELS = (1.0, 5.0, 10.0, 25.0)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from driftproof.fitting import likelihood as lk
-from driftproof.fitting.estimate import Layout, Search, profile
-from driftproof.fitting.marginals import clipped_log_likelihood
-from driftproof.fitting.repeats import to_readings
-from driftproof.fitting.start import first_parameters
+from driftproof.fitting import _likelihood as lk
+from driftproof.fitting._estimate import Layout, Search, start_search
+from driftproof.fitting._marginals import clipped_log_likelihood
+from driftproof.fitting._measurements import Measurements
+from driftproof.fitting._repeats import first_parameters, to_readings
 from fitting.brute_force import log_likelihood
 from fitting.made import made
 
@@ -23,8 +23,9 @@ TIMES = [1.0, 30.0, 1e3, 1e5]
 
 
 def fast(target: float, times: list[float], readings: list[float], law: dict[str, float], drifts: bool = True) -> float:
-    rows = np.full(len(times), target), np.array(times), np.array(readings)
-    found = to_readings(np.zeros(len(times), dtype=np.int64), *rows, 25.0, 20.0, 250e-9)
+    rows = np.full(len(times), target), np.array(times), np.array(readings), np.arange(len(times))
+    one = Measurements("one.csv", "", True, ("d",) * len(times), *rows)
+    found = to_readings(one, 25.0, 20.0, 250e-9)
     numbers = [
         law["sigma"],
         law["m"],
@@ -36,8 +37,8 @@ def fast(target: float, times: list[float], readings: list[float], law: dict[str
     theta = torch.tensor([numbers], dtype=torch.float64)
     if bool(found.silent[0]):
         return float(lk.silent_grid(found, theta).log_likelihood(theta))
-    grid = lk.grid(found, lk.first_place(found, theta, drifts), drifts, reach=10.0)
-    for _ in range(5):
+    grid = lk.first_grid(found, theta, drifts)
+    for _ in range(3):
         grid = grid.adapted(theta)
     return float(grid.log_likelihood(theta))
 
@@ -89,41 +90,39 @@ def test_clipped_spread_is_a_distribution() -> None:
 
 @pytest.fixture(scope="module")
 def search() -> Search:
-    rows = made(devices=120, levels=(0.0, 1.0, 10.0, 25.0))
-    device = np.repeat(np.arange(120), 6)
-    readings = to_readings(device, rows.target_us, rows.t_s, rows.g_us, 25.0, 20.0, 250e-9)
-    layout = Layout((0.0, 0.04, 0.4, 1.0), 2, True, True)
-    found = Search(readings, layout, first_parameters(readings, layout), math.log(0.25))
-    found.lay()
-    return found
+    levels = (0.0, 1.0, 10.0, 25.0)
+    return begun(made(devices=120, levels=levels), levels, math.log(0.25))
+
+
+def begun(rows: Measurements, levels: tuple[float, ...], ln_max: float) -> Search:
+    """Return a search that has not moved, with the given ln max."""
+    readings = to_readings(rows, 25.0, 20.0, 250e-9)
+    layout = Layout(levels, (0.0, 25.0), degree=2, drifts=True, free_exponent=True)
+    parameters = first_parameters(readings, layout)
+    parameters[-1] = ln_max
+    return start_search(readings, layout, parameters)
 
 
 def test_derivatives_are_those_of_differences(search: Search) -> None:
-    value, gradient, hessian = search.derivatives(search.ln_max)
-    assert value == pytest.approx(search.value_at(search.parameters))
-    middle, step = search.parameters.clone(), 1e-5
+    middle, step = search.parameters, 1e-6
+    _, gradient, hessian = search.derivatives(middle, second=True)
     for i in range(len(middle)):
-        ends = []
-        for sign in (1, -1):
-            search.parameters = middle.clone()
-            search.parameters[i] += sign * step
-            ends.append(search.derivatives(search.ln_max, second=False))
-        search.parameters = middle
-        (up, up_gradient, _), (down, down_gradient, _) = ends
+        there = step * torch.eye(len(middle), dtype=torch.float64)[i]
+        up, up_gradient, _ = search.derivatives(middle + there)
+        down, down_gradient, _ = search.derivatives(middle - there)
         assert (up - down) / (2 * step) == pytest.approx(float(gradient[i]), rel=1e-5, abs=1e-3)
         torch.testing.assert_close((up_gradient - down_gradient) / (2 * step), hessian[i], rtol=1e-4, atol=0.05)
 
 
 def test_the_quick_profile_of_the_maximum_is_that_of_full_fits() -> None:
-    rows = made(devices=300, levels=(0.0, 5.0, 25.0), times=(1.0, 100.0, 1e4, 1e6))
-    readings = to_readings(np.repeat(np.arange(300), 4), rows.target_us, rows.t_s, rows.g_us, 25.0, 20.0, 250e-9)
-    layout = Layout((0.0, 0.2, 1.0), 2, True, True)
-    search = Search(readings, layout, first_parameters(readings, layout), math.log(0.2))
-    search.lay()
+    levels = (0.0, 5.0, 25.0)
+    rows = made(devices=300, levels=levels, times=(1.0, 100.0, 1e4, 1e6))
+    search = begun(rows, levels, math.log(0.2))
     search.climb()
-    for q_max in (0.16, 0.25):
-        other = Search(readings, layout, search.parameters.clone(), math.log(q_max))
-        other.lay()
+    for factor in (0.9, 1.15):
+        ln_max = float(search.parameters[-1]) + math.log(factor)
+        other = begun(rows, levels, ln_max)
+        other.bounds[:, -1] = ln_max
         other.climb()
-        (quick,) = profile(search, [math.log(q_max)])
-        assert quick == pytest.approx(other.value - search.value, abs=0.15)
+        assert float(other.parameters[-1]) == pytest.approx(ln_max)
+        assert search.drop_at(-1, ln_max) == pytest.approx(search.value - other.value, abs=0.15)

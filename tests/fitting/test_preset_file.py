@@ -9,13 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from driftproof.devices import program
-from driftproof.errors import DriftproofError
-from driftproof.fitting import FittedDevice, Measurements, fit_measurements
-from driftproof.fitting.figure import figure_bytes
-from driftproof.fitting.preset_file import preset_name, preset_text
-from driftproof.laws import OneOverFRead, PolynomialProgramming, PowerDrift
-from driftproof.presets import DevicePreset, load_preset
+from driftproof._devices import program
+from driftproof._errors import DriftproofError
+from driftproof._presets import DevicePreset, load_preset
+from driftproof.fitting import fit_measurements
+from driftproof.fitting._device import FittedDevice
+from driftproof.fitting._figure import figure_bytes
+from driftproof.fitting._measurements import Measurements
+from driftproof.fitting._preset_file import preset_name, preset_text
+from driftproof.laws._drift import PowerDrift
+from driftproof.laws._programming import PolynomialProgramming
+from driftproof.laws._read import OneOverFRead
 from fitting.made import made
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 import driftproof as dp
+from driftproof._mapping import Mapping, MappingOptions
 from driftproof.evaluation import Deployment, Evaluator, Metric, Trial
-from driftproof.mapping import Mapping, MappingOptions
 from driftproof.measured import save_conductances
 from driftproof.periphery import Periphery, StaticRange
 from golden.design import COMPENSATIONS, DEVICES, DIGITAL, Row

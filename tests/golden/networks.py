@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from driftproof.data import Data, digits
-from driftproof.periphery import DynamicRange, Periphery, PeripherySource, StaticRange, WeightNoise, load_periphery
+from driftproof.periphery import DynamicRange, Periphery, StaticRange, load_periphery
+from driftproof.periphery._settings import PeripherySource, WeightNoise
 from driftproof.zoo import digits_cnn, trained_digits_cnn
 
 SAMPLES = 40

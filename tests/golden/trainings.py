@@ -12,7 +12,8 @@ from torch import nn
 
 import driftproof as dp
 from driftproof.data import Data, digits
-from driftproof.training import Adaptive, Method, Sampled
+from driftproof.training import Method
+from driftproof.training._schedules import Adaptive, Sampled
 from golden.compute import Cell, digest, short
 from golden.networks import small_conv, untrained_digits_cnn
 

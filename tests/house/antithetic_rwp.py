@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from driftproof.training.methods.rwp import RWP
-from driftproof.training.micro_batches import MOST_SHARDS
-from driftproof.training.passes import Passes
+from driftproof.training._closures import MOST_SHARDS
+from driftproof.training._methods.rwp import RWP
+from driftproof.training._passes import Passes
 
 
 class AntitheticRWP(RWP):

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.chip import Chip
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import MappingOptions, TileSize, map_model
 from driftproof.data import digits
-from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Metric, Trial
-from driftproof.evaluation.backends import TilesNetwork
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.mapping import MappingOptions, TileSize, map_model
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._folded import FoldedNetwork
 from driftproof.periphery import StaticRange, load_periphery
 from house.feedback import STEPS, Convolutional, Dense, network
 
@@ -145,6 +145,6 @@ def test_a_saved_chip_reads_from_both_sides(tmp_path: Path) -> None:
 
 
 def test_wires_of_the_compiled_tile_are_refused() -> None:
-    around = load_periphery("standard").with_changes(wire_drop={"scale": 1.0})
-    with pytest.raises(DriftproofError, match=r"transposed reads, and .* from the columns, too: second"):
+    around = load_periphery("standard").with_changes(ir_drop={"scale": 1.0})
+    with pytest.raises(DriftproofError, match=r"IR drop.*transposed reads.*columns.*: second.*where="):
         dp.convert(network(Dense), "ideal", example=X, periphery=around)

@@ -1,7 +1,7 @@
 """A training method is one file and one line that imports it: in loops of all kinds, by name, on the command line.
 
 Files that the method touched: ``antithetic_rwp.py``, and the import below. If it came with driftproof, the file would
-stand in ``training/methods`` and the line in ``training/methods/__init__.py``, so that every process has it: the
+stand in ``training/_methods`` and the line in ``training/_methods/__init__.py``, so that every process has it: the
 ``driftproof`` command knows the methods that its own process has imported, here this one.
 """
 
@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 import driftproof as dp
-from driftproof.cli.app import main
+from driftproof._cli.app import main
+from driftproof._errors import DriftproofError
 from driftproof.data import TensorData
-from driftproof.errors import DriftproofError
-from driftproof.training.methods.by_name import METHODS, default_of, make_method
+from driftproof.training._methods.by_name import METHODS, default_of, make_method
 from house.antithetic_rwp import AntitheticRWP
 from training import test_methods as laws
 from training import test_norms as laws_of_norms
@@ -138,7 +138,7 @@ def test_it_is_known_by_its_name() -> None:
         make_method(NAME, noise="gaussian:0.1", rho=0.1)
     with pytest.raises(DriftproofError, match=r"sam takes no strength; .*antithetic-rwp.* do"):
         make_method("sam", strength=1.0)
-    with pytest.raises(DriftproofError, match=r"AntitheticRWP takes no 'sede' \(did you mean seed\?\)"):
+    with pytest.raises(DriftproofError, match=r"AntitheticRWP.*keyword 'sede' \(did you mean seed\?\)"):
         make_method(NAME, noise="gaussian:0.1", sede=1)
 
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from driftproof.laws import DriftLaw, Plot
-from driftproof.laws.table import NotNegative, Number, Positive
+from driftproof.laws._table import NotNegative, Number, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor

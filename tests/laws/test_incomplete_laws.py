@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal, get_args
 
 import pytest
 
-from driftproof.laws import DriftLaw, Encoding, Law, PowerDrift, ProgrammingLaw, ReadLaw
-from driftproof.laws.law import Plot
-from driftproof.laws.read.law import NewEvery
+from driftproof.laws import DriftLaw, Encoding, ProgrammingLaw, ReadLaw
+from driftproof.laws._drift import PowerDrift
+from driftproof.laws._law import Law, Plot
+from driftproof.laws._read.law import NewEvery
 
 
 def said(law: Any) -> str:

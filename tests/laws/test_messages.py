@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
+from driftproof._presets import load_preset
 from driftproof.laws import DriftLaw, Plot
-from driftproof.laws.table import Positive, Table
+from driftproof.laws._table import Positive, Table
 from driftproof.measured import load_measured
-from driftproof.presets import load_preset
 
 
 class Inner(Table):
@@ -93,11 +93,11 @@ def test_all_faults_of_all_laws_come_at_once(tmp_path: Path) -> None:
 
 def test_law_and_encoding_must_fit(tmp_path: Path) -> None:
     said = fault(tmp_path, '[programming]\nlaw = "gaussian"\nsigma = 0.1\nrelative_to = "largest"\n')
-    assert said == '(whole file): programming.law "gaussian" acts on the net weight: use encoding "weight"'
+    assert said == 'programming.law "gaussian" acts on the net weight: use encoding "weight"'
     said = fault(tmp_path, '[conductance]\nencoding = "weight"\n[drift]\n[read]\n')
-    assert said == '(whole file): programming.law "polynomial" acts on devices: use encoding "offset" or "pair"'
+    assert said == 'programming.law "polynomial" acts on devices: use encoding "offset" or "pair"'
     said = fault(tmp_path, '[conductance]\nencoding = "weight"\n[programming]\nlaw = "none"\n')
-    assert said == '(whole file): drift, read and stuck act on devices: use encoding "offset" or "pair"'
+    assert said == 'drift, read and stuck act on devices: use encoding "offset" or "pair"'
 
 
 def test_the_settings_of_measured_chips_name_their_keys(tmp_path: Path) -> None:

@@ -12,20 +12,20 @@ import pytest
 import torch
 from rich.console import Console
 
-from driftproof.cli.app import main
-from driftproof.cli.card import card_tables
+from driftproof._cli.app import main
+from driftproof._cli.card import card_tables
+from driftproof._device_card import device_card
+from driftproof._devices import ProgrammedArray, program, restore
+from driftproof._devices.keys import generator
+from driftproof._errors import DriftproofError
+from driftproof._presets import DevicePreset, load_preset, without
+from driftproof._presets.card import Card
+from driftproof._record import PresetEntry
+from driftproof._reporting import report, write_card
+from driftproof._reporting.card_figures import titles
 from driftproof.data import digits
-from driftproof.device_card import device_card
-from driftproof.devices import ProgrammedArray, program, restore
-from driftproof.devices.keys import generator
-from driftproof.errors import DriftproofError
-from driftproof.laws import LogRelaxation
+from driftproof.laws._drift import LogRelaxation
 from driftproof.plans import evaluate
-from driftproof.presets import DevicePreset, load_preset, without
-from driftproof.presets.card import Card
-from driftproof.record import PresetEntry
-from driftproof.reporting import report, write_card
-from driftproof.reporting.card_figures import titles
 from driftproof.zoo import trained_digits_cnn
 from laws import stretched_exponential  # the one line
 from reporting.page_text import words
@@ -138,7 +138,7 @@ def test_its_card_plots_its_shift(preset: DevicePreset) -> None:
     place = card.times_s.index(DAY)
     assert card.shift.mean[place] == pytest.approx(-LOSS * share_lost(DAY) * 12.5, abs=0.1)
     assert titles(card)[1] == "Shift and spread"
-    assert "shift and spread of 12.5 µS" in shown(card)
+    assert "σ of 12.5 µS" in shown(card)
     assert "no drift law" not in shown(card)
 
 
@@ -196,7 +196,7 @@ def test_a_formula_that_breaks_its_contract_is_told(
 
 
 def test_a_read_formula_that_gives_its_argument_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftproof.laws.OneOverFRead.sigma_us", lambda law, g_us, r_programmed, t_s: g_us)
+    monkeypatch.setattr("driftproof.laws._read.OneOverFRead.sigma_us", lambda law, g_us, r_programmed, t_s: g_us)
     array = program(load_preset("pcm-nandakumar-2019"), torch.full((2, 3), 0.5), seed=0, chip=0, layer="fc")
     with pytest.raises(DriftproofError, match="OneOverFRead: sigma_us gave its argument back"):
         array.net(3600.0)

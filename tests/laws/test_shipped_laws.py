@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from driftproof.devices import program
-from driftproof.laws import FAMILIES, Law, Piece, in_words
-from driftproof.presets import DevicePreset, load_preset, preset_names
+from driftproof._devices import program
+from driftproof._presets import DevicePreset, load_preset, preset_names
+from driftproof.laws._curve import Piece
+from driftproof.laws._law import Law
+from driftproof.laws._words import FAMILIES, in_words
 
 # records know their presets by these: a change that is not meant to make other devices leaves them
 SHA256 = {
@@ -144,3 +146,11 @@ def test_the_first_time_for_ever() -> None:
             assert torch.equal(ours, wanted)
     assert not law.changes_in_time
     assert law.steps_until(math.inf) == ()
+
+
+def test_how_often_read_noise_is_new_is_read_under_its_old_word() -> None:
+    now = load_preset("sonos-agrawal-2022")
+    definition = now.definition()
+    assert definition["read"]["new_every"] == "mvm"
+    definition["read"]["new_every"] = "product"
+    assert DevicePreset.model_validate(definition) == now

@@ -12,7 +12,7 @@ from torch import nn
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from driftproof.cli.app import app
+from driftproof._cli.app import app
 from driftproof.measured import load_measured
 
 PAGE = (Path(__file__).parents[2] / "docs" / "measured_arrays.md").read_text(encoding="utf-8")

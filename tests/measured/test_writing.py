@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import driftproof as dp
-from driftproof.chip import Chip
-from driftproof.errors import DriftproofError
-from driftproof.mapping import map_model
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import map_model
 from driftproof.measured import load_measured, save_conductances
 
 

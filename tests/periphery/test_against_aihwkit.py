@@ -14,24 +14,19 @@ from aihwkit.simulator.tiles.analog_mvm import AnalogMVM
 from torch import Tensor, nn
 
 from driftproof import DriftproofError
-from driftproof.periphery import (
-    DynamicRange,
-    Periphery,
-    StaticRange,
-    WeightNoise,
-    WireDrop,
+from driftproof.periphery import DynamicRange, Periphery, StaticRange, load_periphery
+from driftproof.periphery._aihwkit_fields import aihwkit_forward, aihwkit_input_range
+from driftproof.periphery._converters import (
     adc,
     adc_codes,
-    add_output_noise,
-    aihwkit_forward,
-    aihwkit_input_range,
     converter_step,
     dac,
     dynamic_range,
-    load_periphery,
     mvm_noise_variances,
     output_factor,
 )
+from driftproof.periphery._settings import IRDrop, WeightNoise
+from periphery.output_noise import add_output_noise
 
 STANDARD = load_periphery("standard")
 QUIET = STANDARD.without_noise()
@@ -214,8 +209,8 @@ EXACT = QUIET.with_changes(input_range=STATIC, dac_bits=None, adc_bits=None, adc
 def test_wire_drop_of_the_compiled_tile_is_in_units_of_its_parameters() -> None:
     """y_i − s c_i Σ_j ŵ_ij x̂_j (1 − (1 − j/n)²), c = a (a (0.05 a − 0.2) + 0.5), a_i = n/ratio Σ_j |ŵ_ij x̂_j|."""
     weight, x = numbers(16, 256), numbers(8, 256, seed=1).clamp(-1, 1)
-    wires = WireDrop(scale=0.7, conductance_ratio=1e5)
-    module = linear(configured(InferenceRPUConfig(), EXACT.with_changes(wire_drop=wires), 1.0), weight)
+    wires = IRDrop(scale=0.7, conductance_ratio=1e5)
+    module = linear(configured(InferenceRPUConfig(), EXACT.with_changes(ir_drop=wires), 1.0), weight)
     net = weight / weight.abs().amax(1, keepdim=True)
     a = x.abs() @ net.abs().T * (256 / 1e5)
     c = a * (a * (0.05 * a - 0.2) + 0.5)
@@ -239,13 +234,13 @@ def test_weight_noise_of_the_compiled_tile_has_our_variances(law: str) -> None:
 
 
 def test_the_torch_based_tile_refuses_wire_drop_and_weight_noise() -> None:
-    for change in ({"wire_drop": WireDrop()}, {"mvm_weight_noise": WeightNoise(law="constant", sigma=0.1)}):
+    for change in ({"ir_drop": IRDrop()}, {"mvm_weight_noise": WeightNoise(law="constant", sigma=0.1)}):
         with pytest.raises(ConfigError, match="not supported in torch tile"):
             linear(configured(TorchInferenceRPUConfig(), QUIET.with_changes(**change), 3.0), numbers(4, 4))
 
 
 def test_every_field_is_one_of_aihwkits_and_of_its_type() -> None:
-    periphery = STANDARD.with_changes(wire_drop=WireDrop(), mvm_weight_noise=WeightNoise(law="constant", sigma=0.1))
+    periphery = STANDARD.with_changes(ir_drop=IRDrop(), mvm_weight_noise=WeightNoise(law="constant", sigma=0.1))
     config = InferenceRPUConfig()
     for chosen in (periphery, STANDARD, load_periphery("ideal")):
         assert aihwkit_forward(chosen).keys() <= vars(config.forward).keys()

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from driftproof import DriftproofError, DriftproofWarning
-from driftproof.periphery import QUANTILE_ERROR, RangeStatistics, StaticRange
+from driftproof.periphery import StaticRange
+from driftproof.periphery._calibration import QUANTILE_ERROR, RangeStatistics
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -124,7 +125,9 @@ def test_a_quantile_that_is_zero_is_no_range() -> None:
     x[3] = -2.5
     for method in ("quantile", "moving"):
         settings = StaticRange.model_validate({"method": method, "quantile": 0.9})
-        with pytest.warns(DriftproofWarning, match=r"conv1: the 0.9 quantile .* the largest, 2.5, is taken"):
+        with pytest.warns(
+            DriftproofWarning, match=r"conv1: the 0.9 quantile .* is zero.* 2.5, is taken. Use a higher quantile"
+        ):
             assert measured(settings, x) == 2.5
         with warnings.catch_warnings():
             warnings.simplefilter("error")

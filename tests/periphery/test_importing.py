@@ -37,22 +37,11 @@ from aihwkit.simulator.presets.web import WebComposerInferenceRPUConfig
 from aihwkit.simulator.tiles.analog_mvm import AnalogMVM
 
 from driftproof import DriftproofError
-from driftproof.periphery import (
-    DynamicRange,
-    StaticRange,
-    WeightNoise,
-    WireDrop,
-    adc,
-    aihwkit_forward,
-    aihwkit_input_range,
-    dac,
-    dynamic_range,
-    load_periphery,
-    output_factor,
-    periphery_from_rpu_config,
-    write_periphery,
-)
-from driftproof.periphery.importing import _INPUT_RANGE, _OTHER_FORWARD, _TIME_DEPENDENT_WIRES
+from driftproof.periphery import DynamicRange, StaticRange, load_periphery, periphery_from_rpu_config, write_periphery
+from driftproof.periphery._aihwkit_fields import aihwkit_forward, aihwkit_input_range
+from driftproof.periphery._converters import adc, dac, dynamic_range, output_factor
+from driftproof.periphery._importing import _INPUT_RANGE, _OTHER_FORWARD, _TIME_DEPENDENT_WIRES
+from driftproof.periphery._settings import IRDrop, WeightNoise
 
 STANDARD = load_periphery("standard")
 PRESETS = [
@@ -76,9 +65,9 @@ def clean() -> Any:
 def test_standard_is_aihwkits_standard_but_for_its_switches() -> None:
     """The source of ``standard``, checked against the installed aihwkit."""
     theirs, left = periphery_from_rpu_config(StandardHWATrainingPreset())
-    assert theirs.wire_drop == WireDrop(scale=1.0)
+    assert theirs.ir_drop == IRDrop(scale=1.0)
     assert theirs.mvm_weight_noise == WeightNoise(law="pcm-read", sigma=0.0175)
-    assert theirs.with_changes(wire_drop=None, mvm_weight_noise=None).sha256 == STANDARD.sha256
+    assert theirs.with_changes(ir_drop=None, mvm_weight_noise=None).sha256 == STANDARD.sha256
     assert names(left) == ["pre_post.input_range.learn_input_range"]
     same = clean()
     same.forward = StandardIOParameters()
@@ -108,7 +97,7 @@ def test_values_of_presets() -> None:
 
 @pytest.mark.parametrize("periphery", [STANDARD, STANDARD.with_changes(input_range=DynamicRange(), adc_bits=6)])
 def test_there_and_back(periphery: Any) -> None:
-    changed = periphery.with_changes(wire_drop=WireDrop(scale=0.5, conductance_ratio=1e5))
+    changed = periphery.with_changes(ir_drop=IRDrop(scale=0.5, conductance_ratio=1e5))
     for one in (periphery, changed, changed.with_changes(mvm_weight_noise=WeightNoise(law="constant", sigma=0.01))):
         config = InferenceRPUConfig()
         for name, value in aihwkit_forward(one).items():
@@ -241,5 +230,5 @@ def test_more_than_forward() -> None:
 
 @pytest.mark.parametrize("wrong", [None, 3, torch.nn.Linear(1, 1), FloatingPointRPUConfig()])
 def test_something_else_is_refused(wrong: Any) -> None:
-    with pytest.raises(DriftproofError, match="is no aihwkit configuration with forward settings"):
+    with pytest.raises(DriftproofError, match="aihwkit configuration with forward settings"):
         periphery_from_rpu_config(wrong)

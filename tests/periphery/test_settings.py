@@ -7,15 +7,8 @@ from typing import Any
 import pytest
 
 from driftproof import DriftproofError
-from driftproof.periphery import (
-    DynamicRange,
-    Periphery,
-    PeripherySource,
-    StaticRange,
-    WeightNoise,
-    WireDrop,
-    load_periphery,
-)
+from driftproof.periphery import DynamicRange, Periphery, StaticRange, load_periphery
+from driftproof.periphery._settings import IRDrop, PeripherySource, WeightNoise
 
 SOURCE = PeripherySource(title="a test", where="here")
 STANDARD = load_periphery("standard")
@@ -30,7 +23,7 @@ def test_standard_is_what_its_source_says() -> None:
     assert (STANDARD.dac_bits, STANDARD.adc_bits, STANDARD.adc_full_scale, STANDARD.output_noise) == (8, 8, 10.0, 0.04)
     assert STANDARD.input_range == StaticRange(method="quantile", quantile=0.99995)
     assert STANDARD.mvm_weight_noise is None
-    assert STANDARD.wire_drop is None
+    assert STANDARD.ir_drop is None
     assert STANDARD.source.doi == "10.1038/s41467-023-40770-4"
     assert STANDARD.repeatable
     assert not STANDARD.is_ideal
@@ -50,7 +43,7 @@ def test_ideal_is_ideal() -> None:
         {"adc_full_scale": 10.0},
         {"output_noise": 0.1},
         {"mvm_weight_noise": WeightNoise(law="constant", sigma=0.1)},
-        {"wire_drop": WireDrop()},
+        {"ir_drop": IRDrop()},
         {},  # the range alone clips
     ],
 )
@@ -58,7 +51,7 @@ def test_whatever_is_there_is_not_ideal(change: dict[str, Any]) -> None:
     assert not make(**change).is_ideal
     assert make(**change).sha256 != IDEAL.sha256
     if change:
-        with pytest.raises(DriftproofError, match=f"input_range is missing, which .*{next(iter(change))}"):
+        with pytest.raises(DriftproofError, match=f"input_range is missing, .*{next(iter(change))}"):
             make(**change, input_range=None)
 
 
@@ -84,7 +77,7 @@ def test_whatever_is_there_is_not_ideal(change: dict[str, Any]) -> None:
             r"unknown key quantil \(did you mean quantile\?\)",
         ),
         ({"mvm_weight_noise": {"law": "constant", "sigma": 0.0}}, "sigma"),
-        ({"wire_drop": {"scal": 1.0}}, r"unknown key scal \(did you mean scale\?\)"),
+        ({"ir_drop": {"scal": 1.0}}, r"unknown key scal \(did you mean scale\?\)"),
     ],
 )
 def test_impossible_settings_say_what_is_wrong(values: dict[str, Any], message: str) -> None:
@@ -125,9 +118,9 @@ def test_settings_never_change() -> None:
 
 
 def test_a_drop_along_the_wires_is_not_repeatable() -> None:
-    dropping = STANDARD.with_changes(wire_drop=WireDrop())
+    dropping = STANDARD.with_changes(ir_drop=IRDrop())
     assert not dropping.repeatable
-    assert str(dropping) == "8-bit in (static), 8-bit out, full scale 10, noise 0.04, wire drop 1 (not repeatable)"
+    assert str(dropping) == "8-bit in (static), 8-bit out, full scale 10, noise 0.04, IR drop 1 (not repeatable)"
 
 
 def test_text_for_tables() -> None:
@@ -171,8 +164,13 @@ def test_the_hash_is_of_every_number_and_of_no_text() -> None:
             {"input_range": StaticRange(method="quantile", quantile=0.9)},
             {"mvm_weight_noise": WeightNoise(law="constant", sigma=0.1)},
             {"mvm_weight_noise": WeightNoise(law="pcm-read", sigma=0.1)},
-            {"wire_drop": WireDrop()},
-            {"wire_drop": WireDrop(conductance_ratio=1e5)},
+            {"ir_drop": IRDrop()},
+            {"ir_drop": IRDrop(conductance_ratio=1e5)},
         )
     ]
     assert len({STANDARD.sha256, *(one.sha256 for one in changed)}) == 12
+
+
+def test_ir_drop_is_read_under_its_old_name() -> None:
+    ours = {"name": "mine", "input_range": {"kind": "dynamic"}, "source": {"title": "mine", "where": "here"}}
+    assert Periphery(**ours, wire_drop={"scale": 2.0}) == Periphery(**ours, ir_drop={"scale": 2.0})  # type: ignore[call-arg]

@@ -13,10 +13,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from driftproof.data import digits, halves
+from driftproof._record import Outcome, Record
+from driftproof.data import digits
+from driftproof.data._parts import halves
 from driftproof.evaluation import Deployment, Evaluator, Trial
-from driftproof.plans import Causes, MixedDeployment, Sensitivity, causes, choose_digital_layers, sensitivity
-from driftproof.record import Outcome, Record
+from driftproof.plans import causes, choose_digital_layers, sensitivity
+from driftproof.plans._causes import Causes
+from driftproof.plans._mixed_deployment import MixedDeployment
+from driftproof.plans._sensitivity import Sensitivity
 from driftproof.zoo import trained_digits_cnn
 
 FIRST, SECOND = halves(digits().head(160))

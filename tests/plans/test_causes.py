@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from driftproof.chip import Chip
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import MappingOptions, map_model
+from driftproof._presets import DevicePreset, load_mix, load_preset, preset_names
 from driftproof.data import digits
-from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Trial
-from driftproof.mapping import MappingOptions, map_model
 from driftproof.measured import load_measured, save_conductances
 from driftproof.periphery import load_periphery
-from driftproof.plans import CAUSES, Causes, causes, devices_by_cause
-from driftproof.presets import DevicePreset, load_mix, load_preset, preset_names
+from driftproof.plans import causes
+from driftproof.plans._causes import CAUSES, Causes, devices_by_cause
 from driftproof.zoo import trained_digits_cnn
 from plans.tensors import images
 

@@ -8,14 +8,15 @@ from collections.abc import Collection, Sequence
 import pytest
 import torch
 
-from driftproof.chip import Chip
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError, DriftproofWarning
+from driftproof._mapping import MappingOptions, map_model
+from driftproof._presets import load_preset
 from driftproof.data import digits
-from driftproof.errors import DriftproofError, DriftproofWarning
-from driftproof.evaluation import NETWORK_ITSELF, Deployment, Evaluator, Trial, run
-from driftproof.mapping import MappingOptions, map_model
+from driftproof.evaluation import Deployment, Evaluator, Trial, run
+from driftproof.evaluation._trial import NETWORK_ITSELF
 from driftproof.periphery import load_periphery
-from driftproof.plans.measure import analog_layers, analog_share, configurations, per_chip
-from driftproof.presets import load_preset
+from driftproof.plans._measure import analog_layers, analog_share, configurations, per_chip
 from driftproof.zoo import trained_digits_cnn
 from plans.tensors import images, labels
 

@@ -8,11 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from driftproof.data import digits, halves
+from driftproof._reporting.figures import render
+from driftproof.data import digits
+from driftproof.data._parts import halves
 from driftproof.evaluation import Deployment, Evaluator
-from driftproof.plans import CAUSES, MixedDeployment, causes, choose_digital_layers, sensitivity
-from driftproof.plans.figures import draw_causes, draw_curve, draw_layers
-from driftproof.reporting.figures import render
+from driftproof.plans import causes, choose_digital_layers, sensitivity
+from driftproof.plans._causes import CAUSES
+from driftproof.plans._figures import draw_causes, draw_curve, draw_layers
+from driftproof.plans._mixed_deployment import MixedDeployment
 from driftproof.zoo import trained_digits_cnn
 
 FIRST, SECOND = halves(digits().head(200))

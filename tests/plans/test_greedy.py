@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from driftproof.plans.greedy import Step
-from driftproof.plans.greedy import greedy as asking
+from driftproof.plans._greedy import Step
+from driftproof.plans._greedy import greedy as asking
 
 
 class Worth:

@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import nn
 
+from driftproof._errors import DriftproofError
+from driftproof._mapping import MappingOptions, TileSize
+from driftproof._presets import DevicePreset, load_preset
+from driftproof._record import Record
 from driftproof.data import Data, TensorData, digits
-from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Metric, Trial, run
-from driftproof.mapping import MappingOptions, TileSize
-from driftproof.plans import PerChip, sensitivity
-from driftproof.plans.measure import beside_digital, configurations, digital_value, per_chip
-from driftproof.presets import DevicePreset, load_preset
-from driftproof.record import Record
+from driftproof.plans import sensitivity
+from driftproof.plans._measure import compared_with_digital, configurations, digital_value, per_chip
+from driftproof.plans._per_chip import PerChip
 from driftproof.zoo import trained_digits_cnn
 from plans.asking import Noting
 
@@ -137,8 +138,8 @@ def test_changed_code_is_noticed_by_the_digital_network_before_a_cell_is_added()
             assert run(digital_value(), Evaluator(Moody(False), data), record) == 100.0
         changed = Noting(Moody(True), data)
         with pytest.raises(DriftproofError, match=r"now it is 0\.00: the network's code, its data or the metric have"):
-            run(beside_digital(trials), changed, record)
+            run(compared_with_digital(trials), changed, record)
         assert changed.asked == []
         # what the record has is read without a pass of the network
         assert run(digital_value(), changed, record) == 100.0
-        assert run(beside_digital(trials), Evaluator(Moody(False), data), record) == (100.0, [PerChip((100.0,))])
+        assert run(compared_with_digital(trials), Evaluator(Moody(False), data), record) == (100.0, [PerChip((100.0,))])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from driftproof.errors import DriftproofError
-from driftproof.plans import PerChip
+from driftproof._errors import DriftproofError
+from driftproof.plans._per_chip import PerChip
 
 
 def test_differences_are_paired() -> None:

@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from driftproof.chip import Chip
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import MappingOptions, map_model
+from driftproof._presets import load_mix, load_preset
+from driftproof._record import Record
 from driftproof.data import digits
-from driftproof.errors import DriftproofError
 from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial
-from driftproof.mapping import MappingOptions, map_model
-from driftproof.plans import Sensitivity, sensitivity
-from driftproof.presets import load_mix, load_preset
-from driftproof.record import Record
+from driftproof.plans import sensitivity
+from driftproof.plans._sensitivity import Sensitivity
 from driftproof.zoo import trained_digits_cnn
 from plans.tensors import images, labels
 

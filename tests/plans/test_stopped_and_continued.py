@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from driftproof.record import DIGITAL, Record
+from driftproof._record import DIGITAL, Record
 from plans.asking import answer
 
 TESTS = Path(__file__).parents[1]

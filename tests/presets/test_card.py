@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from driftproof.presets.card import VERSION, Card, known_card
+from driftproof._presets.card import VERSION, Card, known_card
 
 
 def content(**changes: Any) -> dict[str, Any]:

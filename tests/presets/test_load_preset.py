@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from driftproof.errors import DriftproofError
-from driftproof.laws import GaussianProgramming, PolynomialProgramming, PowerDrift
-from driftproof.presets import DevicePreset, load_preset, parse_changes, preset_folder, preset_names
+from driftproof._errors import DriftproofError
+from driftproof._presets import DevicePreset, load_preset, parse_changes, preset_folder, preset_names
+from driftproof.laws._drift import PowerDrift
+from driftproof.laws._programming import GaussianProgramming, PolynomialProgramming
 
 NAMES = preset_names()
 
@@ -117,7 +118,7 @@ PCM = (preset_folder() / "pcm-nandakumar-2019.toml").read_text()
         ('law = "power"', 'law = "exponential"', ["drift.law", "power"]),
         ('law = "polynomial"', 'law = "gaussian"', ["programming.sigma"]),
         ('encoding = "pair"', 'encoding = "triple"', ["conductance", "triple"]),
-        ("t_s = [0.0, 31536000.0]", "t_s = [9.0, 1.0]", ["validity.t_s", "ascend"]),
+        ("t_s = [0.0, 31536000.0]", "t_s = [9.0, 1.0]", ["validity.t_s", "increase"]),
         ("g_us = [0.0, 25.0]\n", "", ["validity.g_us is missing"]),
         ("[source]", "[source", ["not a TOML file"]),
     ],
@@ -140,7 +141,7 @@ def test_set_wants_key_and_number(text: str) -> None:
 
 
 def test_presets_need_no_torch() -> None:
-    code = "import sys, driftproof.presets as p; p.load_preset('pcm-nandakumar-2019'); print('torch' in sys.modules)"
+    code = "import sys, driftproof._presets as p; p.load_preset('pcm-nandakumar-2019'); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
 
@@ -161,5 +162,5 @@ def test_a_source_may_state_the_temperature(tmp_path: Path) -> None:
     file.write_text('extends = "pcm-nandakumar-2019"\nname = "mine"\n[validity]\ntemperature_c = [20.0, 30.0]\n')
     assert load_preset(str(file)).validity.temperature_c == (20.0, 30.0)
     file.write_text('extends = "pcm-nandakumar-2019"\nname = "mine"\n[validity]\ntemperature_c = [30.0, 20.0]\n')
-    with pytest.raises(DriftproofError, match="the range must ascend"):
+    with pytest.raises(DriftproofError, match=r"temperature_c: .*must increase, got \[30.0, 20.0\]"):
         load_preset(str(file))

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 import driftproof as dp
-from driftproof.chip import Chip
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import map_model
+from driftproof._presets import load_mix
 from driftproof.data import digits
-from driftproof.errors import DriftproofError
-from driftproof.laws import GaussianProgramming
-from driftproof.mapping import map_model
-from driftproof.presets import load_mix
+from driftproof.laws._programming import GaussianProgramming
 from driftproof.zoo import trained_digits_cnn
 
 MIX = "pcm-nandakumar-2019,fc=reram-wan-2022,conv*=gaussian-layer:0.05"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from driftproof.devices import ProgrammedArray, program
-from driftproof.errors import DriftproofError
-from driftproof.laws import PolynomialInTime, SaturatingInTime
-from driftproof.presets import DevicePreset, Law, load_mix, load_preset, preset_names, without
+from driftproof._devices import ProgrammedArray, program
+from driftproof._errors import DriftproofError
+from driftproof._presets import DevicePreset, Law, load_mix, load_preset, preset_names, without
+from driftproof.laws._programming import PolynomialInTime, SaturatingInTime
 
 EVERY_LAW: tuple[Law, ...] = ("levels", "programming", "drift", "read", "stuck")
 TARGET = torch.linspace(-1, 1, 600).view(20, 30).contiguous()
@@ -29,7 +29,7 @@ def test_without_everything_a_device_is_perfect(name: str) -> None:
     bare = array(without(load_preset(name), *EVERY_LAW))
     for t_s in (0.0, 1.0, YEAR):
         torch.testing.assert_close(bare.net(t_s), TARGET, atol=2e-6, rtol=0)
-        assert bare.product_noise(t_s) is None
+        assert bare.mvm_read_noise(t_s) is None
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -48,7 +48,7 @@ def test_without_read_noise_a_chip_is_read_without_it(name: str) -> None:
     preset = load_preset(name)
     quiet, whole = array(without(preset, "read")), array(preset)
     assert torch.equal(quiet.net(86_400.0), whole.net(86_400.0, read_noise=False))
-    assert quiet.product_noise(86_400.0) is None
+    assert quiet.mvm_read_noise(86_400.0) is None
 
 
 def test_switching_off_drift_matters() -> None:

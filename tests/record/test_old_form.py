@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import FILE_NAME, Record, export, merge
-from driftproof.reporting import report
+from driftproof._errors import DriftproofError
+from driftproof._record import FILE_NAME, Record, export, merge
+from driftproof._reporting import report
 from reporting.page_text import words
 from synthetic_record import begin, preset
 
@@ -74,7 +74,7 @@ def test_it_is_reported_and_exported(folder: Path, tmp_path: Path) -> None:
     page = words(report(folder, tmp_path / "out").read_text())
     for part in (
         "digits-cnn on analog hardware, with digits",
-        "plain. Digital, digits-cnn reaches 98.0 % on digits.",
+        "plain. The digital network digits-cnn reaches 98.0 % on digits.",
         "On pcm-nandakumar-2019 it keeps 97 % accuracy for about",
         "8-bit in (static), 8-bit out, full scale 10, noise 0.04; input ranges measured on 50 inputs of digits",
         "4 of 6 layers with weights, holding 99.9 % of the weights",
@@ -109,7 +109,7 @@ def test_it_is_not_continued_and_stays_as_it_is(folder: Path) -> None:
 
 def test_it_is_not_merged(folder: Path) -> None:
     with Record.open(folder) as old, Record.create_or_open(None) as into:
-        said = r"record\.sqlite is a record of an earlier driftproof.*cannot be merged; name it beside the others"
+        said = r"record\.sqlite is a record of an earlier driftproof.*cannot be merged;.*`driftproof report`"
         with pytest.raises(DriftproofError, match=said):
             merge(into, old)
         assert into.subject is None

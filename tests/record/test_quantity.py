@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import QUANTITIES, Quantity, Record, Subject, config_id, quantity_of
+from driftproof._errors import DriftproofError
+from driftproof._record import QUANTITIES, Quantity, Record, Subject, config_id, quantity_of
 from synthetic_record import begin, conditions, subject
 
 LOWER = Quantity(name="mae", higher_is_better=False, lowest=0)

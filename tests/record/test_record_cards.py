@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from driftproof.device_card import device_card
-from driftproof.errors import DriftproofError
-from driftproof.presets import load_preset
-from driftproof.record import FILE_NAME, PresetEntry, Record, export
+from driftproof._device_card import device_card
+from driftproof._errors import DriftproofError
+from driftproof._presets import load_preset
+from driftproof._record import FILE_NAME, PresetEntry, Record, export
 from synthetic_record import begin, fill, preset
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import CELL_COLUMNS, CellKey, Record, export
-from driftproof.record.atomic import write_atomically
+from driftproof._errors import DriftproofError
+from driftproof._files import write_atomically
+from driftproof._record import CELL_COLUMNS, CellKey, Record, export
 from synthetic_record import begin, fill, outcome, preset
 
 
@@ -85,7 +85,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
 
 
 def test_record_and_report_need_no_torch() -> None:
-    imports = "import sys, driftproof.record, driftproof.reporting"
+    imports = "import sys, driftproof._record, driftproof._reporting"
     code = f"{imports}; print(*{{'torch', 'aihwkit', 'torchvision'}} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == ""

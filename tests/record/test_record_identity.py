@@ -6,18 +6,8 @@ from typing import Any
 
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import (
-    DIGITAL,
-    CellKey,
-    Inputs,
-    Layer,
-    Quantity,
-    RecalibrationInputs,
-    Record,
-    Series,
-    config_id,
-)
+from driftproof._errors import DriftproofError
+from driftproof._record import DIGITAL, CellKey, Inputs, Layer, Quantity, RecalibrationInputs, Record, Series, config_id
 from synthetic_record import (
     LAYERS,
     begin,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import CellKey, Conditions, Outcome, Record, merge, value_of
-from driftproof.record.merging import check_mergeable, merge_all
+from driftproof._errors import DriftproofError
+from driftproof._record import CellKey, Conditions, Outcome, Record, merge, value_of
+from driftproof._record.merging import check_mergeable, merge_all
 from synthetic_record import begin, conditions, configuration, conversion, fill, key_of, outcome, preset, run, subject
 
 TOTAL = 40

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import CellKey, Outcome, Record, as_samples, value_of
+from driftproof._errors import DriftproofError
+from driftproof._record import CellKey, Outcome, Record, as_samples, value_of
 from synthetic_record import begin, fill, preset
 
 TOTAL = 21

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from driftproof.errors import DriftproofError
-from driftproof.record import (
+from driftproof._errors import DriftproofError
+from driftproof._record import (
     CELL_COLUMNS,
     DIGITAL,
     DIGITAL_CELL,

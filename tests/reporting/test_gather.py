@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import CellKey, Record
-from driftproof.reporting import report, summarise
-from driftproof.reporting.gather import gather
+from driftproof._errors import DriftproofError
+from driftproof._record import CellKey, Record
+from driftproof._reporting import report, summarise
+from driftproof._reporting.gather import gather
 from reporting.page_text import words
 from synthetic_record import begin, conditions, fill, large_record, outcome, preset
 
@@ -38,12 +39,11 @@ def test_cells_with_layers_kept_digital_are_counted_and_in_no_figure(tmp_path: P
             assert (tmp_path / "plain" / name).read_bytes() == (tmp_path / "mixed" / name).read_bytes(), name
         cells = pd.read_csv(tmp_path / "mixed" / "cells.csv")
     assert cells["digital"].fillna("").tolist() == [""] * 4 + ["conv1 fc", "fc", "fc", "fc"]
-    said = (
-        "4 cells in which some layers are kept digital or some causes of error are switched off, as a sensitivity "
-        "measures them, are in "
-        "cells.csv and not in this report."
+    assert re.search(
+        r"4 cells in which some layers are kept digital or some causes of error are switched off .*cells\.csv .*not in "
+        r"this report.*sensitivity",
+        words(pages["mixed"].read_text()),
     )
-    assert said in words(pages["mixed"].read_text())
     assert "kept digital" not in words(pages["plain"].read_text())
 
 
@@ -72,7 +72,7 @@ def test_cells_of_some_samples_are_said_to_be(tmp_path: Path) -> None:
             record.add(CellKey(place, chip, 1.0), outcome(80.0, samples=seen), 1)
         page = words(report(record, tmp_path).read_text())
         assert gather(record).partial_cells == 2
-    assert "2 cells were measured on some of the samples only; cells.csv says on how many." in page
+    assert re.search(r"2 cells were measured on some of the samples only; cells\.csv .*number of samples", page)
     assert pd.read_csv(tmp_path / "cells.csv")["n_samples"].tolist() == [10_000, 10_000, 10_000, 500, 1000]
 
 

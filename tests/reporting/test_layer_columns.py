@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from driftproof.cli.layers import layer_table
-from driftproof.record import LAYER_COUNTS, CellKey, Record, count_of, total_of
-from driftproof.reporting import report
+from driftproof._cli.layers import LayerTable
+from driftproof._record import LAYER_COUNTS, CellKey, Record, count_of, total_of
+from driftproof._reporting import report
 from reporting.page_text import words
 from synthetic_record import LAYERS, begin, conversion, fill, outcome, preset
 
@@ -23,7 +23,7 @@ COUNTED = tuple(
 
 def terminal(layers: Any) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(layer_table(layers, "layers"))
+    console.print(LayerTable(layers, "layers"))
     return console.export_text()
 
 

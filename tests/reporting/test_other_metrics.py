@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import Quantity, Record, quantity_of
-from driftproof.reporting import report, summarise
-from driftproof.reporting.figures import chips, over_time
-from driftproof.reporting.gather import gather
-from driftproof.reporting.lifetime import Lifetime, default_keep, lifetime
-from driftproof.reporting.statistics import bad_percentile
-from driftproof.reporting.verdict import verdicts
+from driftproof._errors import DriftproofError
+from driftproof._record import Quantity, Record, quantity_of
+from driftproof._reporting import report, summarise
+from driftproof._reporting.figures import chips, over_time
+from driftproof._reporting.gather import gather
+from driftproof._reporting.lifetime import Lifetime, default_keep, lifetime
+from driftproof._reporting.statistics import bad_percentile
+from driftproof._reporting.verdict import verdicts
 from synthetic_record import begin, fill, preset
 
 DAY = 86_400.0
@@ -122,8 +122,8 @@ def test_the_page_speaks_of_the_metric_and_of_no_accuracy(tmp_path: Path) -> Non
     assert "Perplexity over time after programming: lower is better." in text
     assert "metric perplexity; lower is better" in text
     assert "rise against digital" in text
-    assert "the highest of those measured" in text
-    assert "digital made 10 % worse" in text
+    assert "the highest of the measured chips" in text
+    assert "10 % worse than digital" in text
     assert "at or below 22" in text
     assert "mean %" not in text
     assert {path.name for path in tmp_path.iterdir()} >= {"perplexity_over_time.svg", "summary.csv"}

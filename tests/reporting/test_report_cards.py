@@ -18,17 +18,17 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from PIL import Image
 
-from driftproof.device_card import device_card
-from driftproof.errors import DriftproofError
+from driftproof._device_card import device_card
+from driftproof._errors import DriftproofError
+from driftproof._presets import DevicePreset, load_preset, preset_names
+from driftproof._presets.card import Card
+from driftproof._record import FILE_NAME, PresetEntry, Record
+from driftproof._reporting import figures, report, write_card
+from driftproof._reporting.card_figures import card_figure, titles
+from driftproof._reporting.cards import card_content, fit_content
+from driftproof._reporting.figures import render_small
+from driftproof._reporting.gather import gather
 from driftproof.plans import evaluate
-from driftproof.presets import DevicePreset, load_preset, preset_names
-from driftproof.presets.card import Card
-from driftproof.record import FILE_NAME, PresetEntry, Record
-from driftproof.reporting import figures, report, write_card
-from driftproof.reporting.card_figures import card_figure, titles
-from driftproof.reporting.cards import card_content, fit_content
-from driftproof.reporting.figures import render_small
-from driftproof.reporting.gather import gather
 from reporting.page_text import Reader, words
 from synthetic_record import begin, fill
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from driftproof.record import Record
-from driftproof.reporting.figures import chips, over_time, render, spread
-from driftproof.reporting.gather import Evidence, gather
-from driftproof.reporting.time_axis import TimeAxis
+from driftproof._record import Record
+from driftproof._reporting.figures import chips, over_time, render, spread
+from driftproof._reporting.gather import Evidence, gather
+from driftproof._reporting.time_axis import TimeAxis
 from synthetic_record import TIMES, begin, fill, large_record, preset
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from driftproof.device_choice import load_device
-from driftproof.devices import Device
-from driftproof.errors import DriftproofError
-from driftproof.evaluation.identity import preset_entries
+from driftproof._device_choice import load_device
+from driftproof._devices import Device
+from driftproof._errors import DriftproofError
+from driftproof._presets import load_preset, without
+from driftproof._record import PresetEntry, Record
+from driftproof._reporting.gather import gather
+from driftproof._reporting.lifetime import Lifetime, default_keep, in_words, lifetime
+from driftproof._reporting.verdict import Verdict, verdicts
+from driftproof.evaluation._identity import preset_entries
 from driftproof.measured import load_measured
-from driftproof.presets import load_preset, without
-from driftproof.record import PresetEntry, Record
-from driftproof.reporting.gather import gather
-from driftproof.reporting.lifetime import Lifetime, default_keep, in_words, lifetime
-from driftproof.reporting.verdict import Verdict, verdicts
 from synthetic_record import begin, fill, key_of, preset
 
 DAY = 86_400.0
@@ -46,13 +46,13 @@ def test_ends() -> None:
 @pytest.mark.parametrize(
     ("times_s", "values", "message"),
     [
-        ([1.0, 2.0], [90.0], "got 2 times and 1 values; wanted one value for each time"),
-        ([], [], "got no times; wanted at least one"),
-        ([1.0, 100.0, 10.0], [90.0, 89.0, 88.0], "the times 1, 100, 10 s are not in ascending order; sort them"),
+        ([1.0, 2.0], [90.0], "2 times and 1 values.*one value for each time"),
+        ([], [], "no times.*at least one"),
+        ([1.0, 100.0, 10.0], [90.0, 89.0, 88.0], "the times 1, 100, 10 s.*ascending.*sort them"),
     ],
 )
 def test_a_curve_that_is_none_is_refused(times_s: list[float], values: list[float], message: str) -> None:
-    with pytest.raises(DriftproofError, match=f"lifetime: {message}"):
+    with pytest.raises(DriftproofError, match=f"lifetime: .*{message}"):
         lifetime(times_s, values, keep=90.0)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from driftproof.errors import DriftproofError
-from driftproof.record import FILE_NAME, Record
-from driftproof.reporting import report
-from driftproof.reporting.gather import gather
+from driftproof._errors import DriftproofError
+from driftproof._record import FILE_NAME, Record
+from driftproof._reporting import report
+from driftproof._reporting.gather import gather
 from reporting.page_text import Reader, words
 from synthetic_record import (
     begin,
@@ -72,11 +72,11 @@ def test_the_page_says_what_it_must(made: Path) -> None:
     text = words(made.read_text())
     order = [
         "resnet20 on analog hardware, with cifar10",
-        "Digital, resnet20 reaches 91.7 % on cifar10.",
+        "digital network resnet20 reaches 91.7 % on cifar10.",
         "On pcm-nandakumar-2019 it keeps 90 % accuracy for about",
         "On reram-wan-2022 it is below 90 % from the first measured time, 0 s",
-        "Averages over 25 chips.",
-        "not used in any statement above",
+        "means over 25 chips.",
+        "no statement above uses them",
         "the middle 90 % of chips",
         "Summary",
         "outside validity",
@@ -145,7 +145,7 @@ def test_several_records_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     with plain, robust:
         assert list(gather([plain, robust]).names.values()) == ["plain", "robust"]
         text = words(report([plain, tmp_path / "robust"], tmp_path / "out").read_text())
-    assert "plain. Digital, resnet20 reaches" in text
+    assert "plain. The digital network resnet20 reaches" in text
     assert "pcm-nandakumar-2019 · robust" in text
     with large_record(None, chips=2) as one, large_record(None, chips=2, model="resnet32", model_hash="32") as other:
         assert list(gather([one, other]).names.values()) == ["resnet20", "resnet32"]

@@ -13,7 +13,8 @@ from torch import nn
 
 import driftproof as dp
 from driftproof.data import TensorData
-from driftproof.training.methods.by_name import METHODS, make_method
+from driftproof.training._loop import Training
+from driftproof.training._methods.by_name import METHODS, make_method
 
 
 def network() -> nn.Module:
@@ -22,7 +23,7 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3))
 
 
-def run(method: str, out: Path, micro_batches: int) -> dp.Training:
+def run(method: str, out: Path, micro_batches: int) -> Training:
     """Train for two epochs into a folder."""
     images = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     data = TensorData("noise", images, images.flatten(1)[:, :3].argmax(1))

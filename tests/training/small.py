@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from driftproof.training import Ramp, ramp
-from driftproof.training.methods import Method, MultiStepSAM
-from driftproof.training.methods.by_name import METHODS, make_method
+from driftproof.training import ramp
+from driftproof.training._methods import Method, MultiStepSAM
+from driftproof.training._methods.by_name import METHODS, make_method
+from driftproof.training._schedules import Ramp
 
 # the house's own: other tests add theirs while they are collected
 NAMES = tuple(name for name, named in METHODS.items() if named.make.__module__.startswith("driftproof."))

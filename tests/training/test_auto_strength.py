@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from driftproof._errors import DriftproofError
 from driftproof.data import TensorData
-from driftproof.errors import DriftproofError
-from driftproof.training import RWP, Settings
-from driftproof.training.auto_strength import choose_strength
+from driftproof.training import RWP
+from driftproof.training._auto_strength import choose_strength
+from driftproof.training._settings import Settings
 
 DATA = TensorData("zeros", torch.zeros(8, 3), torch.zeros(8, dtype=torch.long))
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 import driftproof as dp
 from driftproof import training
-from driftproof.training.methods import Method
-from driftproof.training.methods.by_name import METHODS, make_method
-from driftproof.training.passes import Closure, Passes
+from driftproof.training._methods import Method
+from driftproof.training._methods.by_name import METHODS, make_method
+from driftproof.training._passes import Closure, Passes
 
 DRAWS, ASCENDS = ("noise", "strength"), ("rho",)
 TAKES: dict[str, tuple[str, ...]] = {
@@ -46,7 +46,7 @@ def known() -> Iterator[dict[str, Any]]:
 
 
 def test_all_are_known_wherever_they_are_asked_for_in_one_order() -> None:
-    code = "from driftproof.training.methods.by_name import METHODS; print(*METHODS)"
+    code = "from driftproof.training._methods.by_name import METHODS; print(*METHODS)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == list(TAKES)
 
@@ -66,7 +66,7 @@ def test_what_a_method_takes_is_what_its_constructor_takes(name: str) -> None:
     assert made.name == name
     for key in given.keys() - set(TAKES[name]):
         needed = {"noise": "gaussian:0.1"} if named.noise else {}
-        with pytest.raises(dp.DriftproofError, match=f"takes no '{key}'"):
+        with pytest.raises(dp.DriftproofError, match=f"keyword '{key}'"):
             named.make(**needed | {key: given[key]})
 
 
@@ -107,7 +107,7 @@ def test_a_class_without_a_name_is_nobody_elses(known: dict[str, Any]) -> None:
 
 def test_two_classes_of_one_name_are_refused(known: dict[str, Any]) -> None:
     with pytest.raises(
-        TypeError, match=r"method .*Mine: driftproof\.training\.methods\.sam\.SAM is called 'sam' already"
+        TypeError, match=r"method .*Mine: driftproof\.training\._methods\.sam\.SAM is called 'sam' already"
     ):
 
         class Mine(dp.SAM):
@@ -117,7 +117,7 @@ def test_two_classes_of_one_name_are_refused(known: dict[str, Any]) -> None:
 
 
 CELL = """
-from driftproof.training.methods import RWP
+from driftproof.training._methods.rwp import RWP
 
 class Mine(RWP):
     name = "mine"
@@ -146,7 +146,7 @@ def test_a_class_that_is_made_again_takes_the_place_of_the_first(code: str) -> N
     for number, cell in enumerate(cells):
         exec(compile(code, f"cell {number}", "exec"), cell)
         assert METHODS["mine"].make is cell["Mine"]
-    with pytest.raises(TypeError, match=r"Other: __main__\.Mine is called 'mine' already"):
+    with pytest.raises(TypeError, match=r"Other: __main__\.Mine .*'mine'"):
         exec(code.replace("Mine", "Other"), {"__name__": "__main__"})
 
 
@@ -159,7 +159,7 @@ def test_a_file_under_two_names_is_one_class_another_file_is_another(
     loaded(tmp_path / "one.py", "first_name", monkeypatch, listed)
     again = loaded(tmp_path / "one.py", "second_name", monkeypatch, listed)
     assert METHODS["mine"].make is again.Mine
-    with pytest.raises(TypeError, match=r"method third_name\.Mine: second_name\.Mine is called 'mine' already"):
+    with pytest.raises(TypeError, match=r"third_name\.Mine: second_name\.Mine .*'mine'"):
         loaded(tmp_path / "two.py", "third_name", monkeypatch, listed)
 
 
@@ -169,7 +169,7 @@ def test_an_incomplete_class_cannot_be_made(known: dict[str, Any]) -> None:
         class Silent(Method):
             name = "silent"
 
-    with pytest.raises(TypeError, match=r"method Placed lacks an __init__ that takes its settings by keyword$"):
+    with pytest.raises(TypeError, match=r"Placed lacks an __init__.*keyword"):
 
         class Placed(dp.RWP):
             name = "placed"

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.errors import DriftproofError
-from driftproof.training import AnalogWeights, ClipWeights
+from driftproof._errors import DriftproofError
+from driftproof.training import ClipWeights
+from driftproof.training._weights import AnalogWeights
 from training.small import method_of, points_loss, sgd, smooth, state_of
 from training.test_noise import LAYERS, columns
 

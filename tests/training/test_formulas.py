@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 import driftproof as dp
-from driftproof.training import Key, Noise
-from driftproof.training.methods import Method
-from driftproof.training.weights import AnalogWeights
+from driftproof.training._methods import Method
+from driftproof.training._noise import Key, Noise
+from driftproof.training._weights import AnalogWeights
 from training.small import POINTS, VALUES, points_loss, smooth
 
 type Weights = list[Tensor]

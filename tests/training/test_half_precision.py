@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from driftproof.training.methods import Method
+from driftproof.training._methods import Method
 from training.small import (
     ASCENDING,
     DRAWING,

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import driftproof as dp
+from driftproof._errors import DriftproofError
+from driftproof._mapping import MappingOptions
 from driftproof.data import TensorData
-from driftproof.errors import DriftproofError
-from driftproof.mapping import MappingOptions
-from driftproof.training import Adaptive, Distillation, Settings, train
-from driftproof.training.log import COLUMNS
-from driftproof.training.methods import Method
-from driftproof.training.methods.by_name import METHODS, make_method
+from driftproof.training import Distillation, train
+from driftproof.training._log import COLUMNS
+from driftproof.training._methods import Method
+from driftproof.training._methods.by_name import METHODS, make_method
+from driftproof.training._schedules import Adaptive
+from driftproof.training._settings import Settings
 from training.small import NAMES
 
 
@@ -235,7 +237,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
     ):
         train(network, data, epochs=2, batch_size=16, loss=loss, out=tmp_path)
     kept = Small()
-    from driftproof.zoo import load_weights
+    from driftproof.zoo._weights import load_weights
 
     load_weights(kept, tmp_path / "last.safetensors")
     assert all(bool(torch.isfinite(value).all()) for value in kept.state_dict().values())
@@ -251,7 +253,7 @@ def test_a_validation_that_is_no_number_is_told_with_its_epoch(
         seen.append(1)
         return float("nan") if len(seen) == bad else 1.0
 
-    with pytest.raises(DriftproofError, match=rf"epoch {bad}: the validation is nan") as raised:
+    with pytest.raises(DriftproofError, match=rf"epoch {bad}: .*validation.* is nan") as raised:
         train(network, data, epochs=2, batch_size=16, validate=validate, out=tmp_path)
     assert re.search(kept, str(raised.value))
     assert (tmp_path / "last.safetensors").exists() == (bad == 2)
@@ -261,7 +263,7 @@ def test_mean_squares_want_targets_of_the_outputs_shape(data: TensorData) -> Non
     """Targets [N] against outputs [N, 1] would be broadcast to all pairs: nothing would be learnt."""
     torch.manual_seed(0)
     network, inputs = nn.Linear(3, 1), torch.randn(64, 3)
-    with pytest.raises(DriftproofError, match=r"outputs have shape \[16, 1\], targets \[16\]"):
+    with pytest.raises(DriftproofError, match=r"outputs.*\[16, 1\].*targets.*\[16\].*targets\[:, None\]"):
         train(network, (inputs, inputs.sum(1)), epochs=1, batch_size=16, loss="mse")
     trained = train(network, (inputs, inputs.sum(1, keepdim=True)), epochs=40, batch_size=16, loss="mse", lr=0.05)
     with torch.no_grad():
@@ -307,7 +309,7 @@ def test_another_validation_is_another_run(network: Small, data: TensorData, tmp
     ):
         with pytest.raises(DriftproofError, match=r"validation.* was"):
             train_with(other)
-    with pytest.raises(DriftproofError, match="validation's best was 'highest', now 'lowest'"):
+    with pytest.raises(DriftproofError, match=r"validation's best .*'highest'.*'lowest'"):
         train_with(chips(), higher_is_better=False)
 
 
@@ -328,7 +330,7 @@ def test_a_schedule_longer_than_the_run_is_refused(network: Small, data: TensorD
         ({"epochs": 1, "batch_size": 15, "micro_batches": 2}, "multiple of 2"),
         ({"epochs": 1, "loss": "crossentropy"}, "did you mean cross-entropy"),
         ({"epochs": 1, "augment": "flip"}, "crop-flip"),
-        ({"epochs": 1, "device": "tpu"}, "cpu or cuda"),
+        ({"epochs": 1, "torch_device": "tpu"}, "cpu or cuda"),
     ],
 )
 def test_wrong_settings_say_what_was_wanted(

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.training import Adaptive, ClipWeights
-from driftproof.training.methods import Method
+from driftproof.training import ClipWeights
+from driftproof.training._methods import Method
+from driftproof.training._schedules import Adaptive
 from training.small import (
     DRAWING,
     NAMES,
@@ -64,7 +65,7 @@ def test_a_step_at_zero_strength_is_plain_training_bit_for_bit(name: str, optimi
         method.step(images_loss(network), network, steps[0])
         torch.manual_seed(7)
         assert method.last is not None
-        assert method.last.level > 0
+        assert method.last.strength > 0
 
 
 class Broken(Exception):
@@ -355,5 +356,5 @@ def test_the_strength_of_the_noise_at_the_top_is_told() -> None:
     for _ in range(3):
         method.step(points_loss(network), network, sgd(network))
         assert method.last is not None
-        told.append((method.last.level, method.last.more["noise_strength"]))
+        told.append((method.last.strength, method.last.more["noise_strength"]))
     assert told == [(0.1, 0.0), (0.1, 1.0), (0.1, 2.0)]

@@ -16,19 +16,14 @@ from scipy import stats
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.chip import Chip
-from driftproof.errors import DriftproofError
-from driftproof.mapping import TileSize, map_model
-from driftproof.presets import load_preset
-from driftproof.training import (
-    AnalogWeights,
-    DeviceNoise,
-    Key,
-    Noise,
-    OnTiles,
-    as_noise,
-    micro_batches,
-)
+from driftproof._chip import Chip
+from driftproof._errors import DriftproofError
+from driftproof._mapping import TileSize, map_model
+from driftproof._presets import load_preset
+from driftproof.training import OnTiles
+from driftproof.training import _closures as closures
+from driftproof.training._noise import DeviceNoise, Key, Noise, as_noise
+from driftproof.training._weights import AnalogWeights
 from training.small import DRAWING, method_of, points_loss, sgd, smooth
 
 Z = 5.2
@@ -264,7 +259,7 @@ class Recorder(Noise):
 def test_updates_micro_batches_and_processes_never_share_a_key(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Key] = []
     for rank in range(3):
-        monkeypatch.setattr(micro_batches, "processes", lambda rank=rank: (rank, 3))
+        monkeypatch.setattr(closures, "processes", lambda rank=rank: (rank, 3))
         network, noise = smooth(), Recorder()
         method = method_of(name, noise=noise)
         for _ in range(4):
@@ -277,7 +272,7 @@ def test_updates_micro_batches_and_processes_never_share_a_key(name: str, monkey
 
 
 def test_more_micro_batches_than_an_update_has_keys_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(micro_batches, "processes", lambda: (0, 40_000))
+    monkeypatch.setattr(closures, "processes", lambda: (0, 40_000))
     network = smooth()
     with pytest.raises(DriftproofError, match="2 micro-batches in 40000 processes"):
         method_of("rwp").step([points_loss(network)] * 2, network, sgd(network))

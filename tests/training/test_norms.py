@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from driftproof.batch_norm import batch_norms, norms_with_statistics
-from driftproof.errors import DriftproofWarning
-from driftproof.training.methods import Method
-from driftproof.training.norms import NormPolicy, recalibrate_norms, statistics_kept, statistics_kept_on_failure
+from driftproof._batch_norm import batch_norms, norms_with_statistics
+from driftproof._errors import DriftproofWarning
+from driftproof.training._methods import Method
+from driftproof.training._norms import NormPolicy, recalibrate_norms, statistics_kept
 from training.small import IMAGES, NAMES, PERTURBING, Small, equal, images_loss, method_of, rising, sgd, small
 
 POLICIES = get_args(NormPolicy)
@@ -167,13 +167,13 @@ def test_statistics_are_put_back_bit_for_bit() -> None:
     with statistics_kept(norms_with_statistics(network)):
         network(IMAGES)
     assert equal(statistics(network.norm), before)
-    with statistics_kept_on_failure(norms_with_statistics(network)):
+    with statistics_kept(norms_with_statistics(network), on_failure_only=True):
         network(IMAGES)
     moved = statistics(network.norm)
     assert not equal(moved, before)
 
     def fail() -> Any:
-        with statistics_kept_on_failure(norms_with_statistics(network)):
+        with statistics_kept(norms_with_statistics(network), on_failure_only=True):
             network(IMAGES)
             raise KeyboardInterrupt
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from driftproof.zoo import load_weights
+from driftproof.zoo._weights import load_weights
 from training.loop_script import network, run
 
 
@@ -50,7 +50,7 @@ def test_two_processes_train_as_one(method: str, tmp_path: Path) -> None:
 
 def test_of_several_processes_one_speaks(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    code = "import sys; from driftproof.cli.app import main; sys.exit(main())"
+    code = "import sys; from driftproof._cli.app import main; sys.exit(main())"
     (tmp_path / "main.py").write_text(code)
     words = ["train", "digits-cnn", "--data", "digits-train", "--limit", "200", "--epochs", "1", "--lr", "0.001"]
     device = ["--preset", "gaussian:0.2", "--strength", "auto", "--validation-chips", "1", "--batch-size", "50"]

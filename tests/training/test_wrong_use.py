@@ -13,21 +13,16 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof._errors import DriftproofError, DriftproofWarning
+from driftproof._presets import AtTime, at_time, load_preset, without
+from driftproof.analysis import loss_surface
 from driftproof.measured import load_measured
-from driftproof.presets import AtTime, at_time, load_preset, without
-from driftproof.training import (
-    Adaptive,
-    AnalogWeights,
-    DeviceNoise,
-    Key,
-    Settings,
-    as_noise,
-    check_noise_validity,
-    loss_surface,
-)
-from driftproof.training.methods import Method
-from driftproof.training.methods.by_name import METHODS
+from driftproof.training._methods import Method
+from driftproof.training._methods.by_name import METHODS
+from driftproof.training._noise import DeviceNoise, Key, as_noise
+from driftproof.training._schedules import Adaptive
+from driftproof.training._settings import Settings
+from driftproof.training._weights import AnalogWeights
 from training.small import (
     DRAWING,
     IMAGES,
@@ -87,36 +82,36 @@ def test_impossible_settings_say_what_was_wanted(make: Callable[[], Method], mes
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: dp.RWP(noise="gaussian:0.1", strenght=2.0), r"RWP takes no 'strenght' \(did you mean strength\?\)"),
-        (lambda: dp.SAM(roh=2.0), r"SAM takes no 'roh' \(did you mean rho\?\); it takes rho, adaptive, ascent_steps, "),
-        (lambda: dp.SAM(strength=2.0), "SAM takes no 'strength'.*it takes rho, .*norms, clip, on_tiles, seed"),
-        (lambda: dp.ASAM(adaptive=False), "ASAM takes no 'adaptive'.*it takes rho, ascent_steps"),
-        (lambda: of_any(dp.Plain)(strength=1.0), "Plain takes no 'strength'.*it takes norms, clip, on_tiles, seed$"),
-        (lambda: dp.NoiseInjection(noise="gaussian:0.1"), "NoiseInjection takes no 'noise'.*sigma, relative_to, clip"),
-        (lambda: dp.SAMRWP(noise="gaussian:0.1", strenth=1.0), "did you mean strength.*it takes noise, rho, strength"),
-        (lambda: dp.AdaptiveRWP(noise="gaussian:0.1", etta=1.0), "AdaptiveRWP takes no 'etta' .did you mean eta"),
-        (lambda: method_of("gsam", alfa=0.1), "GSAM takes no 'alfa' .did you mean alpha"),
-        (lambda: of_any(Settings)(epochs=1, batchsize=2), "Settings takes no 'batchsize' .did you mean batch_size"),
-        (lambda: of_any(dp.OnTiles)(tiles=None), "MappingOptions takes no 'tiles' .did you mean tile"),
-        (lambda: of_any(dp.ClipWeights)(sigma=2.0), "ClipWeights takes no 'sigma' .did you mean sigmas"),
+        (lambda: dp.RWP(noise="gaussian:0.1", strenght=2.0), r"RWP.*keyword 'strenght' \(did you mean strength\?\)"),
+        (lambda: dp.SAM(roh=2.0), r"SAM.*keyword 'roh' \(did you mean rho\?\).* rho, adaptive, ascent_steps, "),
+        (lambda: dp.SAM(strength=2.0), "SAM.*keyword 'strength'.*rho, .*norms, clip, on_tiles, seed"),
+        (lambda: dp.ASAM(adaptive=False), "ASAM.*keyword 'adaptive'.*rho, ascent_steps"),
+        (lambda: of_any(dp.Plain)(strength=1.0), "Plain.*keyword 'strength'.*norms, clip, on_tiles, seed$"),
+        (lambda: dp.NoiseInjection(noise="gaussian:0.1"), "NoiseInjection.*keyword 'noise'.*sigma, relative_to, clip"),
+        (lambda: dp.SAMRWP(noise="gaussian:0.1", strenth=1.0), "did you mean strength.*noise, rho, strength"),
+        (lambda: dp.AdaptiveRWP(noise="gaussian:0.1", etta=1.0), "AdaptiveRWP.*keyword 'etta' .did you mean eta"),
+        (lambda: method_of("gsam", alfa=0.1), "GSAM.*keyword 'alfa' .did you mean alpha"),
+        (lambda: of_any(Settings)(epochs=1, batchsize=2), "Settings.*keyword 'batchsize' .did you mean batch_size"),
+        (lambda: of_any(dp.OnTiles)(tiles=None), "MappingOptions.*keyword 'tiles' .did you mean tile"),
+        (lambda: of_any(dp.ClipWeights)(sigma=2.0), "ClipWeights.*keyword 'sigma' .did you mean sigmas"),
         (
             lambda: of_any(dp.Distillation)(temprature=2.0),
-            "Distillation takes no 'temprature' .did you mean temperature",
+            "Distillation.*keyword 'temprature' .did you mean temperature",
         ),
-        (lambda: of_any(Adaptive)(to=1.0, colapse=0.5), "Adaptive takes no 'colapse' .did you mean collapse"),
+        (lambda: of_any(Adaptive)(to=1.0, colapse=0.5), "Adaptive.*keyword 'colapse' .did you mean collapse"),
         (lambda: of_any(loss_surface)(smooth(), (POINTS, POINTS), "gaussian:0.1", pionts=3), "did you mean points"),
-        (lambda: dp.train(smooth(), (POINTS, POINTS), epoch=1), "train takes no 'epoch' .did you mean epochs"),
+        (lambda: dp.train(smooth(), (POINTS, POINTS), epoch=1), "train.*keyword 'epoch' .did you mean epochs"),
         (
             lambda: dp.train(smooth(), (POINTS, POINTS), epochs=1, batchsize=2),
-            r"train takes no 'batchsize' \(did you mean batch_size\?\); it takes model, data, method, epochs, .*lr, ",
+            r"train.*keyword 'batchsize' \(did you mean batch_size\?\).* model, data, method, epochs, .*lr, ",
         ),
         (
             lambda: dp.train(smooth(), (POINTS, POINTS), settings=Settings(epochs=1), batchsize=2),
-            "train takes no 'batchsize'",
+            "train.*keyword 'batchsize'",
         ),
         (
             lambda: dp.train(smooth(), (POINTS, POINTS), settings=Settings(epochs=1), lr=0.1),
-            "settings came and lr beside them",
+            r"settings.* lr .*one or the other",
         ),
     ],
 )
@@ -135,9 +130,7 @@ def test_a_method_of_ones_own_takes_its_settings_and_those_of_the_class_above() 
             super().__init__(adaptive=True, **options)
 
     assert Mine(mine=2, rho=0.1, seed=3).seed == 3
-    with pytest.raises(
-        DriftproofError, match=r"Mine takes no 'mime' .did you mean mine.*it takes mine, rho, ascent_st"
-    ):
+    with pytest.raises(DriftproofError, match=r"Mine.*keyword 'mime' .did you mean mine.*; .*mine, rho, ascent_st"):
         Mine(mime=2)
     copied = copy.deepcopy(Mine(seed=3))
     assert (type(copied), copied.seed) == (Mine, 3)
@@ -149,7 +142,7 @@ def test_a_weight_that_would_stay_digital_unasked_is_refused_if_all_are_to_be_an
             return torch.einsum("ni,oi->no", x, self.weight)
 
     network = nn.Sequential(nn.Linear(5, 5), Odd(5, 2, bias=False))
-    with pytest.warns(DriftproofWarning, match=r"1 weight that multiplies stays digital.*1 \(Odd\)"):
+    with pytest.warns(DriftproofWarning, match=r"1 weight .*stays digital.*1 \(Odd\)"):
         assert list(AnalogWeights.of(network, POINTS).parameters) == ["0"]
     with pytest.raises(DriftproofError, match=r"all_analog: 1 weights? .*would stay digital"):
         AnalogWeights.of(network, POINTS, dp.OnTiles(all_analog=True))
@@ -168,10 +161,10 @@ def test_a_training_refuses_what_would_stay_digital_if_that_is_asked(name: str, 
     def train(method: Method, **more: Any) -> None:
         dp.train(network, points, method=method, epochs=1, batch_size=8, loss="mse", **more)
 
-    with pytest.raises(DriftproofError, match=r"all_analog: 1 weight .*would stay digital: 1 \(Odd\)"):
+    with pytest.raises(DriftproofError, match=r"all_analog: 1 weight .*would stay digital.*: 1 \(Odd\)"):
         train(method, out=tmp_path / "new", **{asked: True})
     assert not (tmp_path / "new").exists()
-    with pytest.warns(DriftproofWarning, match="1 weight that multiplies stays digital"):
+    with pytest.warns(DriftproofWarning, match="1 weight .*stays digital"):
         train(method)  # it was asked of that training alone
     train(method_of(name, on_tiles=dp.OnTiles(where="!1")), **{asked: True})  # digital on purpose
 
@@ -181,7 +174,7 @@ def test_noise_that_perturbs_nothing_is_refused_every_time(name: str) -> None:
     network = smooth()
     before, method = state_of(network), method_of(name, noise="ideal")
     for _ in range(2):
-        with pytest.raises(DriftproofError, match=f"method {name}: noise ideal at strength 1 perturbs nothing"):
+        with pytest.raises(DriftproofError, match=rf"{name}: noise ideal at strength 1 .*nothing.*Plain"):
             method.step(points_loss(network), network, sgd(network))
     assert equal(state_of(network), before)
 
@@ -189,7 +182,7 @@ def test_noise_that_perturbs_nothing_is_refused_every_time(name: str) -> None:
 def test_noise_below_the_weights_resolution_is_refused() -> None:
     network = smooth().bfloat16()
     method = method_of("rwp", noise="gaussian:1e-6")
-    with pytest.raises(DriftproofError, match="perturbs nothing, as the weights' type holds it"):
+    with pytest.raises(DriftproofError, match=r"perturbs nothing.*type.*larger strength"):
         method.step(
             lambda: network(torch.ones(2, 5, dtype=torch.bfloat16)).float().square().mean(), network, sgd(network)
         )
@@ -287,15 +280,15 @@ def test_closures_are_checked() -> None:
     step = method_of("rwp").step
     for wrong, message in (
         ([], "no closure came"),
-        (points_loss(network)(), "came as Tensor; wanted a function"),
+        (points_loss(network)(), "Tensor.*wanted a function"),
         (points_loss(other), "did not call the network"),
-        (lambda: network(POINTS), r"a tensor of shape \[8, 2\]; wanted the loss as a tensor of one number"),
+        (lambda: network(POINTS), r"tensor of shape \[8, 2\].*one number"),
         (lambda: float(network(POINTS).detach().sum()), "returned a float"),
         (lambda: points_loss(network)().detach(), "has no gradient"),
     ):
         with pytest.raises(DriftproofError, match=message):
             step(wrong, network, sgd(network))  # type: ignore[arg-type]
-    with pytest.raises(DriftproofError, match="3 closures came; this method wants one, or a multiple of 2"):
+    with pytest.raises(DriftproofError, match=r"3 closures.*multiple of 2"):
         method_of("m-rwp").step([points_loss(network)] * 3, network, sgd(network))
     with pytest.raises(DriftproofError, match="no parameter of the optimizer has a gradient"):
         step(points_loss(network), network, sgd(other))
@@ -329,7 +322,7 @@ def test_another_network_or_another_methods_state_is_refused() -> None:
     method.step(points_loss(network), network, sgd(network))
     with pytest.raises(DriftproofError, match="prepared for another network"):
         method.step(points_loss(other), other, sgd(other))
-    with pytest.raises(DriftproofError, match="state of a method 'rwp'; this one is looksam"):
+    with pytest.raises(DriftproofError, match=r"'rwp'.*looksam"):
         method_of("looksam").load_state_dict(method.state_dict())
 
 
@@ -341,7 +334,7 @@ def test_every_method_is_a_class_of_its_name_and_refuses_the_states_of_all_other
     method.load_state_dict(method_of(name).state_dict())
     for other in NAMES:
         if other != name:
-            with pytest.raises(DriftproofError, match=f"state of a method '{other}'; this one is {name}$"):
+            with pytest.raises(DriftproofError, match=rf"'{other}'.* {name}$"):
                 method.load_state_dict(method_of(other).state_dict())
 
 
@@ -349,7 +342,7 @@ def test_an_adaptive_sam_is_asam() -> None:
     adaptive, asam = dp.SAM(rho=0.5, adaptive=True), dp.ASAM()
     assert adaptive.describe() == asam.describe()
     asam.load_state_dict(adaptive.state_dict())
-    with pytest.raises(DriftproofError, match="state of a method 'asam'; this one is sam"):
+    with pytest.raises(DriftproofError, match=r"'asam'.* sam"):
         dp.SAM().load_state_dict(adaptive.state_dict())
     assert dp.GSAM(adaptive=True).name == "gsam"
     assert dp.MultiStepSAM(adaptive=True).name == "multi-step-sam"
@@ -363,7 +356,7 @@ def test_two_methods_do_not_share_a_strength_that_adapts() -> None:
         for _ in range(3):
             method.step(points_loss(network), network, optimizer)
             assert method.last is not None
-            levels.append(method.last.level)
+            levels.append(method.last.strength)
         assert levels[0] == 0.0
         assert levels[2] > 0
 
@@ -413,11 +406,11 @@ def test_measured_chips_are_no_noise(tmp_path: Path) -> None:
     (tmp_path / "device.toml").write_text(pair, encoding="utf-8")
     np.savez(tmp_path / "fc.npz", g_plus_us=np.array([[20.0, 5.0]]), g_minus_us=np.zeros((1, 2)))
     for chips in (f"measured:{tmp_path}", load_measured(tmp_path)):
-        with pytest.raises(DriftproofError, match="learnt by heart; fit a preset"):
+        with pytest.raises(DriftproofError, match="by heart; fit a preset"):
             as_noise(chips)
-    with pytest.raises(DriftproofError, match="noise measured:mine: a few measured chips would be learnt by heart"):
+    with pytest.raises(DriftproofError, match=r"noise measured:mine: .*a few measured chips.*by heart"):
         at_time(load_measured(tmp_path), "1d")
-    with pytest.raises(DriftproofError, match="noise measured:mine: a few"):
+    with pytest.raises(DriftproofError, match=r"noise measured:mine: .*a few"):
         AtTime(device=load_measured(tmp_path), t_s=1.0)
 
 
@@ -447,5 +440,5 @@ def test_a_time_outside_of_what_was_measured_is_refused_if_that_is_asked(name: s
 
 def test_errors_without_time_are_within_any_validity() -> None:
     for noise in ("gaussian:0.1", "reram-milo-2021", "norm:0.005", "levels:15"):
-        check_noise_validity(as_noise(noise))
-    check_noise_validity(DeviceNoise(load_preset("gaussian:0.1").at("200y"), timeless=True))
+        as_noise(noise).check_validity()
+    DeviceNoise(load_preset("gaussian:0.1").at("200y"), timeless=True).check_validity()

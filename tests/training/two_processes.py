@@ -18,9 +18,11 @@ from torch import distributed as dist
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from driftproof.errors import DriftproofError
-from driftproof.training import Adaptive, ClipWeights, Key
-from driftproof.training.methods import Method
+from driftproof._errors import DriftproofError
+from driftproof.training import ClipWeights
+from driftproof.training._methods import Method
+from driftproof.training._noise import Key
+from driftproof.training._schedules import Adaptive
 from training.small import ASCENDING, IMAGES, NAMES, Overflow, method_of, points_loss, sgd, small, smooth, state_of
 
 STEPS, WORLD = 6, 2  # LookSAM ascends in the first and the last update

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.fx import symbolic_trace
 
+from driftproof._provenance import model_hash
 from driftproof.data import digits
-from driftproof.provenance import model_hash
-from driftproof.zoo import digits_cnn, train_digits_cnn, trained_digits_cnn
+from driftproof.zoo import digits_cnn, trained_digits_cnn
+from driftproof.zoo._digits_cnn import train_digits_cnn
 
 
 def accuracy(model: nn.Module) -> float:
@@ -47,7 +48,7 @@ def test_shipped_weights_are_what_training_comes_to() -> None:
 
 
 def test_shipped_weights_are_the_same_for_any_number_of_threads() -> None:
-    code = "from driftproof.provenance import model_hash; from driftproof.zoo import *; " + (
+    code = "from driftproof._provenance import model_hash; from driftproof.zoo import *; " + (
         "import torch; torch.set_num_threads({}); print(model_hash(trained_digits_cnn()))"
     )
     hashes = {

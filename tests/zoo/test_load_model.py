@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from driftproof.errors import DriftproofError
+from driftproof._errors import DriftproofError
 from driftproof.zoo import digits_cnn, load_model, resnet20, save_weights
 
 FILE = """

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import driftproof as dp
-from driftproof.errors import DriftproofError, DriftproofWarning
+from driftproof._errors import DriftproofError, DriftproofWarning
 from driftproof.zoo import load_model, save_weights
 
 transformers = pytest.importorskip("transformers")
@@ -93,7 +93,7 @@ def test_code_in_a_folder_is_never_run(folder: Path) -> None:
     change(folder, auto_map={"AutoConfig": "evil.Net", "AutoModel": "evil.Net"})
     load_model(f"hf:{folder}")
     change(folder, architectures=["EvilNet"])
-    with pytest.raises(DriftproofError, match=r"no network 'EvilNet', whose own code \(auto_map\) is never run"):
+    with pytest.raises(DriftproofError, match=r"no network 'EvilNet'.*code.*\(auto_map\) is never run"):
         load_model(f"hf:{folder}")
     assert not (folder / "ran").exists()
 
@@ -178,7 +178,7 @@ def test_timm_by_name_untrained_unless_weights_are_given(tmp_path: Path) -> None
     for name, message in (
         ("resnt18", r"timm has no model 'resnt18' \(did you mean resnet18\?\)"),
         ("hf-hub:timm/resnet18", r"timm has no model 'hf-hub:timm/resnet18'"),
-        ("resnet18.a1_in1k", r"without a tag"),
+        ("resnet18.a1_in1k", r"no tag such as .in1k.*--weights"),
         ("", r"timm has no model ''"),
     ):
         with pytest.raises(DriftproofError, match=message):

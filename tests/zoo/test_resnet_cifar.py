@@ -9,7 +9,8 @@ from torch import nn
 from torch.fx import symbolic_trace
 
 from driftproof.data import cifar10
-from driftproof.zoo import load_model, resnet20, resnet32, resnet44, resnet56
+from driftproof.zoo import load_model, resnet20
+from driftproof.zoo._resnet_cifar import resnet32, resnet44, resnet56
 
 CHECKPOINT = os.environ.get("DRIFTPROOF_CHECKPOINT", "")
 ROOT = os.environ.get("DRIFTPROOF_DATA", "")

@@ -1,24 +1,9 @@
-"""What arrays compute: multiplications by a weight on its tiles and by its transpose, with everything around them."""
+"""Analog arrays: multiplication by a weight on its tiles, and by its transpose, with their periphery."""
 
-from driftproof.arrays.array import AnalogArray
-from driftproof.arrays.passes import Calls, Passes, by_sample, first_tensor
-from driftproof.arrays.ranges import Ranges, back_name, input_ranges
-from driftproof.arrays.read_noise import NoisyProducts
-from driftproof.arrays.reading import ArrayReading
+from driftproof._old_paths import old_names
+from driftproof.arrays._array import AnalogArray
+from driftproof.arrays._ranges import input_ranges
 
-__all__ = [
-    # One weight as a linear operator
-    "AnalogArray",
-    "ArrayReading",
-    # Its static input ranges
-    "Ranges",
-    "back_name",
-    "input_ranges",
-    # Which samples come
-    "Calls",
-    "Passes",
-    "by_sample",
-    "first_tensor",
-    # Read noise behind a layer
-    "NoisyProducts",
-]
+__all__ = ["AnalogArray", "input_ranges"]
+
+__getattr__ = old_names(__name__)

@@ -1,35 +1,25 @@
-"""One core for every result: a deployment, its trials, an evaluator that measures them, plans that ask for them."""
+"""Evaluation: deployments, trials, the evaluator that measures them, and the plans that ask for trials."""
 
-from driftproof.evaluation.backends import Backend, BackendName
-from driftproof.evaluation.deployment import Deployment
-from driftproof.evaluation.evaluator import Evaluator
-from driftproof.evaluation.executor import Executor, Plan, Request, Serial, ask, run
-from driftproof.evaluation.folded import FoldedNetwork
-from driftproof.evaluation.metrics import METRICS, Function, Metric, as_metric
-from driftproof.evaluation.recalibration import Recalibration
-from driftproof.evaluation.trial import NETWORK_ITSELF, Trial
+from driftproof._old_paths import old_names
+from driftproof.evaluation._backends import TilesNetwork
+from driftproof.evaluation._deployment import Deployment
+from driftproof.evaluation._evaluator import Evaluator
+from driftproof.evaluation._executor import ask, run
+from driftproof.evaluation._folded import FoldedNetwork
+from driftproof.evaluation._metrics import Metric
+from driftproof.evaluation._recalibration import Recalibration
+from driftproof.evaluation._trial import Trial
 
 __all__ = [
-    # What is measured
-    "NETWORK_ITSELF",
     "Deployment",
-    "Recalibration",
-    "Trial",
-    # What measures it
     "Evaluator",
-    "METRICS",
-    "Function",
+    "FoldedNetwork",
     "Metric",
-    "as_metric",
-    # What asks for it
-    "Executor",
-    "Plan",
-    "Request",
-    "Serial",
+    "Recalibration",
+    "TilesNetwork",
+    "Trial",
     "ask",
     "run",
-    # Backends
-    "Backend",
-    "BackendName",
-    "FoldedNetwork",
 ]
+
+__getattr__ = old_names(__name__)

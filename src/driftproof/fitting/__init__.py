@@ -1,16 +1,10 @@
 """Your own device from measurements: a CSV file of conductances → a preset with intervals, and a figure."""
 
-from driftproof.fitting.device import DriftTable, FittedDevice, ReadNoise
-from driftproof.fitting.fit import fit_measurements
-from driftproof.fitting.measurements import Measurements, read_measurements
+from driftproof._old_paths import old_names
+from driftproof.fitting._fit import fit_measurements
+from driftproof.fitting._measurements import read_measurements
+from driftproof.fitting._preset_file import preset_text
 
-__all__ = [
-    # What came
-    "Measurements",
-    "read_measurements",
-    # What was fitted
-    "DriftTable",
-    "FittedDevice",
-    "ReadNoise",
-    "fit_measurements",
-]
+__all__ = ["fit_measurements", "preset_text", "read_measurements"]
+
+__getattr__ = old_names(__name__)

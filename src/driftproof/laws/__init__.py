@@ -1,70 +1,19 @@
-"""The laws of devices, one file each: the numbers of a preset, the formula, words and plots. No torch at import.
+"""The laws of devices, one file each. A file has a preset's numbers, the formula, words and plots; it needs no torch.
 
-A new law is a file in its family's folder and the line that imports it in that folder's ``__init__``; a user's own law
-is a file anywhere, imported before a preset that names it is loaded. :class:`Law` says what must stand in it.
+To add a law, write a file in its family's folder and import it in that folder's ``__init__``. A law of your own can be
+in any file: import it before you load a preset that names it. The base class of a family (:class:`DriftLaw`,
+:class:`Encoding`, :class:`ProgrammingLaw` or :class:`ReadLaw`) lists the parts that a law must have.
 """
 
-from driftproof.laws.curve import Curve, Piece, curve_values
-from driftproof.laws.drift import DriftLaw, LogRelaxation, PowerDrift
-from driftproof.laws.effects import Effect
-from driftproof.laws.encoding import Bank, Conductances, Encoding, OffsetEncoding, PairEncoding, WeightEncoding
-from driftproof.laws.law import Law, Plot
-from driftproof.laws.levels import Levels
-from driftproof.laws.programming import (
-    ExactProgramming,
-    GaussianProgramming,
-    PolynomialInTime,
-    PolynomialProgramming,
-    ProgrammingLaw,
-    SaturatingInTime,
-    TableInTime,
-    UniformProgramming,
-    WeightCurveProgramming,
-)
-from driftproof.laws.read import LogConductanceRead, OneOverFRead, ReadLaw, SaturatingRead
-from driftproof.laws.stuck import Stuck
-from driftproof.laws.validity import Validity
-from driftproof.laws.words import FAMILIES, in_words
+from driftproof._old_paths import old_names
+from driftproof.laws._curve import Curve
+from driftproof.laws._drift import DriftLaw
+from driftproof.laws._encoding import Encoding
+from driftproof.laws._law import Plot
+from driftproof.laws._programming import ProgrammingLaw
+from driftproof.laws._read import ReadLaw
+from driftproof.laws._table import Positive
 
-__all__ = [
-    # What a law is, and the families
-    "FAMILIES",
-    "DriftLaw",
-    "Encoding",
-    "Law",
-    "Plot",
-    "ProgrammingLaw",
-    "ReadLaw",
-    "in_words",
-    # How a weight stands in conductances
-    "Bank",
-    "Conductances",
-    "OffsetEncoding",
-    "PairEncoding",
-    "WeightEncoding",
-    # Programming
-    "ExactProgramming",
-    "GaussianProgramming",
-    "PolynomialInTime",
-    "PolynomialProgramming",
-    "SaturatingInTime",
-    "TableInTime",
-    "UniformProgramming",
-    "WeightCurveProgramming",
-    # Change in time
-    "LogRelaxation",
-    "PowerDrift",
-    # Read noise
-    "LogConductanceRead",
-    "OneOverFRead",
-    "SaturatingRead",
-    # The rest of a device
-    "Effect",
-    "Levels",
-    "Stuck",
-    "Validity",
-    # Functions of a conductance
-    "Curve",
-    "Piece",
-    "curve_values",
-]
+__all__ = ["Curve", "DriftLaw", "Encoding", "Plot", "Positive", "ProgrammingLaw", "ReadLaw"]
+
+__getattr__ = old_names(__name__)

@@ -1,16 +1,9 @@
 """Measured arrays: the conductances of real chips, evaluated as chips."""
 
-from driftproof.measured.device import MeasuredArray, MeasuredDevice
-from driftproof.measured.export import save_conductances
-from driftproof.measured.folder import load_measured
-from driftproof.measured.likeness import LayerError
+from driftproof._old_paths import old_names
+from driftproof.measured._export import save_conductances
+from driftproof.measured._folder import load_measured
 
-__all__ = [
-    # Reading
-    "LayerError",
-    "MeasuredArray",
-    "MeasuredDevice",
-    "load_measured",
-    # Writing
-    "save_conductances",
-]
+__all__ = ["load_measured", "save_conductances"]
+
+__getattr__ = old_names(__name__)

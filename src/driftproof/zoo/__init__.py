@@ -1,26 +1,11 @@
 """Known networks, and networks and weights from files."""
 
-from driftproof.zoo.digits_cnn import DigitsCNN, digits_cnn, train_digits_cnn, trained_digits_cnn
-from driftproof.zoo.load import LoadedModel, load_model
-from driftproof.zoo.resnet_cifar import ResNetCifar, resnet20, resnet32, resnet44, resnet56
-from driftproof.zoo.weights import load_weights, save_weights
+from driftproof._old_paths import old_names
+from driftproof.zoo._digits_cnn import digits_cnn, trained_digits_cnn
+from driftproof.zoo._load import load_model
+from driftproof.zoo._resnet_cifar import resnet20
+from driftproof.zoo._weights import save_weights
 
-__all__ = [
-    # A model by name, as the command line takes it
-    "LoadedModel",
-    "load_model",
-    # The embedded network
-    "DigitsCNN",
-    "digits_cnn",
-    "train_digits_cnn",
-    "trained_digits_cnn",
-    # CIFAR ResNets
-    "ResNetCifar",
-    "resnet20",
-    "resnet32",
-    "resnet44",
-    "resnet56",
-    # Files of weights
-    "load_weights",
-    "save_weights",
-]
+__all__ = ["digits_cnn", "load_model", "resnet20", "save_weights", "trained_digits_cnn"]
+
+__getattr__ = old_names(__name__)

@@ -71,7 +71,7 @@ class Devices:
     g_min_us: float
     g_max_us: float
     encoding: Literal["pair", "offset"] = "pair"
-    read_noise: Literal["none", "read-out", "product"] = "none"
+    read_noise: Literal["none", "read-out", "mvm"] = "none"
     reference: Literal["none", "constant", "column"] = "none"
     significance: tuple[float, ...] = (1.0,)
     stuck: Stuck | None = None
@@ -108,9 +108,9 @@ class Devices:
         g, sigma = self.law(target_us, xi, t_s)
         return max(0.0, g + sigma * xi.read) if self.read_noise == "read-out" else g
 
-    def product_sigma_us(self, target_us: float, xi: Numbers, t_s: float) -> float:
+    def mvm_sigma_us(self, target_us: float, xi: Numbers, t_s: float) -> float:
         """Standard deviation of the read noise that is new in every product; a stuck device has none."""
-        if self.read_noise != "product" or (self.stuck and self.stuck.us(xi.stuck, 0.0, 1.0) is not None):
+        if self.read_noise != "mvm" or (self.stuck and self.stuck.us(xi.stuck, 0.0, 1.0) is not None):
             return 0.0
         return self.law(target_us, xi, t_s).read_sigma_us
 

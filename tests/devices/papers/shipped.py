@@ -21,6 +21,6 @@ PAPERS: dict[str, Devices | NetWeight] = {
     "reram-milo-2021": Devices(crosssim.milo, 50.0, 225.0),
     "reram-wan-2022": Devices(wan.law, 0.0, 40.0),
     "reram-wan-2022-crosssim": Devices(crosssim.wan, 0.0, 39.26),
-    "sonos-agrawal-2022": Devices(sonos.law, 0.0, 16.0, read_noise="product"),
+    "sonos-agrawal-2022": Devices(sonos.law, 0.0, 16.0, read_noise="mvm"),
     "uniform": NetWeight(net_weight.uniform),
 }

@@ -1,0 +1,6 @@
+"""``python -m driftproof`` runs the command line."""
+
+from driftproof._cli import main
+
+if __name__ == "__main__":
+    main()

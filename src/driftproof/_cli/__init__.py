@@ -1,0 +1,3 @@
+"""The command line: parse, call one function, print."""
+
+from driftproof._cli.app import main

@@ -1,0 +1,80 @@
+"""The ``driftproof`` command: its commands in the order in which a newcomer needs them."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+
+import typer
+
+from driftproof._cli.console import print_line
+from driftproof._cli.convert import convert_command
+from driftproof._cli.demo import demo_command
+from driftproof._cli.doctor import doctor_command
+from driftproof._cli.evaluate import evaluate_command
+from driftproof._cli.option_groups import add_command
+from driftproof._cli.presets import presets_app
+from driftproof._cli.report import export_command, merge_command, report_command
+from driftproof._cli.sensitivity import sensitivity_command
+from driftproof._cli.train import train_command
+from driftproof._errors import DriftproofError, DriftproofWarning
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo_command,
+    "doctor": doctor_command,
+    "convert": convert_command,
+    "evaluate": evaluate_command,
+    "sensitivity": sensitivity_command,
+    "train": train_command,
+    "report": report_command,
+    "merge": merge_command,
+    "export": export_command,
+}
+
+app = typer.Typer(
+    name="driftproof",
+    help="What will my trained network do on analog in-memory hardware, chip after chip, year after year?",
+    epilog="Start with `driftproof demo`. `driftproof COMMAND --help` explains the options of a command.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _command in COMMANDS.items():
+    add_command(app, _name, _command)
+app.add_typer(presets_app, name="presets")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+    if version:
+        typer.echo(f"driftproof {metadata.version('driftproof')}")
+        raise typer.Exit
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: object, **_: object) -> None:
+    if issubclass(category, DriftproofWarning):
+        print_line(str(message), head="warning: ", style="yellow", stderr=True)
+
+
+def main() -> None:
+    """Run the command line. A mistake of the user ends in a message and exit code 2, without a traceback."""
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except SystemExit as stop:
+        if stop.code == 130:  # typer's exit code for Ctrl-C
+            print_line("stopped: finished cells are kept, and the same command continues from there", stderr=True)
+        raise
+    except (DriftproofError, sqlite3.DatabaseError, OSError) as error:
+        message = str(error)
+        if isinstance(error, sqlite3.DatabaseError):
+            message = f"a record file is damaged ({error}): restore it from a copy, or choose another folder"
+        elif isinstance(error, OSError):
+            message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        print_line(message, head="error: ", style="bold red", stderr=True)
+        sys.exit(2)

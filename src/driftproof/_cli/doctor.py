@@ -1,0 +1,35 @@
+"""``driftproof doctor``: whether this installation works."""
+
+from __future__ import annotations
+
+import typer
+
+from driftproof._cli.console import print_line
+
+
+def doctor_command() -> None:
+    """Check this installation: run each kind of aihwkit tile and load every preset.
+
+    The exit code is 2 if a tile does not work; the last lines say how to fix it.
+    """
+    import torch
+
+    from driftproof._conversion import check_installation
+    from driftproof._presets import load_preset, preset_folder, preset_names
+
+    health, names = check_installation(), preset_names()
+    print_line(f"torch {health.torch}, CUDA GPU: {'yes' if torch.cuda.is_available() else 'no'}")
+    print_line(f"aihwkit {health.aihwkit or 'not installed'}")
+    for kind, fault in (("torch-based", health.torch_tile), ("compiled", health.compiled_tile)):
+        print_line(f"  aihwkit's {kind} tile: {f'fails: {fault}' if fault else 'works'}")
+    for name in names:
+        load_preset(name)
+    print_line(f"{len(names)} presets in {preset_folder()}: all valid")
+    if health.advice:
+        print_line(health.advice, head="not sound: ", style="bold red")
+        backends = "the folded backend and reports work, the tiles backend does not"
+        if not health.torch_tile:
+            backends = "both backends work, because they use only the torch-based tile"
+        print_line(f"Until then, {backends}.")
+        raise typer.Exit(2)
+    print_line("", head="The installation is sound.", style="bold green")

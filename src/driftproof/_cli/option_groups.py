@@ -1,0 +1,117 @@
+"""Commands from plain functions: typer's arguments, options and help texts are read from signatures and docstrings."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeGuard, get_args, get_origin, get_type_hints
+
+import typer
+
+
+def add_command(app: typer.Typer, name: str, function: Callable[..., None]) -> None:
+    """Add a function to a typer application.
+
+    Positional parameters of the function are arguments of the command, keyword-only parameters are options. A parameter
+    whose type is a dataclass is an option group: its fields become options, and the function gets an instance of it.
+    Options of a group stand in a panel of their own if the group has a class variable ``panel``.
+
+    The help texts are those of the docstrings of functions and groups. The text before ``Args:`` describes the command,
+    ``name (METAVAR): text`` in ``Args:`` or ``Attributes:`` an option, and ``Example:`` is shown below the options. If
+    both the function and a group describe an option, the text of the function counts.
+
+    Args:
+        app: The application.
+        name: Name of the command.
+        function: The function that the command calls.
+    """
+    sections = _sections(function)
+    example = f"Example:\n{sections['Example'].rstrip()}" if "Example" in sections else None
+    app.command(name, help=_paragraphs(sections[""]), epilog=example)(with_groups(function))
+
+
+def with_groups(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a function for typer in which every option group is replaced by the options of the group.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(kw_only=True)
+    ... class Group:
+    ...     seed: int = 0
+    >>> @with_groups
+    ... def command(name: str, group: Group) -> None:
+    ...     print(name, group.seed)
+    >>> list(inspect.signature(command).parameters)
+    ['name', 'seed']
+    >>> command(name="x", seed=3)
+    x 3
+    """
+    groups = {name: kind for name, kind in get_type_hints(function).items() if _is_group(kind)}
+
+    @functools.wraps(function)
+    def wrapper(**given: Any) -> None:
+        made = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)}) for name, kind in groups.items()
+        }
+        function(**made, **given)
+
+    # typer reads both, and functools.wraps would point it at the function itself
+    del wrapper.__wrapped__
+    parameters = list(_parameters(function))
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper
+
+
+def _parameters(owner: Callable[..., Any], **over: tuple[str | None, str]) -> Iterator[inspect.Parameter]:
+    """Yield the parameters of a function or an option group as typer reads them.
+
+    Args:
+        owner: The function or group.
+        over: Metavars and texts that replace those of the owner's docstring.
+    """
+    hints, texts = get_type_hints(owner, include_extras=True), _texts(owner) | over
+    for parameter in inspect.signature(owner).parameters.values():
+        kind = hints[parameter.name]
+        if _is_group(kind):
+            yield from _parameters(kind, **texts)
+            continue
+        if get_origin(kind) is Annotated:
+            kind, info = map(copy.copy, get_args(kind))  # several groups may share it
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            info = typer.Option(f"--{parameter.name.replace('_', '-')}")
+        else:
+            info = typer.Argument()
+        info.metavar, info.help = texts.get(parameter.name, (None, None))
+        info.rich_help_panel = getattr(owner, "panel", None)
+        annotation = kind if kind is typer.Context else Annotated[kind, info]
+        yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+def _is_group(kind: Any) -> TypeGuard[type[Any]]:
+    return isinstance(kind, type) and is_dataclass(kind)
+
+
+def _sections(documented: Callable[..., Any]) -> dict[str, str]:
+    """Return the sections of a docstring by their headings; the text before the first heading has the heading ''."""
+    text, *rest = re.split(r"^(\w+):\n", inspect.getdoc(documented) or "", flags=re.MULTILINE)
+    return {"": text, **dict(zip(rest[::2], rest[1::2], strict=True))}
+
+
+def _texts(documented: Callable[..., Any]) -> dict[str, tuple[str | None, str]]:
+    """Return metavar and text of every parameter that a docstring describes."""
+    sections = _sections(documented)
+    entries = re.findall(
+        r"^    (\w+)(?: \((.+?)\))?: (.+(?:\n {5,}.+)*)",
+        sections.get("Args", "") + sections.get("Attributes", ""),
+        flags=re.MULTILINE,
+    )
+    return {name: (metavar or None, _paragraphs(text)) for name, metavar, text in entries}
+
+
+def _paragraphs(text: str) -> str:
+    """Return a text with one line per paragraph, which typer breaks at the width of the terminal."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

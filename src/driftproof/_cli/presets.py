@@ -1,0 +1,123 @@
+"""``driftproof presets``: the device models that can be evaluated."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Column, Table
+from rich.text import Text
+
+from driftproof._cli.console import print_line, print_table
+from driftproof._cli.fit import fit_command
+from driftproof._cli.groups import Changes
+from driftproof._cli.option_groups import add_command
+from driftproof._errors import DriftproofError
+
+if TYPE_CHECKING:
+    from driftproof._presets.preset import DevicePreset
+
+ERROR_TIMES = ("1s", "1d", "1y")
+
+presets_app = typer.Typer(
+    help="List the presets, show one of them, or fit one to your own measurements.", no_args_is_help=True
+)
+
+
+def list_command() -> None:
+    """List the presets that come with driftproof: family, conductances, valid times, and errors of a weight."""
+    from driftproof._cli.tables import plain_table, titled
+    from driftproof._presets import load_preset, preset_names
+
+    presets = [load_preset(name) for name in preset_names()]
+    arguments = {_argument(preset): attrgetter(preset.argument)(preset) for preset in presets if preset.argument}
+    headings = ("preset", "family", "conduct-\nance (µS)", "levels", "valid\ntimes", *ERROR_TIMES)
+    print_table(
+        titled(
+            "Presets",
+            plain_table(headings, map(_row, presets), words=2),
+            f"{', '.join(ERROR_TIMES)}: root mean square error of weights at half the maximum at these times, "
+            "in % of the column's maximum, drift compensated per tile",
+            f"The numbers hold for {', '.join(f'{name} = {value:g}' for name, value in arguments.items())}.",
+            "* outside the range of validity; a law that is given as a table over time keeps its last value there",
+        )
+    )
+
+
+def _argument(preset: DevicePreset) -> str:
+    return preset.argument.rpartition(".")[2].upper()
+
+
+def _row(preset: DevicePreset) -> list[str]:
+    from driftproof._weight_error import weight_error
+    from driftproof.times import format_time, parse_time
+
+    encoding, (g_min, g_max) = preset.conductance, preset.conductance.ends
+    valid = "-".join(format_time(t_s).replace(" ", "") for t_s in preset.validity.t_s)
+    times_s = [parse_time(time) for time in ERROR_TIMES]
+    return [
+        f"{preset.name}:{_argument(preset)}" if preset.argument else preset.name,
+        preset.family,
+        f"{g_min:g}-{g_max:g}" if encoding.has_devices else "",
+        "" if preset.levels is None else str(preset.levels.count),
+        "any" if preset.of_no_device else valid,
+        *(f"{100 * weight_error(preset, t_s):.1f}{'' if preset.in_validity(t_s) else '*'}" for t_s in times_s),
+    ]
+
+
+def show_command(name: str, *, changes: Changes = None, out: Path | None = None) -> None:
+    r"""Show one device: source, constants with their units, laws, assumptions, and simulated conductances over time.
+
+    Args:
+        name (DEVICE): The device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
+            different devices in different layers, or measured:FOLDER for the conductances of real chips.
+        changes (KEY=VALUE): Change one number of the preset, such as drift.t0_s=30. Repeat the option to change several
+            numbers.
+        out (FILE): File for the device card: .html (a page with plots), or .svg or .png (only the plots). Default: the
+            card is not written.
+
+    Example:
+        driftproof presets show pcm-nandakumar-2019 --out card.html
+    """
+    from driftproof._cli.card import card_tables, fit_table
+    from driftproof._device_choice import load_device
+    from driftproof._presets import parse_changes
+    from driftproof._reporting.cards import fit_content, flatten, write_card
+    from driftproof.evaluation._identity import preset_entries
+    from driftproof.laws._words import in_words
+
+    preset = load_device(name, parse_changes(changes or []))
+    definition = preset.definition()
+    print_line(f" ({definition['family']}): {definition['summary']}", head=preset.name)
+    table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
+    tables = {key: content for key, content in definition.items() if isinstance(content, dict) and key != "fit"}
+    for key, value, unit in flatten(tables):
+        if value:
+            # as --set takes it
+            table.add_row(Text(key.replace("[", ".").replace("]", "")), Text(f"{value} {unit}".rstrip()))
+    print_table(table)
+    for section, sentence in in_words(definition).items():
+        print_line(f": {sentence}", head=section)
+    if preset.laws is None:
+        if out:
+            raise DriftproofError(f"{preset.name} has no card: cards are made from the laws of a single preset")
+        return
+    lines = [f"- {assumption['text']}" for assumption in definition["assumptions"]]
+    print_line("\n".join(lines), head="Assumptions\n" if lines else "")
+    print_line("")
+    if fit := fit_content(definition.get("fit")):
+        print_table(fit_table(f"fitted from measurements: {fit['sentence']}", fit))
+    (entry,) = preset_entries(preset)
+    assert entry.card is not None
+    for numbers in card_tables(entry.card):
+        print_table(numbers)
+    for note in entry.card.notes:
+        print_line(f"- {note}")
+    if out:
+        print_line(f"card: {write_card(entry, out)}")
+
+
+for _name, _command in (("list", list_command), ("show", show_command), ("fit", fit_command)):
+    add_command(presets_app, _name, _command)

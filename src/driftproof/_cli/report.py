@@ -1,0 +1,75 @@
+"""``driftproof report``, ``merge`` and ``export``: records as a page, as one record, or as a file."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftproof._cli.console import print_line
+
+
+def report_command(records: list[Path], *, out: Path, keep: float | None = None) -> None:
+    """Write one report (index.html) of one or several records.
+
+    Args:
+        records (FOLDER): Folders that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
+        out (FOLDER): Folder for the report.
+        keep (VALUE): Threshold of the metric (for accuracies in percent, such as 90). The report states how long the
+            chips keep it. Default: the accuracy of the digital network minus one point, rounded down to a whole
+            percent; for other metrics, a value 10 % worse than that of the digital network.
+
+    Example:
+        driftproof report my-report another-report --out both --keep 90
+    """
+    from driftproof._reporting import report
+
+    print_line(f"report: {report(records, out, keep=keep)}")
+
+
+def merge_command(records: list[Path], *, out: Path) -> None:
+    """Merge several records into one, for example those of several machines.
+
+    The records must be about the same network, data and metric.
+
+    Args:
+        records (FOLDER): Folders that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
+        out (FOLDER): Folder for the merged record. If it has a record already, the others are added to it.
+
+    Example:
+        driftproof merge from-machine-1 from-machine-2 --out all
+    """
+    from driftproof._record import Record, check_mergeable, merge_all
+
+    with contextlib.ExitStack() as opened:
+        others = [opened.enter_context(Record.open(folder)) for folder in records]
+        check_mergeable(others)  # before a folder is made
+        into = opened.enter_context(Record.create_or_open(out))
+        for folder, changed in zip(records, merge_all(into, others), strict=True):
+            print_line(f"{folder}: {changed:,} cells added or extended")
+        print_line(f"record: {into.where}")
+
+
+def export_command(
+    record: Path, *, form: Annotated[str, typer.Option("--format")] = "csv", out: Path | None = None
+) -> None:
+    """Write every cell of a record to a file: a table (csv, parquet), or everything that the record holds (json).
+
+    A cell is one chip of one device at one time, with its value of the metric.
+
+    Args:
+        record (FOLDER): Folder that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
+        form: Format of the file: csv, parquet or json.
+        out (FILE): File to write. Default: cells.csv, cells.parquet or cells.json in the folder of the record.
+
+    Example:
+        driftproof export my-report --format json
+    """
+    from driftproof._record import Record, export
+
+    with Record.open(record) as opened:
+        folder = record if record.is_dir() else record.parent
+        path = export(opened, form, out or folder / f"cells.{form}")
+    print_line(f"{form}: {path}")

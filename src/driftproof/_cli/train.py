@@ -1,0 +1,174 @@
+"""``driftproof train``: train a network with the noise of a device, and validate it on chips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from driftproof._cli.console import print_line, print_table
+from driftproof._cli.groups import NetworkOptions, TileOptions
+from driftproof._cli.train_groups import MethodOptions, SettingsOptions, ValidationOptions
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from torch import nn
+
+    from driftproof.data import Data
+    from driftproof.plans import ChipValidation
+    from driftproof.training import Method
+    from driftproof.training._auto_strength import Tried
+    from driftproof.training._log import Row
+    from driftproof.training._loop import Training
+
+COLUMNS = ("epoch", "strength", "loss", "update_norm", "noise", "validation")
+
+
+def train_command(
+    context: typer.Context,
+    network: NetworkOptions,
+    how: MethodOptions,
+    settings: SettingsOptions,
+    validated: ValidationOptions,
+    tiles: TileOptions,
+    *,
+    data: str,
+    out: Path,
+    preset: str | None = None,
+    time: str | None = None,
+    limit: int | None = None,
+) -> None:
+    r"""Train or fine-tune a network with the noise of a device, so that it keeps its accuracy on chips.
+
+    With --preset, the network is validated on simulated chips after every epoch, and best.safetensors holds the weights
+    of the best epoch; last.safetensors holds those of the last. A training that was stopped continues when the same
+    command is given again.
+
+    Args:
+        context: The options that were given.
+        network: Options of the network and its weights.
+        how: Options of the training method.
+        settings: Options of the training, apart from its method.
+        validated: Options of the validation on chips.
+        tiles: Options of the mapping onto tiles.
+        data (DATA): Samples to train on: digits-train, cifar10-train:ROOT or mnist-train:ROOT, or
+            FILE.py:FUNCTION, a function without arguments that returns a pair (inputs, targets), a Dataset or a
+            DataLoader. ROOT is the folder that torchvision downloaded to.
+        out (FOLDER): Folder for the weights, the log (log.csv) and the state of the training.
+        preset (DEVICE): Device whose noise the --method draws and on whose chips the network is validated: NAME of a
+            preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, or DEVICE,LAYERS=DEVICE. `driftproof presets list` shows
+            the names. Methods without a device's noise (plain, sam, ...) do not need it.
+        time (TIME): Time after programming at which the noise of the device is drawn: one time (1d), or a range
+            (1h..1y) from which times are drawn log-uniformly. Required if the errors of the device depend on time.
+            Otherwise the default is the start of its valid times.
+        limit (N): Number of samples to use, from the start of --data. Default: all samples.
+
+    Example:
+        driftproof train digits-cnn --data digits-train --preset pcm-nandakumar-2019 \
+            --time 1h..1y --strength 2 --schedule quadratic --epochs 20 --out trained
+        driftproof evaluate digits-cnn --weights trained/best.safetensors \
+            --data digits --preset pcm-nandakumar-2019 --out my-report
+    """
+    from driftproof.data import load_data
+    from driftproof.training import train
+    from driftproof.training._parallel import is_first
+
+    quiet = not is_first()  # of several processes, one prints
+    tell = partial(print_line, quiet=quiet)
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    how.check({name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"})
+    loaded = network.load()
+    samples = load_data(data)
+    samples = samples if limit is None else samples.head(limit)
+    noise, validate, where = None, None, ""
+    if preset is not None:
+        noise, validate, samples, where = validated.on_chips(preset, time, samples, tiles)
+    model = loaded.model if loaded.trained else _untrained(network, settings.seed, tell)
+
+    def make(strength: str | float | None) -> Method:
+        made: Method = how.make(noise, strength, tiles.options(), settings.seed)
+        return made
+
+    strength = how.strength
+    if strength == "auto":
+        assert validate is not None
+        strength = _chosen_strength(model, samples, make, validate, settings, tell)
+    result = train(
+        model,
+        samples,
+        method=make(strength),
+        settings=settings.settings(),
+        validate=validate,
+        higher_is_better=validate is None or validate.higher_is_better,
+        out=out,
+        on_row=lambda row: _tell_epoch(row, tell),
+        within_validity=tiles.within_validity,
+    )
+    print_table(_table(result), quiet=quiet)
+    if result.best is not None:
+        tell(f"best: epoch {result.best_epoch}, validation {result.best:.2f} on {where}, held out of this training")
+    name = "last" if result.best is None else "best"
+    tell(f"weights: {(out / f'{name}.safetensors').resolve()}")
+
+
+def _untrained(network: NetworkOptions, seed: int, tell: Callable[[str], None]) -> nn.Module:
+    """Return the network with random weights that the seed decides."""
+    from driftproof.training._random_state import random_state_kept
+
+    with random_state_kept(seed):
+        model = network.load().model
+    tell(f"{network.model}: no --weights were given; training starts from random weights (seed {seed})")
+    return model
+
+
+def _chosen_strength(
+    model: nn.Module,
+    samples: Data,
+    make: Callable[[float], Method],
+    validate: ChipValidation,
+    settings: SettingsOptions,
+    tell: Callable[[str], None],
+) -> str:
+    """Return the strength whose short training has the best validation."""
+    from driftproof.training._auto_strength import choose_strength
+
+    def tell_trial(trial: Tried) -> None:
+        outcome = trial.failure if trial.validation is None else f"validation {trial.validation:.2f}"
+        tell(f"strength {trial.strength:g}: {outcome}")
+
+    choice = choose_strength(
+        model,
+        samples,
+        make,
+        validate,
+        settings=settings.settings(trial=True),
+        higher_is_better=validate.higher_is_better,
+        on_trial=tell_trial,
+    )
+    tell(f"chosen: {choice}")
+    return f"{choice.strength:g}"
+
+
+def _tell_epoch(row: Row, tell: Callable[[str], None]) -> None:
+    if row["validation"] is not None:
+        strength, validation = f"strength {row['strength']:.3g}", f"validation {row['validation']:.2f}"
+        tell(f"epoch {row['epoch']:.0f}: loss {row['loss']:.4f}, {strength}, {validation}")
+
+
+def _table(result: Training) -> Group:
+    """Return one row per epoch, and the last row of the log."""
+    from driftproof._cli.tables import plain_table, titled
+
+    rows = []
+    for row in result.rows:
+        if row["updates"] != result.rows[-1]["updates"] and row["validation"] is None:
+            continue
+        # measured every 20 updates: not in every row of the log
+        noise = [float(other["noise"]) for other in result.rows if other["epoch"] == row["epoch"] and other["noise"]]
+        values = {**row, "noise": sum(noise) / len(noise) if noise else None}
+        cells = ("" if values[name] is None else f"{values[name]:.4g}" for name in COLUMNS[1:])
+        rows.append((f"{row['epoch']:.0f}", *cells))
+    return titled("Epochs", plain_table([name.replace("_", " ") for name in COLUMNS], rows, words=0))

@@ -1,0 +1,250 @@
+"""The option groups of ``driftproof train``: the method, the training, and its validation on chips."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from driftproof._defaults import (
+    BATCH_SIZE,
+    DIAGNOSE_EVERY,
+    EPOCHS,
+    LEARNING_RATE,
+    LOSS,
+    METHOD,
+    METRIC,
+    MICRO_BATCHES,
+    OPTIMIZER,
+    PRECISION,
+    SEED,
+    TORCH_DEVICE,
+    TRAINING_BATCH_SIZE,
+    VALIDATION_CHIPS,
+    WEIGHT_DECAY,
+)
+from driftproof._errors import DriftproofError
+
+if TYPE_CHECKING:
+    from driftproof._cli.groups import TileOptions
+    from driftproof._mapping import MappingOptions
+    from driftproof.data import Data
+    from driftproof.plans import ChipValidation
+    from driftproof.training._noise import Noise
+    from driftproof.training._settings import Settings
+
+HELD_OUT = 0.1  # share of the samples that is validated on, unless --validation-data gives others
+
+
+@dataclass(kw_only=True)
+class MethodOptions:
+    """How an update is made.
+
+    Attributes:
+        method (METHOD): Training method. Without noise: plain. With noise of the --preset on the weights: rwp,
+            two-point-rwp, m-rwp, arwp. Sharpness-aware: sam, multi-step-sam, asam, gsam, looksam. Both: sam-rwp. With
+            Gaussian noise that needs no --preset: noise-injection.
+        strength (STRENGTH): Factor on the training noise. It is one of: a number (2); a linear, quadratic or
+            cosine ramp, such as quadratic:to=2,start=0.5 (the parameters delay and until are the shares of the training
+            at which the ramp begins and ends; the defaults are start=0, delay=0 and until=1); sampled:LOW,HIGH (a new
+            value at every update); adaptive:to=2 (grows to 2 while the gradient does not collapse); auto (the best of
+            several short trainings). Default: 1.
+        schedule (SHAPE): Shape in which the strength (or ρ, if the method has no strength) grows from 0 to its value:
+            linear, quadratic or cosine. It needs a --strength (or --rho) that is a number, the default
+            or auto. Default: linear for multi-step-sam, constant for other methods.
+        rho (RHO): Radius ρ of the ascent of sharpness-aware methods, a number. Default: 0.5 for asam, 0.05 for other
+            methods (multi-step-sam ramps to it).
+        norms (PASS): Which forward pass updates the BatchNorm statistics: perturbed (with noise) or clean (without).
+            recalibrate: no pass does; they are re-estimated after every epoch. frozen: they are never changed.
+            Default: perturbed for rwp, two-point-rwp, arwp and noise-injection, clean for other methods.
+        clip_weights (SIGMAS): Clip analog weights after every update to this number of standard deviations, such as
+            2.5. Default: 2 for noise-injection, no clipping for other methods.
+        clip_per: Weights whose standard deviation --clip-weights uses: those of a column or of a layer. Default: layer
+            for noise-injection, column for other methods.
+        diagnose_every (UPDATES): Number of updates between diagnostics, each of which costs an additional pass; 0 for
+            no diagnostics.
+    """
+
+    panel: ClassVar[str] = "Training method"
+    method: str = METHOD
+    strength: str | None = None
+    schedule: str | None = None
+    rho: float | None = None
+    norms: str | None = None
+    clip_weights: float | None = None
+    clip_per: str | None = None
+    diagnose_every: int = DIAGNOSE_EVERY
+
+    def make(self, noise: Any, strength: str | float | None, on_tiles: MappingOptions, seed: int) -> Any:
+        """Return a new method. A strength that is a number is the end of the --schedule.
+
+        Args:
+            noise: Noise of the device; None without a device.
+            strength: Strength of the noise; None for that of the method.
+            on_tiles: Which weights are analog.
+            seed: Seed of the noise.
+        """
+        from driftproof.training import ClipWeights
+        from driftproof.training._methods.by_name import make_method, named_method
+
+        options: dict[str, Any] = {} if self.norms is None else {"norms": self.norms}
+        if self.clip_weights is not None:
+            per = self.clip_per or ("layer" if self.method == "noise-injection" else "column")
+            options["clip"] = ClipWeights(sigmas=self.clip_weights, per=per)  # type: ignore[arg-type]
+        if self.method != "plain":
+            options["diagnose_every"] = self.diagnose_every
+        if named_method(self.method).noise:
+            options["noise"] = noise
+        return make_method(self.method, **self._scheduled(strength), on_tiles=on_tiles, seed=seed, **options)
+
+    def _scheduled(self, strength: str | float | None) -> dict[str, Any]:
+        """Return strength and ρ; the one that --schedule applies to as a schedule."""
+        from driftproof.training._methods.by_name import default_of, named_method
+        from driftproof.training._schedules import Constant, as_schedule, ramp
+
+        given: dict[str, Any] = {"strength": None if strength is None else as_schedule(strength), "rho": self.rho}
+        if self.schedule is not None:
+            ramped = "strength" if named_method(self.method).strength else "rho"
+            end = as_schedule(given[ramped]) if given[ramped] is not None else default_of(self.method)
+            if given[ramped] is not None and not isinstance(end, Constant):
+                raise DriftproofError(f"--schedule {self.schedule} and --{ramped} {end} are two schedules: give one")
+            given[ramped] = ramp(self.schedule, to=end.largest)  # type: ignore[arg-type]
+        return given
+
+    def check(self, given: Set[str]) -> None:
+        """Raise DriftproofError if one of the options given has no effect without another one, or one is missing."""
+        from driftproof.training._methods.by_name import named_method
+
+        named, auto, without_preset = named_method(self.method), self.strength == "auto", "preset" not in given
+        if named.noise and without_preset:
+            raise DriftproofError(
+                f"--method {self.method} trains with a device's noise: name the device with --preset DEVICE"
+            )
+        if auto and not named.noise:
+            raise DriftproofError(f"--strength auto scales a device's noise, but --method {self.method} draws none")
+        on_chips = {field.name for field in fields(ValidationOptions)}
+        for names, idle, reason in (
+            ({"time"}, without_preset, "is the time of a device: name the device with --preset"),
+            (on_chips, without_preset, "belongs to the validation on chips: name their device with --preset"),
+            ({"clip_per"}, self.clip_weights is None, "belongs to weight clipping: give the limit with --clip-weights"),
+            ({"auto_epochs"}, not auto, "belongs to --strength auto"),
+            ({"diagnose_every"}, self.method == "plain", "examines the training noise; plain has none"),
+            ({"schedule"}, not (named.strength or named.rho), f"scales a perturbation; {self.method} has none"),
+        ):
+            if idle and names & given:
+                raise DriftproofError(f"--{min(names & given).replace('_', '-')} {reason}")
+
+
+@dataclass(kw_only=True)
+class SettingsOptions:
+    """The training, apart from its method.
+
+    Attributes:
+        distil (SHARE): Share of the loss, between 0 and 1, that compares the outputs with those of the network before
+            this training (distillation). Default: no distillation.
+        epochs: Number of passes through the data.
+        batch_size: Number of samples per update.
+        micro_batches: Number of parts into which the samples of an update are divided. Each part has noise of its own;
+            the gradients are averaged.
+        lr: Largest learning rate, reached after a linear warm-up and followed by a cosine to zero.
+        optimizer: Optimizer: sgd (momentum 0.9, Nesterov) or adamw.
+        weight_decay: Weight decay of all parameters.
+        loss: Loss: cross-entropy, mse, or causal (next-token cross-entropy of a language model).
+        clip_norm (NORM): Largest norm of the gradient; a larger gradient is scaled down to it. Default: no limit.
+        precision: Number format of multiplications: float32, bfloat16 or float16. Weights stay float32.
+        augment: Augmentation of images: none, crop-flip (shifts by up to 4 pixels, mirror images), crop, or another
+            number of pixels as in crop-flip:2.
+        auto_epochs (N): Number of epochs of each short training of --strength auto. Default: a fifth of --epochs.
+        device: Processor that runs the simulation (not the memory device; see --preset): cpu or cuda.
+        seed: Seed of initial weights, order of the samples, augmentation and noise.
+    """
+
+    panel: ClassVar[str] = "Training"
+    distil: float | None = None
+    epochs: int = EPOCHS
+    batch_size: int = TRAINING_BATCH_SIZE
+    micro_batches: int = MICRO_BATCHES
+    lr: float = LEARNING_RATE
+    optimizer: str = OPTIMIZER
+    weight_decay: float = WEIGHT_DECAY
+    loss: str = LOSS
+    clip_norm: float | None = None
+    precision: str = PRECISION
+    augment: str = "none"
+    auto_epochs: int | None = None
+    device: str = TORCH_DEVICE
+    seed: int = SEED
+
+    def settings(self, *, trial: bool = False) -> Settings:
+        """Return the options as one object, for the training or for a short trial of ``--strength auto``."""
+        from driftproof.training import Distillation
+        from driftproof.training._settings import Settings
+
+        same = {field.name for field in fields(Settings)} & vars(self).keys()
+        made: dict[str, Any] = {name: getattr(self, name) for name in same}
+        if trial:
+            made["epochs"] = max(1, self.epochs // 5) if self.auto_epochs is None else self.auto_epochs
+        distil = None if self.distil is None else Distillation(weight=self.distil)
+        return Settings(**made | {"distil": distil, "torch_device": self.device})
+
+
+@dataclass(kw_only=True)
+class ValidationOptions:
+    """The validation on chips after every epoch, which decides which epoch is the best one.
+
+    Attributes:
+        validation_data (DATA): Samples to validate on after every epoch, in the forms of --data. Default: a random
+            tenth of --data, which is not trained on.
+        validation_limit (N): Number of samples to validate on, from the start of the data. Default: all samples.
+        validation_chips: Number of chips of the --preset to validate on.
+        metric (METRIC): Metric: accuracy, top5, token-accuracy, f1, perplexity, mse, or FILE.py:FUNCTION, a function of
+            (outputs, targets) that returns a number.
+    """
+
+    panel: ClassVar[str] = "Validation on chips"
+    validation_data: str | None = None
+    validation_limit: int | None = None
+    validation_chips: int = VALIDATION_CHIPS
+    metric: str = METRIC
+
+    def on_chips(
+        self, preset: str, time: str | None, samples: Data, tiles: TileOptions
+    ) -> tuple[Noise, ChipValidation, Data, str]:
+        """Return a device's noise, the validation on its chips, the samples to train on, and the validation in words.
+
+        Chips are validated at ``time``, at both ends of a range of times, or at the device's first valid time.
+        """
+        from driftproof._device_choice import load_device
+        from driftproof._presets import at_time
+        from driftproof.data import load_data
+        from driftproof.data._parts import held_out
+        from driftproof.plans import ChipValidation
+        from driftproof.training._noise import as_noise
+
+        device = load_device(preset)
+        if device.chips is not None:
+            raise DriftproofError(
+                "--preset measured: the network would learn these few chips by heart; fit a preset to them "
+                "(driftproof presets fit)"
+            )
+        if time is None and device.changes_in_time:
+            raise DriftproofError(f"--preset {preset}: this device changes in time; add --time, such as 1d or 1h..1y")
+        noise = as_noise(device if time is None else at_time(device, time))
+        if self.validation_data is None:
+            held, samples = held_out(samples, HELD_OUT)
+        else:
+            held = load_data(self.validation_data)
+        held = held if self.validation_limit is None else held.head(self.validation_limit)
+        validation = ChipValidation(
+            data=held,
+            preset=device,
+            times=[device.validity.t_s[0]] if time is None else time.split(".."),
+            chips=self.validation_chips,
+            metric=self.metric,
+            mapping=tiles.options(),
+            batch_size=BATCH_SIZE,
+            within_validity=tiles.within_validity,
+        )
+        when = "" if time is None else f" at {time}"
+        where = f"{self.validation_chips} chips of {device.name}{when}, {len(held)} samples of {held.name}"
+        return noise, validation, samples, where

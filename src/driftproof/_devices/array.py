@@ -1,0 +1,117 @@
+"""Base class of the programmed arrays: one layer of one chip."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from driftproof._devices.device import DeviceLaws
+from driftproof._devices.mvm_read_noise import MvmReadNoise
+from driftproof._devices.normals import LayerKey, blocks, layer_normals
+from driftproof._errors import DriftproofError
+from driftproof.laws._encoding import Bank
+
+OF_REFERENCE = "reference."
+
+
+@dataclass(frozen=True)
+class ProgrammedArray(ABC):
+    """The devices of one layer of one chip after programming.
+
+    Attributes:
+        preset: Laws of the devices.
+        key: Seed, chip and layer, by which random numbers are drawn.
+        target: Target weights [out, in] in [−1, 1], relative to their column's maximum.
+        banks: The devices of a weight; each bank has n devices.
+        first: Result of programming that a device keeps for life, [banks, n]: its conductance in µS, or the standard
+            normal ξ where the standard deviation changes with time or belongs to the net weight.
+        life: Number of the drift law that a device keeps for life, [banks, n], such as its drift exponent ν.
+        reference: Devices of a reference column, [groups, in], if there is one. Each group has its own.
+        kept: Numbers [n] of a restored array by purpose, which are not drawn again.
+    """
+
+    preset: DeviceLaws
+    key: LayerKey
+    target: Tensor
+    banks: tuple[Bank, ...]
+    first: Tensor | None = None
+    life: Tensor | None = None
+    reference: ProgrammedArray | None = None
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    @abstractmethod
+    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
+        """Return the conductances at ``t_s`` seconds after programming, one [out, in] in µS per bank: (G⁺, G⁻, …).
+
+        They never include read noise that is new in every MVM.
+
+        Raises:
+            ValueError: If the preset acts on net weights and has no devices.
+        """
+
+    @abstractmethod
+    def net(self, t_s: float, read_noise: bool = True) -> Tensor:
+        """Return the net weights at ``t_s``, [out, in], relative to the columns' maxima.
+
+        Read noise is new at every read-out time, and the same at every call for one time. Read noise that is new in
+        every MVM is in :meth:`mvm_read_noise` instead.
+        """
+
+    @abstractmethod
+    def mvm_read_noise(self, t_s: float) -> MvmReadNoise | None:
+        """Return the read noise that is new in every MVM at ``t_s``, or None if the preset has none."""
+
+    @abstractmethod
+    def fill(self) -> None:
+        """Draw the numbers that the array keeps for life, into its memory."""
+
+    @torch.no_grad()
+    def state(self) -> dict[str, Tensor]:
+        """Return the numbers that the devices keep for life, by name: [banks, n], or [n] of one bank.
+
+        >>> from driftproof._devices import program
+        >>> from driftproof._presets import load_preset
+        >>> array = program(load_preset("pcm-nandakumar-2019"), torch.tensor([[1.0, -0.5]]), seed=0, chip=0, layer="fc")
+        >>> {name: list(values.shape) for name, values in array.state().items()}
+        {'first': [2, 2], 'life': [2, 2]}
+        """
+        state = {name: value for name in ("first", "life") if (value := getattr(self, name)) is not None}
+        for purpose in self.kept_purposes():
+            state[purpose] = torch.cat([numbers for _, numbers in self._draw(purpose)])
+        if self.reference is not None:
+            state |= {f"{OF_REFERENCE}{name}": values for name, values in self.reference.state().items()}
+        return state
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of ``first`` and ``life``, as far as the laws need them."""
+        needed = {"first": self.preset.programming.keeps != "nothing", "life": self.preset.drift is not None}
+        return {name: (len(self.banks), self.target.numel()) for name, is_needed in needed.items() if is_needed}
+
+    def kept_purposes(self) -> list[str]:
+        """Return the purposes of the numbers that devices keep for life but that are drawn again at every reading."""
+        stuck = ["stuck"] if self.preset.stuck is not None and self.preset.conductance.has_devices else []
+        times = self.preset.programming.steps_until(math.inf)
+        steps = [f"step{number}" for number in range(1, len(times) + 1)]
+        return [f"{purpose}{bank.mark}" for bank in self.banks for purpose in stuck + steps]
+
+    def check_perturbed(self) -> None:
+        """Raise DriftproofError if the device declares programming noise, but every weight is exact."""
+        if not self.preset.programming.declares_noise or not bool(self.target.any()):
+            return
+        if torch.equal(self.net(self.preset.validity.t_s[1], read_noise=False), self.target):
+            raise DriftproofError(
+                f"preset {self.preset.name} declares programming noise, but it changes no weight of layer "
+                f"{self.key.layer!r}: look at the numbers of its programming law"
+            )
+
+    def _draw(
+        self, purpose: str, t_s: float | None = None, into: Tensor | None = None
+    ) -> Iterator[tuple[slice, Tensor]]:
+        if (numbers := self.kept.get(purpose)) is not None:
+            return ((part, numbers[part]) for part in blocks(numbers))
+        return layer_normals(self.target, self.key.seed, self.key.chip, self.key.layer, purpose, t_s, into)

@@ -1,0 +1,178 @@
+"""The devices of a layer: they are programmed once and can be read at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from driftproof._devices.array import ProgrammedArray
+from driftproof._devices.mvm_read_noise import MvmReadNoise
+from driftproof._devices.net import net_weights
+from driftproof._devices.normals import blocks
+from driftproof._errors import DriftproofError
+from driftproof.laws._law import Law
+
+
+@dataclass(frozen=True)
+class DeviceArray(ProgrammedArray):
+    """The devices of one layer of one chip; see :class:`ProgrammedArray`."""
+
+    @torch.no_grad()
+    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
+        """Return the conductances at a time; see :meth:`ProgrammedArray.conductances`."""
+        banks = tuple(torch.empty_like(self.target) for _ in self.banks)
+        for index, g in enumerate(banks):
+            for part, block in self._read(index, t_s, read_noise):
+                g.view(-1)[part] = block
+        return banks
+
+    @torch.no_grad()
+    def net(self, t_s: float, read_noise: bool = True) -> Tensor:
+        """Return the net weights at a time; see :meth:`ProgrammedArray.net`."""
+        reads = [self._read(index, t_s, read_noise) for index in range(len(self.banks))]
+        reference = self.reference.conductances(t_s, read_noise)[0] if self.reference else None
+        return net_weights(self.preset.conductance, self.target, reads, reference)
+
+    @torch.no_grad()
+    def mvm_read_noise(self, t_s: float) -> MvmReadNoise | None:
+        """Return the read noise that is new in every MVM at a time, or None if the preset has none."""
+        read = self.preset.read
+        if read is None or read.new_every != "mvm":
+            return None
+        scale = self.preset.conductance.scales()
+        total = torch.zeros_like(self.target).view(-1)
+        for index in range(len(self.banks)):
+            for part, sigma in self.mvm_sigma(index, t_s):
+                total[part] += sigma.mul_(scale[index]).square_()
+        reference = None
+        if isinstance(self.reference, DeviceArray):
+            reference = torch.cat([sigma for _, sigma in self.reference.mvm_sigma(0, t_s)]).mul_(scale[0])
+            reference = reference.view_as(self.reference.target)
+        return MvmReadNoise(total.sqrt_().view_as(self.target), reference)
+
+    @torch.no_grad()
+    def fill(self) -> None:
+        """Draw the numbers that the devices keep for life, into their memory."""
+        for index in range(len(self.banks)):
+            self._fill(index)
+
+    def _fill(self, index: int) -> None:
+        drift, mark = self.preset.drift, self.banks[index].mark
+        early = self.preset.programming.keeps == "conductance"
+        placed = drift is not None and drift.needs_target
+        programs = None if self.first is None else self._draw(f"program{mark}", into=self.first[index])
+        drifts = None if self.life is None else self._draw(f"drift{mark}", into=self.life[index])
+        for part in blocks(self.target.view(-1)):
+            target = self._target_us(index, part) if early or placed else self.target
+            if programs is not None:
+                xi = next(programs)[1]
+                if early:
+                    xi.copy_(self._programmed(target, 0.0, xi))
+            if drifts is not None:
+                xi = next(drifts)[1]
+                if drift is not None and placed:
+                    life = _checked(drift, "life", drift.life(target.mul_(1 / self._fitted_us[1]), xi), xi, new=False)
+                    if life is not xi:
+                        xi.copy_(life)
+
+    @property
+    def _fitted_us(self) -> tuple[float, float]:
+        """The range in µS for which the laws were fitted."""
+        fitted = self.preset.validity.g_us
+        assert fitted is not None  # every preset that has devices has it
+        return fitted
+
+    def _read(self, index: int, t_s: float, read_noise: bool) -> Iterator[tuple[slice, Tensor]]:
+        """Yield every block of one bank's conductances at a time, in µS, with the noise of that read-out."""
+        mark, stuck, read = self.banks[index].mark, self.preset.stuck, self.preset.read
+        noisy = read_noise and read is not None and read.new_every == "read-out"
+        numbers = self._draw(f"read{mark}", t_s) if noisy else None
+        lots = self._draw(f"stuck{mark}") if stuck else None
+        for part, g, programmed in self._devices(index, t_s):
+            if read is not None and numbers is not None:
+                sigma = _checked(read, "sigma_us", read.sigma_us(g, programmed / self._fitted_us[1], t_s), g)
+                g = torch.addcmul(g, sigma, next(numbers)[1], out=sigma).clamp_(min=0)
+            if stuck and lots is not None:
+                g = stuck.held(self.preset.conductance, g, next(lots)[1])
+            yield part, g
+
+    def mvm_sigma(self, index: int, t_s: float) -> Iterator[tuple[slice, Tensor]]:
+        """Yield every block of σ of one bank's read noise, in µS. Stuck devices have no read noise."""
+        stuck, read = self.preset.stuck, self.preset.read
+        assert read is not None
+        lots = self._draw(f"stuck{self.banks[index].mark}") if stuck else None
+        for part, g, programmed in self._devices(index, t_s):
+            sigma = _checked(read, "sigma_us", read.sigma_us(g, programmed / self._fitted_us[1], t_s), g)
+            if stuck and lots is not None:
+                sigma.masked_fill_(stuck.which(next(lots)[1]), 0.0)
+            yield part, sigma
+
+    def _devices(self, index: int, t_s: float) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yield place, G(t) and programmed G in µS of every block of one bank. The tensors must not be changed."""
+        law, drift, mark = self.preset.programming, self.preset.drift, self.banks[index].mark
+        times = law.steps_until(t_s)
+        steps = [self._draw(f"step{number}{mark}") for number in range(1, len(times) + 1)]
+        for part in blocks(self.target.view(-1)):
+            first = None if self.first is None else self.first[index, part]
+            if first is not None and law.keeps == "conductance":
+                programmed = first
+            else:
+                programmed = self._target_us(index, part)
+                if first is not None:
+                    programmed = self._programmed(programmed, t_s, first, [next(step)[1] for step in steps], times)
+            g = programmed
+            if drift is not None:
+                assert self.life is not None
+                g = _checked(drift, "after", drift.after(programmed, self.life[index, part], t_s), programmed)
+            yield part, g, programmed
+
+    def _programmed(
+        self, target: Tensor, t_s: float, xi: Tensor, steps: Sequence[Tensor] = (), times: Sequence[float] = ()
+    ) -> Tensor:
+        """Return programmed conductances in µS of one block, from the ξ that its devices keep and their later steps."""
+        law, fitted = self.preset.programming, self._fitted_us
+        if not steps:
+            mean, sigma = law.moments(target, fitted, t_s)
+            _checked(law, "moments", mean, target, new=False)
+            _checked(law, "moments", sigma, target)
+            return torch.addcmul(mean, sigma, xi, out=sigma).clamp_(min=0)
+        _, before = law.moments(target, fitted, law.times_s[0])
+        moved = before * xi
+        for step, time in zip(steps, times, strict=True):
+            mean, sigma = law.moments(target, fitted, time)
+            moved.addcmul_(step_sigma(before, sigma), step)
+            before = sigma
+        return moved.add_(mean).clamp_(min=0)
+
+    def _target_us(self, index: int, part: slice) -> Tensor:
+        """Return the target conductances in µS of one block."""
+        encoding, levels = self.preset.conductance, self.preset.levels
+        share = encoding.share(self.banks[index], self.target.view(-1)[part])
+        return encoding.target(share if levels is None else levels.rounded(share, 0.0))
+
+
+def _checked(law: Law, method: str, values: Tensor, given: Tensor, new: bool = True) -> Tensor:
+    """Return the values of a formula.
+
+    Raises:
+        DriftproofError: If they have another shape than the argument, or, where they must be ``new``, its memory.
+    """
+    if values.shape != given.shape:
+        raise DriftproofError(
+            f"{law.family} {type(law).__name__}: {method} gave {list(values.shape)} for {list(given.shape)} devices; "
+            "wanted one number for each"
+        )
+    if new and values.data_ptr() == given.data_ptr() and values.numel():
+        raise DriftproofError(
+            f"{law.family} {type(law).__name__}: {method} gave its argument back, or wrote into it; wanted a new "
+            "tensor (g.mul(…), not g.mul_(…); g.clone() where nothing changes)"
+        )
+    return values
+
+
+def step_sigma(before: Tensor, after: Tensor) -> Tensor:
+    """Return σ in µS of an independent step that widens the standard deviation from ``before`` to ``after``."""
+    return after.square().sub_(before.square()).clamp_(min=0).sqrt_()

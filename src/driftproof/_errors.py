@@ -1,0 +1,97 @@
+"""The error and the warning of driftproof. A message names what was given, what was expected, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+WRONG_TAG = "wrong_tag"
+"""Type of the pydantic error for a table that names no law, or a law that does not exist."""
+
+
+class DriftproofError(ValueError):
+    """An input or a request that cannot work. The command line prints the message and exits with code 2."""
+
+    __module__ = "driftproof"
+
+
+class DriftproofWarning(UserWarning):
+    """A fact that the user should know; the computation continues."""
+
+    __module__ = "driftproof"
+
+
+def warn(text: str) -> None:
+    """Warn with a :class:`DriftproofWarning` that points to the line of the user's code that led to it."""
+    warnings.warn(text, DriftproofWarning, skip_file_prefixes=(str(Path(__file__).parent),))
+
+
+@contextmanager
+def foreign_code(place: str, advice: str = "") -> Iterator[None]:
+    """Raise DriftproofError for any exception that the code of a user's network or metric raises in a ``with`` block.
+
+    Args:
+        place: What was being done, or what was wanted. The message begins with it, and the exception follows.
+        advice: What to do. The message ends with it.
+    """
+    try:
+        yield
+    except DriftproofError:
+        raise
+    except Exception as error:
+        raise DriftproofError(f"{place} {type(error).__name__}: {error}{advice}") from error
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean X?)`` with the word of ``known`` nearest to ``wrong``; an empty string if none is near.
+
+    >>> did_you_mean("pcm-nandakumar", ["ideal", "pcm-nandakumar-2019"])
+    ' (did you mean pcm-nandakumar-2019?)'
+    >>> did_you_mean("xyz", ["ideal"])
+    ''
+    """
+    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.55)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def check_choice(what: str, choice: str, known: Iterable[str]) -> None:
+    """Raise DriftproofError for a choice that does not exist.
+
+    >>> check_choice("loss", "mes", ["cross-entropy", "mse"])
+    Traceback (most recent call last):
+    driftproof.DriftproofError: loss 'mes' (did you mean mse?): there are cross-entropy, mse
+    """
+    known = list(known)
+    if choice not in known:
+        raise DriftproofError(f"{what} {choice!r}{did_you_mean(str(choice), known)}: there are {', '.join(known)}")
+
+
+def explained(place: str, error: ValidationError, known: Iterable[str] = (), *, tags: tuple[str, ...] = ()) -> str:
+    """Return a pydantic error in one line per fault: the place, the dotted key, what was expected and what was given.
+
+    Args:
+        place: The file or the settings; every line starts with it.
+        error: The error of pydantic.
+        known: Keys to suggest for a misspelt key.
+        tags: Tags of discriminated unions, which pydantic mixes with the keys.
+    """
+    lines = []
+    for fault in error.errors():
+        parts = [str(part) for part in fault["loc"] if part not in tags]
+        key = ".".join(parts)
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{place}: unknown key {key}{did_you_mean(parts[-1], known)}")
+        elif fault["type"] == "missing":
+            lines.append(f"{place}: missing key {key}")
+        else:
+            ours = fault["type"] in ("value_error", "assertion_error", WRONG_TAG)  # these messages name the input
+            text = fault["msg"].removeprefix("Value error, ") + ("" if ours else f", got {fault['input']!r}")
+            lines.append(": ".join(filter(None, (place, key, text))))
+    return "\n".join(lines)

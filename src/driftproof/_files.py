@@ -1,0 +1,146 @@
+"""Files: atomic writes; tables (TOML, CSV) and tensors (safetensors)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib.resources.abc import Traversable
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomlkit
+
+from driftproof._errors import DriftproofError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+
+def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> Path:
+    """Replace ``path`` in one step: a reader or a crash sees the old file or the new one.
+
+    Args:
+        path: File in a folder that exists.
+        content: Content of the file, or a function that writes it to the path that it receives.
+
+    Raises:
+        OSError: If the folder does not exist or cannot be written.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        _ = content(temporary) if callable(content) else temporary.write_bytes(content)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        # mkstemp and safetensors make files that only the owner can read; others should read a report, too
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_toml(path: Path | Traversable) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        DriftproofError: If the file cannot be read or is not TOML. The message names the file.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DriftproofError(f"{path}: there is no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DriftproofError(f"{path}: not a TOML file: {error}") from None
+    except OSError as error:
+        raise DriftproofError(f"{path}: cannot be read: {error}") from None
+
+
+def write_toml(path: Path, tables: Mapping[str, Any]) -> Path:
+    """Write tables as a TOML file. Numbers and texts read back equal."""
+    return write_atomically(path, tomlkit.dumps(tables).encode())
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table as a CSV file, without its index."""
+    return write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def read_cells(path: Path, *, comments: bool = False) -> tuple[list[str], pd.DataFrame]:
+    """Return the header of a CSV file, and its cells as text without spaces around them.
+
+    Args:
+        path: Comma-separated file in UTF-8.
+        comments: Whether to leave out empty lines and lines that begin with ``#`` (default: False). Empty lines at the
+            end are always left out.
+
+    Returns:
+        The names in the header, and a table with one row per line. Its index holds the lines' numbers, its columns are
+        numbered from 0, and a cell is missing where a line has fewer cells than another.
+
+    Raises:
+        DriftproofError: If the file is no CSV file, is empty, or has a header with other separators or with a name that
+            it repeats. The message names the line.
+    """
+    import pandas as pd
+
+    rows: dict[int, list[str]] = {}
+    line = 1
+    try:
+        text = path.read_text(encoding="utf-8-sig").rstrip()
+        if "\0" in text:
+            raise csv.Error("the file has zero bytes")
+        lines = ("" if comments and row.lstrip().startswith("#") else row for row in io.StringIO(text))
+        reader = csv.reader(lines, strict=True)
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells) or not comments:
+                rows[line] = cells
+            line = reader.line_num + 1
+    except (OSError, UnicodeDecodeError) as error:
+        raise DriftproofError(f"{path}: not a CSV file in UTF-8: {error}") from None
+    except csv.Error as error:
+        raise DriftproofError(f"{path}: not a CSV file in UTF-8: line {line}: {error}") from None
+    if not rows:
+        raise DriftproofError(f"{path}: not a CSV file: it is empty")
+    table = pd.DataFrame(dict(enumerate(zip_longest(*rows.values()))), index=list(rows), dtype=str)
+    first, header = next(iter(rows.items()))
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and mark in header[0]:
+            raise DriftproofError(
+                f"{path}: line {first}: the cells are separated by {name}; use commas, and points in numbers"
+            )
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        raise DriftproofError(f"{path}: line {first}: the header has {', '.join(repeated)} more than once")
+    return header, table.iloc[1:]
+
+
+def read_tensors(path: Path, what: str = "") -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, on the CPU. Messages begin with ``what`` and the path.
+
+    Raises:
+        DriftproofError: If the file is not a complete safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise DriftproofError(f"{what}{path}: not a complete safetensors file ({error})") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Path:
+    """Write tensors as a safetensors file. Each is copied, because safetensors refuses tensors that share memory."""
+    from safetensors.torch import save_file
+
+    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    return write_atomically(path, lambda temporary: save_file(copies, temporary))

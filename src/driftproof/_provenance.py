@@ -1,0 +1,84 @@
+"""The provenance of a result: hashes, versions, commit, machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from driftproof._record import Run
+
+_PACKAGES = ("driftproof", "torch", "aihwkit", "torchvision", "numpy")
+_IF_USED = ("timm", "transformers")
+
+
+def model_hash(model: nn.Module) -> str:
+    """Return a hash of a network's structure and of every number in its parameters and buffers."""
+    digest = hashlib.sha256(str(model).encode())
+    digest.update(" ".join(f"{type(m).__module__}.{type(m).__qualname__}" for m in model.modules()).encode())
+    for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def describe_run(batch_size: int) -> Run:
+    """Return the time, the versions, the commit and the machine of an evaluation by this process."""
+    commit, dirty = _commit()
+    packages = [*_PACKAGES, *(name for name in _IF_USED if name in sys.modules)]
+    return Run(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        versions={name: _version(name) for name in packages} | {"python": platform.python_version()},
+        commit=commit,
+        dirty=dirty,
+        machine={
+            "cpu": _cpu_name(),
+            "cores": str(os.cpu_count()),
+            "threads": str(torch.get_num_threads()),
+            "os": platform.system(),
+            "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        },
+        batch_size=batch_size,
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@lru_cache(maxsize=1)
+def _commit() -> tuple[str, bool | None]:
+    """Return the commit of the driftproof checkout, and whether it has changes; ("", None) outside a checkout."""
+    top = Path(__file__).resolve().parents[2]
+    if not (top / ".git").exists():
+        return "", None
+    try:
+        head, status = (
+            subprocess.check_output(["git", "-C", str(top), *command], stderr=subprocess.DEVNULL, text=True, timeout=10)
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "", None
+    return head.strip(), bool(status.strip())
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
+    name = re.search(r"^model name.*?:(.*)$", text, re.MULTILINE)
+    return name[1].strip() if name else platform.processor() or platform.machine()

@@ -1,0 +1,129 @@
+"""The tables of a record file, and the check that a file is one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+from driftproof._errors import DriftproofError
+
+# "drft" in ASCII, in SQLite's header field for the application that owns the file.
+APPLICATION_ID = 0x64726674
+VERSION = 2
+OLD_FORM = 1
+
+# Longest wait in s for another process that holds the file for one short transaction.
+_BUSY_S = 60.0
+
+TABLES = """
+CREATE TABLE subject (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL);
+CREATE TABLE presets (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL);
+CREATE TABLE series (series_id TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE cells (
+    series_id   TEXT    NOT NULL REFERENCES series (series_id),
+    chip        INTEGER NOT NULL,
+    t_s         REAL    NOT NULL,
+    digital     TEXT    NOT NULL,
+    in_validity INTEGER NOT NULL,
+    value       REAL    NOT NULL,
+    seconds     REAL    NOT NULL,
+    run_id      INTEGER NOT NULL REFERENCES runs (id),
+    total       INTEGER NOT NULL,
+    seen        INTEGER NOT NULL,
+    kind        TEXT    NOT NULL,
+    diagnostics TEXT    NOT NULL,
+    samples     BLOB,
+    per_sample  BLOB,
+    PRIMARY KEY (series_id, chip, t_s, digital)
+);
+CREATE TABLE conversions (conversion_id TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE configurations (config_id TEXT PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE shown (
+    config_id TEXT NOT NULL REFERENCES configurations (config_id),
+    preset    TEXT NOT NULL,
+    series_id TEXT NOT NULL REFERENCES series (series_id),
+    PRIMARY KEY (config_id, preset)
+);
+"""
+"""Subject, series and cells decide identities; conversions, configurations and ``shown`` only decide the display.
+
+The large columns of ``cells`` come last, so that SQLite reads a table of cells without them.
+"""
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether a database has no tables: a new file, or the file of a process that was killed before its first write."""
+    return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables in one transaction, so that a killed process leaves all of them or none."""
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    )
+
+
+def insertion(table: str, columns: Iterable[str]) -> str:
+    """Return the statement that writes a row, in place of the row with the same key; its parameters are named."""
+    names = list(columns)
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})"
+
+
+def check(connection: sqlite3.Connection, where: str) -> None:
+    """Check that a database is a record that this driftproof can read.
+
+    Raises:
+        DriftproofError: another application's file, or a newer schema.
+    """
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise DriftproofError(
+            f"{where} is an SQLite file, but not a driftproof record (application id {application:#x}, wanted "
+            f"{APPLICATION_ID:#x}); name a folder that `driftproof evaluate --out` wrote"
+        )
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise DriftproofError(
+            f"{where} has schema version {version}, this driftproof reads up to {VERSION}; upgrade driftproof"
+        )
+
+
+def in_memory() -> sqlite3.Connection:
+    """Return a connection to a new record in memory."""
+    connection = connect(":memory:")
+    create(connection)
+    return connection
+
+
+def connect(target: str, uri: bool = False) -> sqlite3.Connection:
+    """Return a connection to a file or ``:memory:`` that commits each statement to disk."""
+    # isolation_level=None: every statement is its own transaction, committed when it returns.
+    connection = sqlite3.connect(target, uri=uri, timeout=_BUSY_S, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def open_file(path: Path, mode: str) -> sqlite3.Connection:
+    """Return a connection to a record file; an empty file passes, the caller creates the tables.
+
+    Raises:
+        DriftproofError: not SQLite, not a record, or a later schema.
+    """
+    try:
+        with ExitStack() as opened:
+            connection = connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
+            opened.callback(connection.close)
+            if not is_empty(connection):
+                check(connection, str(path))
+            opened.pop_all()  # the connection stays open
+            return connection
+    except sqlite3.DatabaseError as error:
+        raise DriftproofError(
+            f"{path} cannot be read as a driftproof record ({error}); "
+            "name a folder that `driftproof evaluate --out` wrote"
+        ) from error

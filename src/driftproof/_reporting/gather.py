@@ -1,0 +1,238 @@
+"""Records → evidence: cells, summary, and names that tell configurations apart."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from driftproof._errors import DriftproofError
+from driftproof._record import (
+    DIGITAL,
+    IDEAL_ANALOG,
+    Configuration,
+    Conversion,
+    PresetEntry,
+    Quantity,
+    Record,
+    Run,
+    Subject,
+)
+from driftproof._reporting.statistics import summarise_cells
+
+Source = Record | str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Account:
+    """The cells of one record that share a conversion: their subject, layers, configurations and runs."""
+
+    subject: Subject
+    conversion: Conversion
+    configurations: dict[str, Configuration]
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The contents of a report.
+
+    Attributes:
+        records: Number of records.
+        accounts: One per record and conversion.
+        presets: The presets with cells, by name.
+        cells: The cells in which no layer is kept digital for a trial.
+        summary: Statistics over the chips of ``cells``.
+        names: config_id → a short name, which is empty if there is one configuration only.
+        quantity: The quantity that was measured.
+        every_cell: ``cells`` and the cells in which layers are kept digital or causes of error are switched off, as
+            ``sensitivity`` measures them.
+    """
+
+    records: int
+    accounts: tuple[Account, ...]
+    presets: dict[str, PresetEntry]
+    cells: pd.DataFrame
+    summary: pd.DataFrame
+    names: dict[str, str]
+    quantity: Quantity
+    every_cell: pd.DataFrame
+
+    @property
+    def mixed_cells(self) -> int:
+        """Number of cells in the records that are not in ``cells``."""
+        return len(self.every_cell) - len(self.cells)
+
+    @property
+    def partial_cells(self) -> int:
+        """Number of ``cells`` that were measured on part of the samples."""
+        whole = {key: account.subject.n_samples for account in self.accounts for key in account.configurations}
+        return int((self.cells["n_samples"] < self.cells["config_id"].map(whole)).sum())
+
+    @property
+    def measured_presets(self) -> list[str]:
+        """The presets with cells, in order, without the rows that have no devices."""
+        return [name for name in dict.fromkeys(self.summary["preset"]) if name not in (DIGITAL, IDEAL_ANALOG)]
+
+    def series(self, key: str, preset: str) -> pd.DataFrame:
+        """Return the rows of the summary of a configuration and preset by ascending time; it may be empty."""
+        return self.summary[(self.summary["config_id"] == key) & (self.summary["preset"] == preset)]
+
+    def chips(self, key: str, preset: str, t_s: float) -> npt.NDArray[np.float64]:
+        """Return the values of all chips of one row of the summary."""
+        cells = self.cells
+        rows = cells[(cells["config_id"] == key) & (cells["preset"] == preset) & (cells["t_s"] == t_s)]
+        return rows["value"].to_numpy(dtype=np.float64)
+
+    def digital(self, key: str) -> float:
+        """Return the value without analog hardware."""
+        return float(self.series(key, DIGITAL)["mean"].iloc[0])
+
+
+def gather(records: Source | Sequence[Source]) -> Evidence:
+    """Return the evidence of one or several records, given as open records, folders or files.
+
+    Raises:
+        DriftproofError: there is no record; a record has no cells; two records have different metrics, or contradict
+            each other in a cell or a preset.
+    """
+    sources = [records] if isinstance(records, Record | str | os.PathLike) else list(records)
+    if not sources:
+        raise DriftproofError("no record to report on; name at least one folder that `driftproof evaluate` wrote")
+    accounts: list[Account] = []
+    presets: dict[str, PresetEntry] = {}
+    tables: list[pd.DataFrame] = []
+    with ExitStack() as opened:
+        for source in sources:
+            record = source if isinstance(source, Record) else opened.enter_context(Record.open(source))
+            tables.append(record.cells())
+            if record.subject is None or tables[-1].empty:
+                raise DriftproofError(
+                    f"no cells yet in {record.where}; run `driftproof evaluate ... --out` with this folder to fill it"
+                )
+            accounts += _accounts(record, record.subject)
+            _add_presets(presets, record)
+    every_cell, quantity = _merge(tables), _quantity(accounts)
+    unreported = [name for name, entry in presets.items() if not entry.reported]
+    apart = (every_cell["digital"] != "") | every_cell["preset"].isin(unreported)
+    cells = every_cell[~apart].reset_index(drop=True)
+    return Evidence(
+        records=len(tables),
+        accounts=tuple(accounts),
+        presets=_shown(presets, set(cells["preset"])),
+        cells=cells,
+        summary=summarise_cells(cells, "the records" if len(tables) > 1 else "the record", quantity),
+        names=_names(accounts, set(cells["config_id"])),
+        quantity=quantity,
+        every_cell=every_cell,
+    )
+
+
+def _accounts(record: Record, subject: Subject) -> list[Account]:
+    """Return one account for each conversion of a record.
+
+    The last account has all runs, since a record does not hold which conversion a run measured.
+    """
+    shown: dict[str, dict[str, Configuration]] = defaultdict(dict)
+    for key, configuration in record.configurations().items():
+        shown[configuration.conversion][key] = configuration
+    conversions = {name: item for name, item in record.conversions().items() if name in shown}
+    runs = {list(conversions)[-1]: tuple(record.runs().values())} if conversions else {}
+    return [Account(subject, item, shown[name], runs.get(name, ())) for name, item in conversions.items()]
+
+
+def _add_presets(presets: dict[str, PresetEntry], record: Record) -> None:
+    for name, entry in record.presets().items():
+        held = presets.setdefault(name, entry)
+        if held.sha256 != entry.sha256:
+            raise DriftproofError(
+                f"{record.where}: its preset {name!r} has other numbers than in the records before; "
+                "rename one of the two presets or report them apart"
+            )
+        presets[name] = held.completed(entry)
+
+
+def _shown(presets: Mapping[str, PresetEntry], measured: set[str]) -> dict[str, PresetEntry]:
+    """Return the presets with cells, and the presets that a mix with cells consists of."""
+    parts = [presets[name].definition.get("devices") for name in measured & set(presets)]
+    wanted = measured.union(*(part.values() for part in parts if isinstance(part, Mapping)))
+    return {name: presets[name] for name in sorted(presets) if name in wanted}
+
+
+def _quantity(accounts: Sequence[Account]) -> Quantity:
+    """Return the quantity that all records measure: a figure has one axis."""
+    distinct = {q.model_copy(update={"words": ""}): q for q in (account.subject.quantity for account in accounts)}
+    first, *others = distinct.values()
+    if others:
+        names = f"{first.label} and {others[0].label}"
+        raise DriftproofError(f"these records are of different metrics ({names}); report them apart")
+    return first
+
+
+def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return one table of cells. A cell may be in two tables (two copies of a folder) if it has the same value."""
+    key = ["config_id", "preset", "digital", "chip", "t_s", "metric"]
+    # Not by the labels and the names of network and data, which may differ between copies.
+    cells = pd.concat(tables, ignore_index=True).drop_duplicates([*key, "value", "n_samples"], ignore_index=True)
+    for _, same in cells[cells.duplicated(key, keep=False)].groupby(key, sort=False):
+        first = same.iloc[0]
+        cell = f"preset {first['preset']}, chip {first['chip']}, t_s {first['t_s']:g} of configuration"
+        if same["n_samples"].nunique() > 1:
+            counts = " and ".join(f"{count:,}" for count in same["n_samples"])
+            raise DriftproofError(
+                f"two records hold {cell} {first['config_id']} on different samples ({counts}); make one record of "
+                "them with `driftproof merge` and report that"
+            )
+        raise DriftproofError(
+            f"two records contradict each other: {cell} {first['config_id']} has more than one value; report them apart"
+        )
+    return cells
+
+
+def _names(accounts: Sequence[Account], used: set[str]) -> dict[str, str]:
+    """Name each configuration by the first facts that tell all of them apart."""
+    facts: dict[str, dict[str, str]] = {}
+    for account in accounts:
+        for key, item in account.configurations.items():
+            if key in used:
+                facts.setdefault(key, _facts(account.subject, account.conversion, item))
+    if len(facts) == 1:
+        return dict.fromkeys(facts, "")
+    chosen: list[str] = []
+    for fact in next(iter(facts.values())):
+        if _different(facts, [*chosen, fact]) > _different(facts, chosen):
+            chosen.append(fact)
+    names = {key: ", ".join(values[fact] for fact in chosen) for key, values in facts.items()}
+    if len(set(names.values())) < len(names):
+        return {key: f"{name} ({key})".strip() for key, name in names.items()}
+    return names
+
+
+def _facts(subject: Subject, conversion: Conversion, item: Configuration) -> dict[str, str]:
+    clipped = f", clipped at {conversion.clip} %" if conversion.clip else ""
+    return {
+        "label": item.label or subject.model,
+        "model": subject.model,
+        "data": f"{subject.data} ({subject.n_samples:,} samples)",
+        "compensation": f"compensation {item.compensation}",
+        "recalibration": str(item.recalibration or "BatchNorm as trained"),
+        "backend": f"backend {item.backend}",
+        "periphery": f"periphery {item.periphery}",
+        "tile": f"tiles {conversion.tile_rows} × {conversion.tile_cols}",
+        "scale": f"weights relative to the {conversion.scale}{clipped}",
+        "layers": f"{sum(layer.analog for layer in conversion.layers)} analog layers",
+        "seed": f"seed {item.seed}",
+        "device": f"drawn on {item.device}",
+        "weights": f"weights {subject.model_hash[:8]}",
+    }
+
+
+def _different(facts: Mapping[str, Mapping[str, str]], chosen: Sequence[str]) -> int:
+    """Return how many configurations the chosen facts tell apart."""
+    return len({tuple(values[fact] for fact in chosen) for values in facts.values()})

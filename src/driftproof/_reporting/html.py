@@ -1,0 +1,44 @@
+"""Templates → HTML pages that load nothing from outside and can be mailed."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from driftproof._errors import DriftproofError
+
+# Marks a page that driftproof wrote.
+GENERATOR = '<meta name="generator" content="driftproof">'
+
+
+def check_written_here(path: Path, mark: str = GENERATOR) -> None:
+    """Raise DriftproofError if a file exists and has no ``mark`` near its beginning: it is a user's own file."""
+    if path.is_file() and mark.encode() not in path.read_bytes()[:2000]:
+        raise DriftproofError(f"{path} was not written by driftproof; choose another --out, or move it away")
+
+
+def fill_template(name: str, **content: Any) -> str:
+    """Return a template of this package filled with its content; every value is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(generator=GENERATOR, **content)
+
+
+def data_uri(svg: bytes) -> str:
+    """Return a picture as a data URI.
+
+    >>> data_uri(b"<svg/>")
+    'data:image/svg+xml;base64,PHN2Zy8+'
+    """
+    # The document type contains an address. Browsers do not load it, but the page promises to have no addresses.
+    plain = re.sub(rb"<!DOCTYPE.*?>\s*", b"", svg, flags=re.DOTALL)
+    return "data:image/svg+xml;base64," + base64.b64encode(plain).decode()

@@ -1,5 +1,0 @@
-"""The command line: parse, call one function, print."""
-
-from driftproof.cli.app import main
-
-__all__ = ["main"]

@@ -1,0 +1,79 @@
+"""Checks of the arguments of an evaluation, made before anything is computed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+import torch
+
+from driftproof._device_choice import load_device
+from driftproof._devices import Device
+from driftproof._errors import DriftproofError
+from driftproof._record import DIGITAL, IDEAL_ANALOG
+from driftproof.times import format_time
+
+
+def check_devices(presets: Sequence[Device | str] | Device | str) -> list[Device]:
+    """Load devices. Raise DriftproofError if there is none, or if two have the same name."""
+    given = list(presets) if isinstance(presets, Sequence) and not isinstance(presets, str) else [presets]
+    devices = [load_device(preset) if isinstance(preset, str) else preset for preset in given]
+    if not devices:
+        raise DriftproofError("no presets: name at least one device, such as pcm-nandakumar-2019")
+    names = [device.name for device in devices]
+    for device in names:
+        if device in (DIGITAL, IDEAL_ANALOG):
+            raise DriftproofError(f"preset {device!r}: every record has a row of this name; choose another name")
+        if names.count(device) > 1:
+            raise DriftproofError(
+                f"{names.count(device)} presets are called {device!r}; give one of them another name, or give it once"
+            )
+    return devices
+
+
+def check_numbers(**numbers: int) -> None:
+    """Raise DriftproofError unless every number is at least 1."""
+    for what, number in numbers.items():
+        if number < 1:
+            raise DriftproofError(f"{what.replace('_', ' ')}: wanted at least 1, got {number}")
+
+
+def whole_number(what: str, value: object) -> int:
+    """Return a whole number of any library as an int of Python.
+
+    >>> whole_number("chip", 3)
+    3
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]  # what has no index raises
+    except TypeError:
+        raise DriftproofError(f"{what} = {value!r}: wanted a whole number") from None
+
+
+def check_seed(seed: int, below: int = 2**63, *, lowest: int = 0) -> None:
+    """Raise DriftproofError unless a record can hold the seed: a whole number from ``lowest`` to ``below`` − 1."""
+    if not lowest <= seed < below:
+        raise DriftproofError(f"seed: wanted a whole number from 0 to 2^{below.bit_length() - 1} - 1, got {seed}")
+
+
+def check_validity(devices: Sequence[Device], times_s: tuple[float, ...]) -> None:
+    """Raise DriftproofError if a time is outside the range of validity of a device."""
+    for device in devices:
+        outside = [format_time(t) for t in times_s if not device.in_validity(t)]
+        if outside:
+            low, high = (format_time(t) for t in device.validity.t_s)
+            raise DriftproofError(
+                f"within validity: preset {device.name} is valid from {low} to {high}, not at {', '.join(outside)}; "
+                "leave these times out, or leave within_validity (--within-validity) out to have them marked"
+            )
+
+
+def check_torch_device(torch_device: str) -> torch.device:
+    """Return the torch device ``cpu`` or ``cuda``. Raise DriftproofError if torch cannot use it."""
+    if torch_device not in ("cpu", "cuda"):
+        raise DriftproofError(f"device {torch_device!r}: wanted cpu or cuda")
+    if torch_device == "cuda" and not torch.cuda.is_available():
+        raise DriftproofError("device cuda: torch finds no CUDA GPU here; use cpu")
+    return torch.device(torch_device)

@@ -1,0 +1,220 @@
+"""The evaluator: it holds a network, data and a metric, and measures the outcome of every trial."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from driftproof._defaults import BACKEND, BATCH_SIZE, METRIC, RANGE_SAMPLES, TORCH_DEVICE
+from driftproof._errors import DriftproofError, warn
+from driftproof._inputs import Inputs, call, to_device
+from driftproof._keywords import ChecksKeywords
+from driftproof._mapping import Mapping, MappingOptions, plain_copy, unasked_text, unwrap
+from driftproof._numerics import VERSION
+from driftproof._provenance import model_hash
+from driftproof._record import Outcome, Subject, as_samples
+from driftproof.data import Data
+from driftproof.data._adapters import as_data
+from driftproof.data._batched import hold
+from driftproof.evaluation._backends import check_backend, warn_of_compiled_tile
+from driftproof.evaluation._checks import check_numbers, check_seed, check_torch_device
+from driftproof.evaluation._deployment import Deployment
+from driftproof.evaluation._hardware import Hardware
+from driftproof.evaluation._metrics import Function, Metric, as_metric
+from driftproof.evaluation._recalibration import check_recalibration
+from driftproof.evaluation._score import Network, score
+from driftproof.evaluation._trial import Trial
+
+EXAMPLES = 8
+"""Number of samples on which the network is watched, to see which weights it multiplies by."""
+HARDWARE_KEPT = 4
+"""Number of mappings and peripheries that stay ready. Each holds a copy of the network."""
+
+
+class Evaluator(ChecksKeywords):
+    """Measure a network on data: ``outcome = evaluator(trial)``.
+
+    An evaluator reads and writes no files and shows no progress. :func:`driftproof.evaluation.run` does both.
+
+    Args:
+        network: A trained network. It is not changed.
+        data: :class:`driftproof.data.Data`, or any data that :func:`driftproof.evaluate` takes.
+        metric: Name of a metric, a :class:`Metric`, or a function of outputs and targets (default: ``accuracy``).
+        backend: ``folded`` (fast) or ``tiles`` (aihwkit's tiles, the reference).
+        batch_size: Number of samples in a forward pass (default: 250).
+        torch_device: ``cpu`` or ``cuda``.
+        name: Name of the network in a record (default: the name of its class).
+
+    Attributes:
+        network: A plain copy of the network in eval mode.
+        data: The samples, in memory if they fit.
+        metric: The metric.
+        example: Inputs of the first samples, on the torch device.
+
+    Raises:
+        DriftproofError: The metric, the backend or the torch device is unknown, or the data cannot be read.
+
+    >>> from driftproof.data import digits
+    >>> from driftproof.zoo import trained_digits_cnn
+    >>> evaluator = Evaluator(trained_digits_cnn(), digits().head(100))
+    >>> outcome = evaluator(Trial(Deployment(device="gaussian:0.1"), chip=0, t_s=1.0))
+    >>> outcome.value > 50, len(outcome.per_sample)
+    (True, 100)
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: Data | object,
+        metric: str | Metric | Function = METRIC,
+        *,
+        backend: str = BACKEND,
+        batch_size: int = BATCH_SIZE,
+        torch_device: str = TORCH_DEVICE,
+        name: str = "",
+    ) -> None:
+        self.metric, self.backend = as_metric(metric), check_backend(backend)
+        check_numbers(batch_size=batch_size)
+        self.batch_size, self.torch_device = batch_size, check_torch_device(torch_device)
+        self.network = plain_copy(network).to(self.torch_device)
+        self.name = name or type(unwrap(network)).__name__
+        self._mappings: dict[MappingOptions, Mapping] = {}
+        self._hardware: OrderedDict[tuple[Any, ...], Hardware] = OrderedDict()
+        self._take(data)
+        if self.backend == "tiles":
+            warn_of_compiled_tile()
+
+    def _take(self, data: Data | object) -> None:
+        self.data = hold(as_data(data))
+        first, _ = next(iter(self.data.batches(min(EXAMPLES, len(self.data)))))
+        self.example: Inputs = to_device(first, self.torch_device)
+        self._calibration: Data | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for copies and other processes, without mappings and hardware."""
+        return self.__dict__ | {"_mappings": {}, "_hardware": OrderedDict()}
+
+    def on(self, data: Data | object) -> Evaluator:
+        """Return an evaluator of the same network and metric on other data.
+
+        >>> from driftproof.data import digits
+        >>> from driftproof.zoo import trained_digits_cnn
+        >>> len(Evaluator(trained_digits_cnn(), digits()).on(digits().head(10)).data)
+        10
+        """
+        other = copy.copy(self)
+        other._take(data)
+        return other
+
+    def __call__(self, trial: Trial, samples: Iterable[int] | None = None) -> Outcome:
+        """Measure one trial.
+
+        Args:
+            trial: The trial. Its outcome does not depend on trials that were measured before.
+            samples: Indices of the samples to measure on, or a boolean mask [N] (default: all samples). A sample has
+                the same outcome in any subset, up to the rounding of another batch.
+
+        Raises:
+            DriftproofError: The device does not fit the network, the network fails, or an output is not finite.
+        """
+        start = time.perf_counter()
+        chosen = as_samples(samples, len(self.data))
+        network: Network = self._digital
+        hardware = None
+        if trial.deployment is not None:
+            hardware = self._ready(trial.deployment)
+            network = hardware.become(trial)
+        indices = None if chosen is None else chosen.tolist()
+        data = self.data if indices is None else self.data.take(indices)
+        value, per_sample = score(self.metric, network, data, self.batch_size, self.torch_device, str(trial), indices)
+        return Outcome(
+            value=value,
+            total=len(self.data),
+            samples=chosen,
+            per_sample=per_sample,
+            diagnostics={} if hardware is None else hardware.diagnostics(),
+            seconds=time.perf_counter() - start,
+            in_validity=trial.deployment is None or trial.deployment.device.in_validity(trial.t_s),
+        )
+
+    @property
+    def subject(self) -> Subject:
+        """The subject of a record of this evaluator's outcomes: network, data and metric."""
+        return Subject(
+            model=self.name,
+            model_hash=model_hash(self.network),
+            data=self.data.name,
+            data_hash=self.data.fingerprint(),
+            n_samples=len(self.data),
+            metric=self.metric.name,
+            own_metric=self.metric.custom_quantity,
+            numerics=VERSION,
+        )
+
+    def mapping(self, options: MappingOptions) -> Mapping:
+        """Return the mapping of the network to tiles under some options."""
+        if options not in self._mappings:
+            self._mappings[options] = mapping = options.map(self.network, self.example)
+            if text := unasked_text(mapping):
+                warn(text)
+        return self._mappings[options]
+
+    def calibrated(self, deployment: Deployment) -> Deployment:
+        """Return the deployment with calibration data, if its periphery has static input ranges.
+
+        A deployment without calibration data gets the first 500 samples of this evaluator's data, with a warning.
+        """
+        if not deployment.wants_calibration:
+            return deployment
+        if self._calibration is None:
+            self._calibration = self.data.head(min(RANGE_SAMPLES, len(self.data)))
+            warn(
+                f"static input ranges are measured on the first {len(self._calibration)} of the inputs that are "
+                "reported on (without their targets); give others, such as training images, with "
+                "calibration=DATA or --calibration-data"
+            )
+        return deployment.with_changes(calibration=self._calibration)
+
+    def check(self, deployment: Deployment, chips: int = 1) -> None:
+        """Check that a deployment is possible, before anything is computed or written.
+
+        Args:
+            deployment: The deployment of the trials to come.
+            chips: Number of chips of these trials.
+
+        Raises:
+            DriftproofError: The seed is below 0, which is reserved for trainings and validations; the device does not
+                fit the layers, or has fewer measured chips; BatchNorm is to be recalibrated, but the network has none
+                or does not take the inputs for it.
+        """
+        check_seed(deployment.seed)
+        device = deployment.device
+        device.check_layers(self.mapping(deployment.mapping).weights)
+        if device.chips is not None and chips > device.chips:
+            raise DriftproofError(
+                f"device {device.name} has {device.chips} measured chips, but {chips} are needed; ask for fewer "
+                "(a search needs chips to choose on, and other chips to report on)"
+            )
+        if deployment.recalibration is not None:
+            check_recalibration(deployment.recalibration, self.network, self.data)
+
+    def _ready(self, deployment: Deployment) -> Hardware:
+        deployment = self.calibrated(deployment)
+        held = None if deployment.calibration is None else deployment.calibration.fingerprint()
+        key = (deployment.mapping, deployment.periphery.sha256, held, deployment.recalibration is not None)
+        if key not in self._hardware:
+            while len(self._hardware) >= HARDWARE_KEPT:
+                self._hardware.popitem(last=False)
+            self._hardware[key] = Hardware(self, deployment)
+        self._hardware.move_to_end(key)
+        return self._hardware[key]
+
+    @torch.inference_mode()
+    def _digital(self, inputs: Inputs, _: Sequence[int]) -> Any:
+        return call(self.network, inputs)

@@ -1,0 +1,96 @@
+"""Write a simulated chip's conductances as if they had been measured."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from driftproof._errors import DriftproofError
+from driftproof._files import write_atomically, write_toml
+from driftproof.measured._files import REFERENCE, ROOT
+from driftproof.measured._folder import SETTINGS
+from driftproof.times import parse_times
+
+
+class _Chip(Protocol):
+    """The part of :class:`driftproof.Chip` that is used here."""
+
+    number: int
+    seed: int
+    preset: Any
+
+    @property
+    def arrays(self) -> Mapping[str, Any]: ...
+
+
+def save_conductances(
+    chip: _Chip, folder: str | Path, times: str | Sequence[str | float], *, name: str, summary: str = ""
+) -> Path:
+    """Write the conductances of a :class:`driftproof.Chip` at several times: a template for files of real ones.
+
+    The file holds one read-out at each time, with the read noise of that time. It does not hold MVM read noise, which
+    every MVM draws again. To write several chips, give each a sub-folder of one folder, and move one ``device.toml``
+    into that folder.
+
+    Args:
+        chip: Chip of a preset with pairs, or with one device per weight and an offset.
+        folder: New or empty folder, which :func:`load_measured` can read afterwards.
+        times: Times in seconds after programming, or texts such as ``1d``.
+        name: Name of the device.
+        summary: One sentence about the device.
+
+    Returns:
+        The folder, with ``device.toml`` and, per layer, an ``.npz`` file of [times, out, in] in µS and [times] in s.
+
+    Raises:
+        DriftproofError: If the folder is not empty, or the preset has no conductances or several pairs per weight.
+
+    >>> import tempfile
+    >>> from driftproof import Chip, load_preset, map_model
+    >>> from torch import nn
+    >>> chip = Chip(map_model(nn.Linear(3, 2)), load_preset("pcm-nandakumar-2019"), seed=0, chip=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sorted(path.name for path in save_conductances(chip, folder, "1s,1d", name="template").iterdir())
+    ['(root).npz', 'device.toml']
+    """
+    folder, times_s = Path(folder).expanduser(), parse_times(times if isinstance(times, str) else list(times))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DriftproofError(f"{folder} is not empty; choose a new folder for the conductances")
+    conductance = next(iter(chip.arrays.values())).preset.conductance
+    for layer, array in chip.arrays.items():
+        if not conductance.file_columns or array.preset.conductance != conductance:
+            raise DriftproofError(
+                f"preset {array.preset.name}: only conductances of one pair or one device a weight can be written, "
+                "of the same kind in all layers"
+            )
+        if Path(layer).name != layer:
+            raise DriftproofError(f"layer {layer!r}: its name cannot be a file's; rename the layer")
+    folder.mkdir(parents=True, exist_ok=True)
+    for layer, array in chip.arrays.items():
+        reads = [array.conductances(t_s) for t_s in times_s]
+        arrays = {
+            bank: np.stack([read[index].cpu().numpy() for read in reads])
+            for index, bank in enumerate(conductance.file_columns)
+        }
+        if array.reference is not None:
+            arrays[REFERENCE] = np.stack([array.reference.conductances(t_s)[0][0].cpu().numpy() for t_s in times_s])
+        file = io.BytesIO()
+        np.savez(file, t_s=np.array(times_s), **arrays)  # type: ignore[arg-type]  # names are arrays, not options
+        write_atomically(folder / f"{layer or ROOT}.npz", file.getvalue())
+    settings = {
+        "name": name,
+        "summary": summary or "Simulated, not measured.",
+        "source": {
+            "title": "Simulated, not measured",
+            "where": f"chip {chip.number} of {chip.preset.name}, seed {chip.seed}",
+            "fitted_by": "driftproof",
+        },
+        "conductance": conductance.model_dump(mode="json", exclude_defaults=True),
+    }
+    # last: without it the folder is no device
+    write_toml(folder / SETTINGS, settings)
+    return folder

@@ -1,0 +1,134 @@
+"""The settings of a training, apart from its method: checked, and as text for the log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+import driftproof._defaults as default
+from driftproof._errors import DriftproofError, check_choice
+from driftproof._keywords import ChecksKeywords
+from driftproof.data._augmentation import CropFlip, as_augmentation
+from driftproof.training._losses import Distillation, Loss, as_loss, name_of
+from driftproof.training._update import check_clip_norm
+
+type MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Precision = Literal["float32", "bfloat16", "float16"]
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ChecksKeywords):
+    """The settings of a training, apart from its method.
+
+    Attributes:
+        epochs: Number of passes through the data.
+        batch_size: Samples of one update, over all micro-batches and processes (default: 128).
+        micro_batches: Micro-batches of one update, each with its own perturbation (gradient accumulation; default: 1).
+        optimizer: ``sgd`` (momentum 0.9, Nesterov), ``adamw``, or a function of the parameters that returns an
+            optimizer (default: ``sgd``).
+        lr: Largest learning rate, above 0 (default: 0.01).
+        lr_schedule: Learning rate after a linear warm-up: ``cosine`` to zero, or ``constant`` (default: ``cosine``).
+        warm_up: Share of the updates in which the learning rate rises, in [0, 1) (default: 0.05).
+        weight_decay: Weight decay of all parameters, for ``sgd`` and ``adamw`` (default: 0.0001).
+        loss: ``cross-entropy``, ``mse``, ``causal``, or a function of (outputs, targets) (default: ``cross-entropy``).
+        clip_norm: Largest norm of the gradient (default: no clipping).
+        precision: Precision of the network's products in forward and backward passes (autocast): ``float32``,
+            ``bfloat16`` or ``float16``. Weights stay float32 (default: ``float32``).
+        augment: Augmentation of images, such as ``crop-flip`` (default: none).
+        distil: Distillation from the digital network's outputs (default: none).
+        seed: Seed of order, augmentation, dropout and the like; the method has its own seed (default: 0).
+        torch_device: Device to compute on, ``cpu`` or ``cuda`` (default: ``cpu``).
+        log_every: Updates in one row of the log; 0 for ten rows per epoch (default: 0).
+
+    Raises:
+        DriftproofError: Impossible settings; ``cuda`` without a GPU.
+    """
+
+    epochs: int
+    batch_size: int = default.TRAINING_BATCH_SIZE
+    micro_batches: int = default.MICRO_BATCHES
+    optimizer: Literal["sgd", "adamw"] | MakeOptimizer = default.OPTIMIZER
+    lr: float = default.LEARNING_RATE
+    lr_schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up: float = 0.05
+    weight_decay: float = default.WEIGHT_DECAY
+    loss: str | Loss = default.LOSS
+    clip_norm: float | None = None
+    precision: Precision = default.PRECISION
+    augment: str | CropFlip | None = None
+    distil: Distillation | None = None
+    seed: int = default.SEED
+    torch_device: str = default.TORCH_DEVICE
+    log_every: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.epochs < 1:
+            raise DriftproofError(f"epochs {self.epochs}: wanted at least 1")
+        if not (math.isfinite(self.lr) and self.lr > 0) or self.weight_decay < 0 or not 0 <= self.warm_up < 1:
+            raise DriftproofError(
+                f"wanted lr > 0, weight_decay >= 0 and warm_up in [0, 1), got {self.lr!r}, {self.weight_decay!r} and "
+                f"{self.warm_up!r}"
+            )
+        check_clip_norm(self.clip_norm)
+        check_choice("precision", self.precision, get_args(Precision))
+        check_choice("lr_schedule", self.lr_schedule, ("cosine", "constant"))
+        if isinstance(self.optimizer, str):
+            check_choice("optimizer", self.optimizer, ("sgd", "adamw"))
+        as_loss(self.loss)
+        as_augmentation(self.augment)
+        if self.torch_device != "cpu" and not self.torch_device.startswith("cuda"):
+            raise DriftproofError(f"device {self.torch_device!r}: wanted cpu or cuda")
+        if self.torch_device.startswith("cuda") and not torch.cuda.is_available():
+            raise DriftproofError("device cuda: torch finds no GPU here; leave --device out, or install a CUDA build")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the network's products."""
+        return _DTYPES[self.precision]
+
+    def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Return an optimizer of a network's parameters that take a gradient."""
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        if not parameters:
+            raise DriftproofError("all parameters are frozen (requires_grad=False): there is nothing to train")
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=self.lr, momentum=0.9, nesterov=True, weight_decay=self.weight_decay)
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        return self.optimizer(parameters)
+
+    def make_schedule(self, optimizer: torch.optim.Optimizer, updates: int) -> LambdaLR:
+        """Return the schedule of the learning rate over a number of updates."""
+        warm = self.warm_up * updates
+
+        def factor(step: int) -> float:
+            rising = min(1.0, (step + 1) / warm) if warm >= 1 else 1.0
+            return rising * (0.5 * (1 + math.cos(math.pi * step / updates)) if self.lr_schedule == "cosine" else 1.0)
+
+        return LambdaLR(optimizer, factor)
+
+    def describe(self) -> dict[str, str]:
+        """Return the settings as text; a run is resumed with the same settings only."""
+        return {
+            "epochs": str(self.epochs),
+            "batch size": str(self.batch_size),
+            "micro-batches": str(self.micro_batches),
+            "optimizer": self.optimizer if isinstance(self.optimizer, str) else name_of(self.optimizer),
+            "learning rate": f"{self.lr:g}",
+            "learning-rate schedule": f"{self.lr_schedule}, warm-up {self.warm_up:g}",
+            "weight decay": f"{self.weight_decay:g}",
+            "loss": as_loss(self.loss)[0],
+            "gradient clipping": "none" if self.clip_norm is None else f"{self.clip_norm:g}",
+            "precision": self.precision,
+            "augmentation": str(as_augmentation(self.augment) or "none"),
+            "distillation": str(self.distil or "none"),
+            "seed of order and augmentation": str(self.seed),
+        }
