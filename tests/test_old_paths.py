@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from operator import attrgetter
 
 import pytest
 import torch
@@ -35,6 +36,23 @@ def test_a_module_is_there_under_its_old_name(place: str) -> None:
     assert "._" in spec.name
 
 
+@pytest.mark.parametrize(
+    ("place", "name", "now"),
+    [
+        ("training", "loss_surface", "analysis.loss_surface"),
+        ("periphery", "WireDrop", "periphery._settings.IRDrop"),
+        ("laws", "TableInTime", "laws._programming.in_time.TableInTime"),
+        ("reporting", "Lifetime", "_reporting.lifetime.Lifetime"),
+        ("devices", "ProductNoise", "_devices.mvm_read_noise.MvmReadNoise"),
+    ],
+)
+def test_a_name_that_moved_is_there(place: str, name: str, now: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{name} is not public"):
+        found = getattr(import_module(f"driftproof.{place}"), name)
+    module, _, present = now.rpartition(".")
+    assert found is getattr(import_module(f"driftproof.{module}"), present)
+
+
 def test_a_name_is_there_in_its_old_package() -> None:
     with pytest.warns(DeprecationWarning, match=r"driftproof\.laws\.PowerDrift"):
         from driftproof.laws import PowerDrift  # type: ignore[attr-defined, unused-ignore]
@@ -45,7 +63,7 @@ def test_a_module_is_an_attribute_under_either_name() -> None:
     vars(dp).pop("inputs", None)
     sys.modules.pop("driftproof.inputs", None)
     with pytest.warns(DeprecationWarning, match=r"driftproof\.inputs"):
-        assert dp.inputs is import_module("driftproof._inputs")
+        assert attrgetter("inputs")(dp) is import_module("driftproof._inputs")
     code = "import driftproof as dp; print(dp.data.digits.__name__, dp.training.RWP is dp.RWP)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "digits True\n"

@@ -16,6 +16,12 @@ from types import ModuleType
 type Path = Sequence[str] | None
 
 
+RENAMED = {"NoisyProducts": "ArrayReadNoise", "ProductNoise": "MvmReadNoise", "WireDrop": "IRDrop"}
+"""Names of version 0.1 → present ones."""
+MOVED = {"driftproof.training": ("driftproof.analysis",)}
+"""Packages of version 0.1 → others that some of their names are in now."""
+
+
 class _OldPath(MetaPathFinder, Loader):
     """Imports ``driftproof.a.b`` as ``driftproof._a.b`` or ``driftproof.a._b``, whichever there is."""
 
@@ -34,6 +40,8 @@ class _OldPath(MetaPathFinder, Loader):
         assert spec.origin is not None
         warnings.warn(f"{spec.name} is not public any more", DeprecationWarning, stacklevel=2)
         module = import_module(spec.origin)
+        if hasattr(module, "__path__"):
+            vars(module).setdefault("__getattr__", old_names(spec.origin))
         spec.loader_state = module.__spec__
         return module
 
@@ -44,15 +52,16 @@ class _OldPath(MetaPathFinder, Loader):
 
 
 def old_names(package: str) -> Callable[[str], object]:
-    """Return the ``__getattr__`` of a public package: it finds names that the package no longer lists."""
+    """Return the ``__getattr__`` of a package: it finds names that the package no longer lists, in its modules."""
 
     def get(name: str) -> object:
-        for info in (
-            () if name.startswith("_") else pkgutil.iter_modules(import_module(package).__path__, f"{package}.")
-        ):
-            if name in vars(import_module(info.name)):
-                warnings.warn(f"{package}.{name} is not public any more", DeprecationWarning, stacklevel=2)
-                return vars(import_module(info.name))[name]
+        if not name.startswith("_"):
+            for place in (package, *MOVED.get(package, ())):
+                for info in pkgutil.walk_packages(import_module(place).__path__, f"{place}."):
+                    module = import_module(info.name)
+                    if RENAMED.get(name, name) in vars(module):
+                        warnings.warn(f"{package}.{name} is not public any more", DeprecationWarning, stacklevel=2)
+                        return vars(module)[RENAMED.get(name, name)]
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return get
