@@ -24,7 +24,9 @@ ORDER = (
     "times",
     "_intervals",
     "_progress",
+    "_random_state",
     "_inputs",
+    "_behaviour",
     "_batch_norm",
     "laws",
     "periphery",
@@ -97,7 +99,7 @@ def test_only_devices_draws_device_noise() -> None:
     drawing = re.compile(r"normal_?\(|randn|rand_like|bernoulli|uniform_|Generator\(|manual_seed|poisson")
     users = {str(p.relative_to(SOURCE)) for p in FILES if drawing.search(p.read_text(encoding="utf-8"))}
     # networks draw their first weights, a data loader its workers' seeds, dropout its masks: none is device noise
-    others = {"training/_random_state.py"}
+    others = {"_random_state.py"}
     assert {user for user in users if part_of(SOURCE / user) not in ("zoo", "data")} - others == {
         "_devices/keys.py",
         "_devices/normals.py",

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 import driftproof as dp
 from driftproof._chip import Chip
 from driftproof._mapping import TileSize, map_model
+from driftproof._random_state import random_state_kept
 from driftproof.evaluation._folded import FoldedNetwork
 from driftproof.training import OnTiles
 from driftproof.training._noise import Key, as_noise
-from driftproof.training._random_state import random_state_kept
 from driftproof.training._weights import AnalogWeights, norm
 from training.small import (
     IMAGES,

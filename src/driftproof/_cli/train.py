@@ -116,7 +116,7 @@ def train_command(
 
 def _untrained(network: NetworkOptions, seed: int, tell: Callable[[str], None]) -> nn.Module:
     """Return the network with random weights that the seed decides."""
-    from driftproof.training._random_state import random_state_kept
+    from driftproof._random_state import random_state_kept
 
     with random_state_kept(seed):
         model = network.load().model

@@ -11,11 +11,11 @@ from torch.nn.parallel import DistributedDataParallel
 from driftproof._batch_norm import norms_with_statistics
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs
+from driftproof._random_state import random_state_kept
 from driftproof.training._noise import Key
 from driftproof.training._norms import statistics_kept
 from driftproof.training._parallel import processes
 from driftproof.training._passes import Closure
-from driftproof.training._random_state import random_state_kept
 from driftproof.training._update import wrappers
 
 MOST_SHARDS = 1 << 16

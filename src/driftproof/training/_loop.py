@@ -20,6 +20,7 @@ from driftproof._keywords import check_keywords, keywords_of, new_names
 from driftproof._mapping import unasked_text, unwrap
 from driftproof._progress import Progress
 from driftproof._provenance import describe_run, model_hash
+from driftproof._random_state import random_state_kept
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.training import _checkpoint as checkpoint
@@ -29,7 +30,6 @@ from driftproof.training._log import Log, Row, row_of
 from driftproof.training._methods import Diagnostics, Method, Plain
 from driftproof.training._norms import recalibrate_norms
 from driftproof.training._parallel import distributed, from_first, is_first, take_from_first, wrapped
-from driftproof.training._random_state import random_state_kept
 from driftproof.training._settings import Settings
 from driftproof.training._warned_once import not_again
 from driftproof.training._weights import AnalogWeights

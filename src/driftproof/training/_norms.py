@@ -11,7 +11,7 @@ from torch import nn
 
 from driftproof._batch_norm import batch_norms, recalibrate
 from driftproof._inputs import Inputs, call, in_eval_mode
-from driftproof.training._random_state import random_state_kept
+from driftproof._random_state import random_state_kept
 
 NormPolicy = Literal["perturbed", "clean", "recalibrate", "frozen"]
 """Which pass updates the running statistics. It is one pass of each micro-batch, whatever the method.

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from driftproof._errors import DriftproofError
 from driftproof._inputs import in_eval_mode
 from driftproof._old_paths import old_attribute
+from driftproof._random_state import random_state_kept
 from driftproof.training._noise import Key, Noise
 from driftproof.training._norms import NormPolicy, statistics_kept
-from driftproof.training._random_state import random_state_kept
 from driftproof.training._update import Shared
 from driftproof.training._weights import wide
 

@@ -15,7 +15,7 @@ from driftproof._errors import DriftproofError, warn
 from driftproof._inputs import Inputs, in_eval_mode
 from driftproof._mapping import MappedWeight, Mapping, MappingOptions, unasked_text
 from driftproof._mapping.places import array_name
-from driftproof.training._random_state import random_state_kept
+from driftproof._random_state import random_state_kept
 
 OnTiles = MappingOptions
 """Which weights will be on tiles, and how: give an evaluation of the trained network the same."""
