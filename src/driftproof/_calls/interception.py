@@ -17,11 +17,14 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from driftproof._calls.composites import COMPOSITES, SAMPLES_SECOND
+from driftproof._calls.contraction import as_linear
 from driftproof._calls.counting import counted
 from driftproof._calls.geometry import Dense
 from driftproof._calls.made import Made
 from driftproof._calls.parameters import Located, Parameters, tensors_in
+from driftproof._calls.parts import by_the_whole, needs_the_whole
 from driftproof._calls.products import WEIGHT_BY_NAME, Product, recognise
+from driftproof._calls.vectorised import with_hidden_axis
 
 _ATTENTION = {F.scaled_dot_product_attention}
 _ADDING = {getattr(kind, name) for kind in (torch, Tensor) for name in ("addmm", "addmv", "addbmm", "baddbmm")}
@@ -88,8 +91,17 @@ class Interception(TorchFunctionMode):
         assert weights is not None
         product = recognise(func, args, named)
         if product is not None:
+            compute = with_hidden_axis(product, lambda x: func(x, *args[1:], **named))
+            if compute is not None:
+                with self:
+                    return compute()
             where = weights.locate(product.weight) or self._locate_made(product, tensors_in(args[1:], named))
-            if where is not None:
+            if where is not None and needs_the_whole(where, product):
+                compute = by_the_whole(where, product, weights.get(where.name), func, args, named)
+                if compute is not None:
+                    with self:
+                        return compute()
+            elif where is not None:
                 return self._hand_over(where, product, func, args, named)
         elif func in COMPOSITES and any(weights.owner(part) is not None for part in tensors_in(args, named)):
             before, self._samples_second = self._samples_second, func in SAMPLES_SECOND
@@ -98,6 +110,10 @@ class Interception(TorchFunctionMode):
                     return COMPOSITES[func](*args, **named)
             finally:
                 self._samples_second = before
+        as_layer = as_linear(func, args, named, self._is_weight)
+        if as_layer is not None:
+            with self:
+                return as_layer()
         if self._made is None:
             return func(*args, **named)
         parts = list(tensors_in(args, named))
@@ -114,6 +130,12 @@ class Interception(TorchFunctionMode):
             factors = [part for part in parts if part is not (args[0] if args else named.get("input"))]
         self._note(func, parts, result, macs, factors, weight)
         return result
+
+    def _is_weight(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is a weight, a view of one, or what the network's code made of one."""
+        assert self._parameters is not None
+        made = self._made is not None and self._made.locate(tensor) is not None
+        return made or self._parameters.owner(tensor) is not None
 
     def _locate_made(self, product: Product, given: Iterator[Tensor]) -> Located | None:
         """Return the parameter that a product's weight was made from.
