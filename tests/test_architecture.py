@@ -24,6 +24,7 @@ ORDER = (
     "times",
     "_intervals",
     "_progress",
+    "_shares",
     "_random_state",
     "_inputs",
     "_behaviour",

@@ -262,6 +262,8 @@ def as_linear(
     if function is torch.einsum and (pairs := _in_pairs(*args, **named)) is not None:
         return pairs
     assert read is not None
+    if function is F.linear and not is_weight(args[0] if args else named["input"]):
+        return None
     try:
         made = read(*args, **named)
     except (TypeError, ValueError):  # a wrong call, on which torch raises its own error, or another form, such as out=

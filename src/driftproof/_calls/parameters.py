@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
@@ -54,8 +55,9 @@ class Parameters:
         self._sizes: dict[str, int] = {}
         for name, parameter in parameters:
             self._sizes[name] = parameter.numel()
-            if parameter.numel():
-                self._at.setdefault(parameter.untyped_storage().data_ptr(), []).append((name, parameter))
+            for part in _stored(parameter):
+                if part.numel():
+                    self._at.setdefault(part.untyped_storage().data_ptr(), []).append((name, part))
 
     def size(self, name: str) -> int:
         """Return the number of elements of a parameter."""
@@ -64,11 +66,13 @@ class Parameters:
     def owner(self, tensor: Tensor) -> tuple[str, Tensor] | None:
         """Return the parameter that a tensor shares memory with, and its name; None if there is none."""
         try:
-            nearby = self._at.get(tensor.untyped_storage().data_ptr(), ())
-        except (NotImplementedError, RuntimeError):  # sparse and other tensors without a storage
+            first = next(iter(_stored(tensor)), None)
+            nearby = () if first is None else self._at.get(first.untyped_storage().data_ptr(), ())
+        except (NotImplementedError, RuntimeError):  # tensors without a storage, such as those of torch.vmap
             return None
         for name, parameter in nearby:
-            if 0 <= tensor.storage_offset() - parameter.storage_offset() < parameter.numel():
+            assert first is not None
+            if 0 <= first.storage_offset() - parameter.storage_offset() < parameter.numel():
                 return name, parameter
         return None
 
@@ -98,7 +102,9 @@ class Parameters:
             for matrix, transposed in ((parameter[0], False), (parameter[0].t(), True)):
                 if (tensor.shape, tensor.stride()) == (matrix.shape, matrix.stride()):
                     outputs = len(matrix)
-                    return Located(name, slice(first * outputs, (first + 1) * outputs), None, transposed, stacked=True)
+                    return Located(
+                        name, slice(first * outputs, (first + 1) * outputs), transposed=transposed, stacked=True
+                    )
             if tensor.is_contiguous() and tensor.shape == (len(parameter) * parameter.shape[1], parameter.shape[2]):
                 return Located(name, stacked=True)
         if tensor.is_contiguous() and tensor[0].numel() == parameter[0].numel() and not rest:
@@ -132,6 +138,18 @@ def _along(first: int, count: int, step: int, unit: int, size: int) -> slice | N
     step = unit if count == 1 else step  # an axis of size 1 has any stride
     last = first + (count - 1) * (step // unit)
     return slice(first, last + 1, step // unit) if step > 0 and step % unit == 0 and last < size else None
+
+
+def _stored(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors in memory that hold a tensor's numbers: those that are not zero, if it is sparse."""
+    if tensor.layout == torch.strided:
+        return (tensor,)
+    if tensor.layout == torch.sparse_coo:
+        return (tensor._values(),)
+    return (tensor.values(),) if tensor.layout in _COMPRESSED else ()
+
+
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:

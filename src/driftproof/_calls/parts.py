@@ -28,6 +28,16 @@ def needs_the_whole(where: Located, product: Product) -> bool:
     )
 
 
+def driven_share(where: Located, product: Product, parameter: Tensor) -> float:
+    """Return the share of the matrix's rows that a product by part of it drives."""
+    first = product.geometry.layout.inputs_first
+    rows = where.columns if first else where.rows
+    size = parameter.shape[0] if first or where.transposed else parameter[0].numel()
+    if not isinstance(product.geometry, Dense) and not first:
+        size = parameter.shape[1]
+    return 1.0 if rows is None else len(range(rows.stop)[rows]) / size
+
+
 def by_the_whole(
     where: Located, product: Product, parameter: Tensor, function: Any, args: Sequence[Any], named: dict[str, Any]
 ) -> Callable[[], Tensor] | None:
