@@ -228,7 +228,7 @@ def test_both_backends_compute_the_network_and_the_same_chip(name: str) -> None:
     assert all(entry.reason for entry in mapping.layers if not entry.analog)
     analog = sum(entry.weights for entry in mapping.layers if entry.analog)
     assert analog / sum(entry.weights for entry in mapping.layers) >= weights
-    assert mapping.analog_macs == macs
+    assert mapping.analog_macs_with_weights == macs
 
     folded, tiles = FoldedNetwork(network, mapping, inputs), TilesNetwork(network, mapping)
     ideal = Chip(mapping, dp.load_preset("ideal"), seed=0, chip=0, compensation="none")

@@ -46,6 +46,8 @@ class MacCounter(TorchDispatchMode):
         count = _SHAPES.get(packet)
         if count is not None:
             macs = count(*_shapes(args)) / 2
+        elif func._schema.name.startswith("aten::_scaled_dot_product"):
+            macs = _attention(result[0] if isinstance(result, tuple) else result, *args[:3])
         elif packet in flop_registry:
             macs = flop_registry[packet](*args, **named, out_val=result) / 2
         else:
@@ -59,6 +61,11 @@ class MacCounter(TorchDispatchMode):
 
 def _shapes(args: tuple[Any, ...]) -> list[Any]:
     return [tuple(part.shape) if isinstance(part, torch.Tensor) else part for part in args]
+
+
+def _attention(outputs: torch.Tensor, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> float:
+    """Return the multiply-accumulates of attention, whose axes before the last two may be repeated."""
+    return math.prod(outputs.shape[:-1]) * keys.shape[-2] * (query.shape[-1] + values.shape[-1])
 
 
 def _trilinear(*arguments: Any) -> int:

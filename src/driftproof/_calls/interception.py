@@ -121,6 +121,12 @@ class Interception(TorchFunctionMode):
                 return compute
         if func in COMPOSITES and any(weights.owner(part) is not None for part in tensors_in(args, named)):
             return lambda: COMPOSITES[func](*args, **named)
+        if (
+            self._others is not None
+            and self._made is not None
+            and any(map(self._made.is_product, tensors_in(args, named)))
+        ):
+            return None  # a product of weights with another weight: still the same in every call
         return as_linear(func, args, named, self._is_weight)
 
     def _is_weight(self, tensor: Tensor) -> bool:
@@ -158,7 +164,9 @@ class Interception(TorchFunctionMode):
         assert self._made is not None
         if not layer and self._made.constant(product.inputs):
             product = replace(product, constant=True)
-        outputs = self._others.product(lambda: self._multiply(where, product, lambda: func(*args, **named)))
+        outputs = self._others.product(
+            lambda: self._multiply(where, product, lambda: func(*args, **named)), product.constant
+        )
         self._made.combine(list(tensors_in(args, named)), [outputs], layer=layer)
         if product.constant:
             given = [product.inputs] if product.bias is None else [product.inputs, product.bias]

@@ -90,12 +90,18 @@ class Others:
         self.counter, self.left, self._origins = MacCounter(), Leftover(), Origins(inputs, fixed)
         self._known = 0.0
 
-    def product(self, compute: Callable[[], Tensor]) -> Tensor:
-        """Compute a product for an array. Its multiply-accumulates are counted by its vectors."""
+    def product(self, compute: Callable[[], Tensor], constant: bool) -> Tensor:
+        """Compute a product for an array. Its multiply-accumulates are counted by its vectors.
+
+        Args:
+            compute: Function that computes it.
+            constant: Whether the outputs are the same in every call.
+        """
         before = self.counter.macs
         outputs = compute()
         self._known += self.counter.macs - before
-        self._origins.add_changing([outputs])
+        if not constant:
+            self._origins.add_changing([outputs])
         return outputs
 
     def run(

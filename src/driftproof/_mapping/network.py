@@ -59,6 +59,11 @@ class Mapping:
         """
         return analog_share(self.layers)
 
+    @property
+    def analog_macs_with_weights(self) -> float | None:
+        """The same without products of activations with activations, such as attention's, which no array computes."""
+        return analog_share(self.layers, with_weights=True)
+
 
 @dataclass(frozen=True)
 class _Candidate:
@@ -141,6 +146,8 @@ def map_model(
             continue
         if use is not None and (use.layouts or use.other_macs) and (place.is_home or not place.is_table):
             entry = _counted(entry, candidate, use, watched)
+        elif entry.unasked and watched is not None and watched.left.hidden.macs:
+            entry = replace(entry, macs_per_input=0)  # the row of hidden code has them
         if entry.analog:
             if entry.name in weights:
                 raise DriftproofError(
