@@ -17,8 +17,8 @@ from driftproof._errors import DriftproofError
 _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
 
 
-def copied(network: nn.Module) -> nn.Module:
-    """Return a deep copy of a network, in the same mode, with the same parameters to train.
+def copied[T](network: T) -> T:
+    """Return a deep copy of a network (or of several things with it), in the same mode, with parameters to train.
 
     ``deepcopy`` alone refuses results of a computation, such as an attention map that a module keeps for whoever looks
     at it: the copy holds their numbers. It refuses locks, too: the copy has its own.
@@ -41,7 +41,7 @@ def copied(network: nn.Module) -> nn.Module:
         ) from error
 
 
-def _substitutes(network: nn.Module) -> dict[int, Any]:
+def _substitutes(network: object) -> dict[int, Any]:
     """Return what stands in a copy for the things that ``deepcopy`` refuses, by the ``id`` of each: a memo for it."""
     found: dict[int, Any] = {}
     seen: set[int] = set()
@@ -82,9 +82,9 @@ def _parts(value: Any) -> Iterable[Any]:
     return parts
 
 
-def _where(network: nn.Module) -> str:
+def _where(network: object) -> str:
     """Return the first attribute of a module that cannot be copied, as a text for a message."""
-    for path, module in network.named_modules():
+    for path, module in network.named_modules() if isinstance(network, nn.Module) else ():
         for name, value in vars(module).items():
             if name in ("_modules", "_parameters", "_buffers"):
                 continue

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from driftproof._calls import Layout
-from driftproof._calls.network import plain
+from driftproof._calls.network import plain, plain_copy
 from driftproof._calls.watch import Uses, Watched, watch
 from driftproof._defaults import SCALE
 from driftproof._errors import DriftproofError
@@ -22,6 +22,7 @@ from driftproof._mapping.places import TABLES, Place, listed
 from driftproof._mapping.rules import array_layout, known_uses, why_digital
 from driftproof._mapping.weight import MappedWeight, Scale, TileSize, map_weight
 from driftproof._mapping.where import Where, choose
+from driftproof._random_state import random_state_kept
 
 ALSO_MULTIPLIED = (
     "a look-up table that is multiplied by, too; give the product a layer of its own that shares the weight (an "
@@ -133,6 +134,7 @@ class _Candidate:
 
 
 @checks_keywords
+@random_state_kept()
 def map_model(
     model: nn.Module,
     tile: TileSize | None = None,
@@ -166,7 +168,21 @@ def map_model(
     >>> [(e.name, e.tiles, e.mvms_per_input) for e in map_model(nn.Linear(3, 2), example=torch.ones(1, 3)).layers]
     [('', 1, 1)]
     """
-    network = plain(model)
+    network = plain(model) if example is None else plain_copy(model)  # an example runs the user's code
+    return map_plain(network, tile, example, where=where, scale=scale, clip=clip, all_analog=all_analog or strict)
+
+
+def map_plain(
+    network: nn.Module,
+    tile: TileSize | None,
+    example: Inputs | None,
+    *,
+    where: Where | None,
+    scale: Scale,
+    clip: float | None,
+    all_analog: bool,
+) -> Mapping:
+    """Return the mapping of a plain network, which :func:`map_model` explains. With an example the network is run."""
     tile = tile or TileSize()
     watched = watch(network, example) if example is not None else None
     known = known_uses(network)
@@ -198,7 +214,7 @@ def map_model(
             taken[place.owner.name] = entry.name
             entry = _on_tiles(entry, mapped, tile, use, watched)
         entries.append(entry)
-    _check(entries, weights, all_analog or strict)
+    _check(entries, weights, all_analog)
     return Mapping(tile, tuple(entries), weights, scale, clip)
 
 
