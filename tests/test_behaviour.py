@@ -90,7 +90,7 @@ def in_place(net: Of, x: Tensor) -> Tensor:
         (lambda net, x: torch.complex(net.layer(x), x[:, :1] * net.layer(x)), False),
     ],
 )
-@pytest.mark.parametrize("samples", [8, 9, 4])
+@pytest.mark.parametrize("samples", [8, 9, 16])
 def test_samples_that_see_each_other(function: Callable[..., Any], joint: bool, samples: int) -> None:
     x = inputs(samples)
     before = x.clone()
@@ -235,7 +235,7 @@ def test_passes_are_few_and_random_states_stay() -> None:
 
     states = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state())  # noqa: NPY002
     observe(Of(function), inputs(64))
-    assert calls == [64, 64, 24, 40]
+    assert calls == [64, 64, 25, 39]
     after = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state())  # noqa: NPY002
     assert states[:2] == after[:2]
     assert torch.equal(states[2], after[2])

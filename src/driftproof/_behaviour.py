@@ -84,7 +84,7 @@ def observe(network: nn.Module, inputs: Inputs) -> Behaviour:
             raise DriftproofError(_RANDOM if _repeats(other, inputs, outputs) else _REMEMBERS)
         main, number = main_output(outputs), count(inputs)
         wrong, joint = _wrong_axis(outputs, number), False
-        if not wrong and number > 2:
+        if not wrong:
             wrong, joint = _compared_with_parts(network, other, inputs, outputs)
     alone = isinstance(inputs, Tensor) and isinstance(outputs, Tensor) and not wrong and not joint
     at_once = max(8, CACHE_BYTES * number // largest) if alone and main.device.type == "cpu" else NO_LIMIT
@@ -147,24 +147,25 @@ def _compared_with_parts(network: nn.Module, other: nn.Module, inputs: Inputs, o
     Args:
         network: The network. It has not run before.
         other: A copy, which has run on all inputs.
-        inputs: Inputs of at least three samples.
-        outputs: Outputs for all of them.
+        inputs: Inputs of some samples.
+        outputs: The outputs for all of them.
 
     Raises:
         DriftproofError: The outputs depend on what the network was called with before.
     """
     number, differs = count(inputs), False
     for part in _two_parts(number):
-        given = _taken(inputs, part)
+        given, size = select(inputs, part), part.stop - part.start
         try:
             outputs_of_part = call_on_copies(network, given)
         except Exception:  # such as a network that takes batches of one size only
             return "", True
-        if wrong := _wrong_axis(outputs_of_part, len(part)):
+        if wrong := _wrong_axis(outputs_of_part, size):
             return wrong, False
-        if _agree(_of_samples(outputs_of_part, len(part)), _of_samples(outputs, number, part)):
+        alone = _of_samples(outputs_of_part, size)
+        if _agree(alone, _of_samples(outputs, number, part)):
             continue
-        if not _agree(_of_samples(call_on_copies(other, given), len(part)), _of_samples(outputs_of_part, len(part))):
+        if not _agree(_of_samples(call_on_copies(other, given), size), alone):
             raise DriftproofError(_REMEMBERS)
         differs = True
     return "", differs and _differ_in_double(copied(network), inputs)
@@ -181,7 +182,7 @@ def _differ_in_double(network: nn.Module, inputs: Inputs) -> bool:
         whole = call_on_copies(exact, doubled)
         return not all(
             _agree(
-                _of_samples(call_on_copies(exact, _taken(doubled, part)), len(part)), _of_samples(whole, number, part)
+                _of_samples(call_on_copies(exact, select(doubled, part)), len(part)), _of_samples(whole, number, part)
             )
             for part in _two_parts(number)
         )
@@ -189,21 +190,17 @@ def _differ_in_double(network: nn.Module, inputs: Inputs) -> bool:
         return True
 
 
-def _two_parts(number: int) -> list[list[int]]:
-    """Return two parts of some samples, of different sizes, that take apart pairs, neighbours and halves of a batch.
+def _two_parts(number: int) -> list[slice]:
+    """Return two parts of some samples. The cut is odd, so that it takes apart pairs, and the two halves of a batch.
 
     What is one for all samples, such as a largest number, is another one in one of the parts. A part of one sample is
-    left out.
+    left out: networks may lose an axis of length 1.
 
-    >>> _two_parts(8), _two_parts(3)
-    ([[1, 2, 4], [0, 3, 5, 6, 7]], [[1, 2]])
+    >>> _two_parts(8), _two_parts(4)
+    ([slice(0, 3, None), slice(3, 8, None)], [slice(1, 4, None)])
     """
-    one = [sample for sample in range(number) if sample % 8 in (1, 2, 4)]
-    return [part for part in (one, sorted({*range(number)} - {*one})) if len(part) > 1]
-
-
-def _taken(inputs: Inputs, samples: list[int]) -> Inputs:
-    return on_tensors(inputs, lambda part: part.index_select(0, torch.tensor(samples, device=part.device)))
+    cut = number * 3 // 8 | 1
+    return [part for part in (slice(0, cut), slice(cut, number)) if part.stop - part.start > 1]
 
 
 def _wrong_axis(outputs: Any, number: int) -> str:
@@ -241,7 +238,7 @@ def _numbers(outputs: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)] or [main_output(outputs)]
 
 
-def _of_samples(outputs: Any, number: int, part: list[int] | slice = slice(None)) -> list[Tensor | None]:
+def _of_samples(outputs: Any, number: int, part: slice = slice(None)) -> list[Tensor | None]:
     """Return the outputs of a part of the samples; None for each whose axis 0 does not count the samples."""
     return [leaf[part] if leaf.dim() and len(leaf) == number else None for leaf in _numbers(outputs)]
 
