@@ -176,18 +176,17 @@ def _differ_in_double(network: nn.Module, inputs: Inputs) -> bool:
 
     A network with thresholds may turn the rounding of another batch size into another answer.
     """
-    number = count(inputs)
+    number, doubled = count(inputs), on_tensors(inputs, _doubled)
+    parts = _two_parts(number)
     try:
-        exact, doubled = network.double(), on_tensors(inputs, _doubled)
-        whole = call_on_copies(exact, doubled)
-        return not all(
-            _agree(
-                _of_samples(call_on_copies(exact, select(doubled, part)), len(part)), _of_samples(whole, number, part)
-            )
-            for part in _two_parts(number)
-        )
+        exact = network.double()
+        whole, *outputs = [call_on_copies(exact, select(doubled, part)) for part in (slice(None), *parts)]
     except Exception:  # whatever a network's own code raises in another type
         return True
+    return not all(
+        _agree(_of_samples(alone, part.stop - part.start), _of_samples(whole, number, part))
+        for alone, part in zip(outputs, parts, strict=True)
+    )
 
 
 def _two_parts(number: int) -> list[slice]:
@@ -246,7 +245,13 @@ def _of_samples(outputs: Any, number: int, part: slice = slice(None)) -> list[Te
 def _agree(one: list[Tensor | None], other: list[Tensor | None]) -> bool:
     """Return whether tensors are equal up to rounding. One that is None is not looked at."""
     pairs = [(a, b) for a, b in zip(one, other, strict=False) if a is not None and b is not None]
-    return len(one) == len(other) and all(a.shape == b.shape and _gap(a, b) <= AGREEMENT for a, b in pairs)
+    return len(one) == len(other) and all(a.shape == b.shape and _gap(a, b) <= _rounding(a) for a, b in pairs)
+
+
+def _rounding(outputs: Tensor) -> float:
+    """Return the largest relative difference by rounding, which half precision has more of."""
+    exact = not (outputs.is_floating_point() or outputs.is_complex())
+    return AGREEMENT if exact else max(AGREEMENT, 8 * torch.finfo(outputs.dtype).eps)
 
 
 def _same(one: list[Tensor], other: list[Tensor]) -> bool:

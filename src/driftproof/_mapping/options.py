@@ -11,7 +11,7 @@ from driftproof._defaults import SCALE, TILE
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs
 from driftproof._keywords import ChecksKeywords
-from driftproof._mapping.network import Mapping, map_plain
+from driftproof._mapping.network import Mapping, map_model
 from driftproof._mapping.weight import Scale, TileSize
 from driftproof._mapping.where import Where
 
@@ -50,5 +50,5 @@ class MappingOptions(ChecksKeywords):
             object.__setattr__(self, "clip", float(self.clip))
 
     def map(self, network: nn.Module, example: Inputs | None = None) -> Mapping:
-        """Return the mapping of a plain network (:func:`map_model`). With an example the network is run."""
-        return map_plain(network, example=example, **vars(self))
+        """Return the mapping of a network (:func:`map_model`)."""
+        return map_model(network, example=example, **vars(self))

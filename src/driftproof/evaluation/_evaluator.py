@@ -15,7 +15,7 @@ from driftproof._defaults import BACKEND, BATCH_SIZE, METRIC, RANGE_SAMPLES, TOR
 from driftproof._errors import DriftproofError, warn
 from driftproof._inputs import Inputs, call_on_copies, to_device
 from driftproof._keywords import ChecksKeywords
-from driftproof._mapping import Mapping, MappingOptions, plain_copy, unasked_text, unwrap
+from driftproof._mapping import Mapping, MappingOptions, map_plain, plain_copy, unasked_text, unwrap
 from driftproof._numerics import VERSION
 from driftproof._provenance import model_hash
 from driftproof._random_state import random_state_kept
@@ -195,7 +195,7 @@ class Evaluator(ChecksKeywords):
         if options not in self._mappings:
             _ = self.behaviour  # what the network does is found out before it is watched
             with random_state_kept():
-                self._mappings[options] = mapping = options.map(self.network, self.example)
+                self._mappings[options] = mapping = map_plain(self.network, example=self.example, **vars(options))
             if text := unasked_text(mapping):
                 warn(text)
         return self._mappings[options]
