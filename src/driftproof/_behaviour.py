@@ -130,7 +130,19 @@ def _first_pass(network: nn.Module, inputs: Inputs) -> tuple[Any, int]:
         with foreign_code(*refusal(inputs)), nn.modules.module.register_module_forward_hook(note):
             return call_on_copies(network, inputs), max(1, *sizes)
     except DriftproofError as error:
-        raise InputsRefused(str(error)) from error.__cause__
+        raise InputsRefused(f"{error}{_kept(network)}") from error.__cause__
+
+
+def _kept(network: nn.Module) -> str:
+    """Return what a network keeps beside its parameters and buffers, which may be why it does not take some inputs."""
+    kept = [
+        f"{path or 'the network'} keeps {name} {list(value.shape)}"
+        for path, module in network.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor) and value.dim()
+    ]
+    advice = "between calls: if the inputs must fit to that, reset it at the start of forward()"
+    return f". {' and '.join(kept[:3])} {advice}" if kept else ""
 
 
 def _repeats(network: nn.Module, inputs: Inputs, outputs: Any) -> bool:

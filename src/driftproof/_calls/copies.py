@@ -52,7 +52,7 @@ def _substitutes(network: object) -> dict[int, Any]:
             continue
         seen.add(id(value))
         if isinstance(value, Tensor):
-            if not value.is_leaf or value.is_inference():
+            if not value.is_leaf:
                 found[id(value)] = value.detach().clone()
         elif type(value) in _LOCKS:
             found[id(value)] = _LOCKS[type(value)]()

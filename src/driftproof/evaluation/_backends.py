@@ -17,6 +17,7 @@ from driftproof._inputs import Inputs, call, count, on_tensors, split
 from driftproof._keywords import parse_choice
 from driftproof._mapping import Mapping as NetworkMapping
 from driftproof._presets import load_preset
+from driftproof._random_state import random_state_kept
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._ranges import Ranges
 from driftproof.periphery import Periphery
@@ -52,14 +53,19 @@ class Backend(ABC):
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
         """Return the outputs of one forward pass."""
 
-    @torch.no_grad()
+    @random_state_kept()
     def __call__(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
         """Return the outputs of the chip that was loaded last.
 
         Args:
-            inputs: Inputs [N, …] of the network.
+            inputs: Inputs [N, …] of the network. They are not changed.
             samples: Numbers of these inputs in the data (default: 0 to N − 1).
         """
+        return self.outputs(inputs, samples)
+
+    @torch.no_grad()
+    def outputs(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
+        """Return the same, but do not keep the random states, which takes as long as a pass of a small network."""
         number, inputs = count(inputs), on_tensors(inputs, Tensor.clone)  # the network's code may write into them
         samples = range(number) if samples is None else samples
         if number <= self.at_once:

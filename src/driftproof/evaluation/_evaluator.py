@@ -162,7 +162,7 @@ class Evaluator(ChecksKeywords):
         hardware = None
         if trial.deployment is not None:
             hardware = self._ready(trial.deployment)
-            network = hardware.become(trial)
+            network = hardware.become(trial).outputs
         indices = None if chosen is None else chosen.tolist()
         data = self.data if indices is None else self.data.take(indices)
         value, per_sample = score(self.metric, network, data, self.batch_size, self.torch_device, str(trial), indices)
