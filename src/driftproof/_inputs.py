@@ -30,6 +30,19 @@ def call(network: Callable[..., Any], inputs: Inputs) -> Any:
     return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
 
 
+def call_on_copies(network: Callable[..., Any], inputs: Inputs) -> Any:
+    """Call a network without gradients on copies of the inputs, which its code may write into.
+
+    Not in torch's inference mode: a network that differentiates inside ``forward``, such as a force field, would fail.
+
+    >>> x = torch.ones(2)
+    >>> call_on_copies(torch.neg_, x), x
+    (tensor([-1., -1.]), tensor([1., 1.]))
+    """
+    with torch.no_grad():
+        return call(network, on_tensors(inputs, Tensor.clone))
+
+
 def as_inputs(value: Any, what: str = "inputs") -> Inputs:
     """Return a tensor unchanged, a list as a tuple, and any mapping (such as a tokeniser's output) as a dict.
 
@@ -143,15 +156,19 @@ def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
             module.training = mode
 
 
+def refusal(inputs: Inputs) -> tuple[str, str]:
+    """Return the two ends of the message for inputs that a network does not take."""
+    advice = ". Give data of the shape that the network was made for"
+    return f"the network does not take inputs {describe(inputs)}:", advice
+
+
 def example_call(network: nn.Module, inputs: Inputs) -> Any:
-    """Call a network in eval mode without gradients. Afterwards each of its modules is in the mode that it was in.
+    """Call a network in eval mode on copies of some inputs, without gradients.
+
+    Afterwards each of its modules is in the mode that it was in.
 
     Raises:
         DriftproofError: The network does not take these inputs.
     """
-    taken = foreign_code(
-        f"the network does not take inputs {describe(inputs)}:",
-        ". Give data of the shape that the network was made for",
-    )
-    with taken, torch.no_grad(), in_eval_mode(network.modules()):
-        return call(network, inputs)
+    with foreign_code(*refusal(inputs)), in_eval_mode(network.modules()):
+        return call_on_copies(network, inputs)

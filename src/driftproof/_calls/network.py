@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import parametrize, prune
 
-from driftproof._errors import DriftproofError
+from driftproof._calls.copies import copied
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -48,15 +47,7 @@ def plain_copy(model: nn.Module) -> nn.Module:
     >>> [name for name, _ in plain.named_parameters()], torch.equal(plain.weight, layer.weight)
     (['bias', 'weight'], True)
     """
-    network = unwrap(model)
-    try:
-        made = copy.deepcopy(network, _results(network))
-    except Exception as error:  # a network's own code may raise anything
-        raise DriftproofError(
-            f"the network {type(network).__name__} cannot be copied: {type(error).__name__}: {error}. "
-            "Give one without open files, locks, or tensors that are results of a computation"
-        ) from error
-    made.eval()
+    made = copied(unwrap(model)).eval()
     for path, module in list(made.named_modules(remove_duplicate=False)):
         inner = unwrap(module)
         if inner is not module and path:
@@ -64,12 +55,6 @@ def plain_copy(model: nn.Module) -> nn.Module:
     for module in made.modules():
         _fix_weights(module)
     return made
-
-
-def _results(network: nn.Module) -> dict[int, Any]:
-    """Return copies of results that modules keep (an old-style weight norm does), since ``deepcopy`` refuses them."""
-    values = (value for module in network.modules() for value in vars(module).values())
-    return {id(value): value.detach().clone() for value in values if isinstance(value, Tensor) and not value.is_leaf}
 
 
 @torch.no_grad()

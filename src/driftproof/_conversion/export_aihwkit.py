@@ -8,14 +8,17 @@ from typing import Any
 
 from torch import nn
 
+from driftproof._behaviour import check_function
 from driftproof._conversion.analog_model import AnalogModel
 from driftproof._conversion.digital import digital_network
 from driftproof._conversion.tiles import check_dtype, scaled_by_column
+from driftproof._defaults import SCALE
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs
 from driftproof._keywords import checks_keywords
-from driftproof._mapping import LayerEntry, MappedWeight, TileSize, Where, map_model, plain_copy
+from driftproof._mapping import LayerEntry, MappedWeight, TileSize, Where, map_plain, plain_copy
 from driftproof._mapping.places import count_places
+from driftproof._random_state import random_state_kept
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class AihwkitNetwork:
 
 
 @checks_keywords
+@random_state_kept()
 def to_aihwkit(
     model: nn.Module | AnalogModel, rpu_config: Any = None, *, example: Inputs | None = None, where: Where | None = None
 ) -> AihwkitNetwork:
@@ -55,8 +59,8 @@ def to_aihwkit(
         where: Layers to convert, as for :func:`driftproof.convert` (default: all).
 
     Raises:
-        DriftproofError: If aihwkit is missing, if it has no layer for any part of the network, or if ``example`` or
-            ``where`` is given with a converted network.
+        DriftproofError: If aihwkit is missing, if it has no layer for any part of the network, if ``example`` or
+            ``where`` is given with a converted network, or if the network keeps something between calls or is random.
 
     >>> network = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Conv1d(1, 2, 3, groups=1))
     >>> made = to_aihwkit(network)
@@ -69,7 +73,9 @@ def to_aihwkit(
         network, mapping = digital_network(model), model.mapping
     elif isinstance(model, nn.Module):
         network = plain_copy(model)
-        mapping = map_model(network, example=example, where=where)
+        if example is not None:
+            check_function(network, example)
+        mapping = map_plain(network, None, example, where=where, scale=SCALE, clip=None, all_analog=False)
     else:
         raise DriftproofError(f"to_aihwkit: wanted a network, or the result of convert, got a {type(model).__name__}")
     config = _default_config(mapping.tile) if rpu_config is None else rpu_config

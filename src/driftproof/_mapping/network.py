@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from driftproof._calls import Layout
-from driftproof._calls.network import plain
+from driftproof._calls.network import plain, plain_copy
 from driftproof._calls.watch import Uses, Watched, watch
 from driftproof._defaults import SCALE
 from driftproof._errors import DriftproofError
@@ -25,6 +25,7 @@ from driftproof._mapping.places import TABLES, Place, listed
 from driftproof._mapping.rules import array_layout, known_uses, why_digital
 from driftproof._mapping.weight import MappedWeight, Scale, TileSize, map_weight
 from driftproof._mapping.where import Where, choose
+from driftproof._random_state import random_state_kept
 from driftproof._shares import analog_share
 
 ALSO_MULTIPLIED = (
@@ -90,6 +91,7 @@ class _Candidate:
 
 
 @checks_keywords
+@random_state_kept()
 def map_model(
     model: nn.Module,
     tile: TileSize | None = None,
@@ -123,7 +125,21 @@ def map_model(
     >>> [(e.name, e.tiles, e.mvms_per_input) for e in map_model(nn.Linear(3, 2), example=torch.ones(1, 3)).layers]
     [('', 1, 1)]
     """
-    network = plain(model)
+    network = plain(model) if example is None else plain_copy(model)  # an example runs the user's code
+    return map_plain(network, tile, example, where=where, scale=scale, clip=clip, all_analog=all_analog or strict)
+
+
+def map_plain(
+    network: nn.Module,
+    tile: TileSize | None,
+    example: Inputs | None,
+    *,
+    where: Where | None,
+    scale: Scale,
+    clip: float | None,
+    all_analog: bool,
+) -> Mapping:
+    """Return the mapping of a plain network, which :func:`map_model` explains. With an example the network is run."""
     tile = tile or TileSize()
     watched = watch(network, example) if example is not None else None
     known = known_uses(network)
@@ -167,7 +183,7 @@ def map_model(
             entries[listed_as] = replace(
                 entries[listed_as], reason=entry.reason, macs_per_input=entry.macs_per_input, unasked=entry.unasked
             )
-    _check(entries, weights, all_analog or strict)
+    _check(entries, weights, all_analog)
     return Mapping(tile, tuple(entries), weights, scale, clip)
 
 
