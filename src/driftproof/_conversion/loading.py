@@ -22,6 +22,9 @@ from driftproof._errors import DriftproofError, explained, warn
 from driftproof._files import read_tensors
 from driftproof._mapping import Mapping, plain_copy
 
+_TENSORS = ("target", "scale", "lost")
+"""The tensors of a mapped weight."""
+
 
 @overload
 def load(folder: str | Path, model: None = None) -> Chip: ...
@@ -119,7 +122,8 @@ def _moved_to(network: nn.Module, mapping: Mapping) -> Mapping:
     weights = {}
     for name, mapped in mapping.weights.items():
         torch_device = network.get_submodule(mapped.path).get_parameter(mapped.parameter).device
-        weights[name] = replace(mapped, target=mapped.target.to(torch_device), scale=mapped.scale.to(torch_device))
+        there = {part: value.to(torch_device) for part in _TENSORS if (value := getattr(mapped, part)) is not None}
+        weights[name] = replace(mapped, **there)
     return replace(mapping, weights=weights)
 
 

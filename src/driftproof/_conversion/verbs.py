@@ -190,7 +190,7 @@ class _Placing:
         analog = analog_layer(layer, copy.deepcopy(self.config)) if self._is_simple(mapped, layer) else None
         if analog is None:
             grid = TileGrid(mapped, self.config, self.ranges.get(name, ())).to(weight.device)
-            self.tiled[name] = attach_noise(grid, mapped, array)
+            self.tiled[name] = attach_noise(grid, mapped, array, ideal=self.periphery is None)
             layer.add_module(f"{mapped.parameter}_on_tiles", grid)
             self.hand_over.take(weight, grid, self.tiled[name])
             return
