@@ -12,12 +12,19 @@ import math
 import torch
 from torch import Tensor
 
-_BITS = 16
-"""Weights that are multiples of their maximum's power of two divided by 2^16 are quantised."""
+_BITS = 10
+"""Weights that are multiples of their maximum's power of two divided by 2^10 (11 bits with the sign) are quantised."""
+_LOOKED_AT = 4096
+"""Number of weights that are looked at for repeated values."""
+ROUNDED_OTHERWISE = (
+    "Perfect devices hold the same weights, but their products are rounded in another order, and this network turns "
+    "the last bit of a sum into another answer, as thresholds (spikes, signs, rounded activations) do"
+)
+"""Why perfect devices may differ from the digital network."""
 _LOST_AT_MOST = 127  # an int8; values that lose more are subnormal
 _WITHIN = 2.0**-21
-"""Values this close to the weights, relative to their column's maximum, are the weights: conductances that are computed in
-float32 are off by as much without any noise."""
+"""Values this close to the weights, relative to their column's maximum, are the weights: conductances that are computed
+in float32 are off by as much without any noise."""
 
 
 def is_quantised(matrix: Tensor) -> bool:
@@ -28,11 +35,8 @@ def is_quantised(matrix: Tensor) -> bool:
     """
     if not matrix.numel():
         return False
-    first = matrix[:1]
     # the first column decides nearly always, without a pass over all weights
-    if _on_grid(first) and _on_grid(matrix):
-        return True
-    return _repeats(first) and _repeats(matrix[:: max(1, len(matrix) // 16)])
+    return (_on_grid(matrix[:1]) and _on_grid(matrix)) or _repeats(matrix.flatten()[:_LOOKED_AT])
 
 
 def lost_in(product: Tensor, matrix: Tensor) -> Tensor:
@@ -90,7 +94,7 @@ def _on_grid(matrix: Tensor) -> bool:
     return bool((steps == steps.round()).all())
 
 
-def _repeats(matrix: Tensor) -> bool:
-    """Return whether |w| has at most a fourth as many values as there are weights."""
-    sizes = matrix.abs().reshape(-1)
-    return 4 * len(torch.unique(sizes)) <= len(sizes)
+def _repeats(weights: Tensor) -> bool:
+    """Return whether weights that are not 0 have at most half as many sizes as there are weights."""
+    sizes = weights[weights != 0].abs()
+    return 2 * len(torch.unique(sizes)) <= len(sizes)
