@@ -230,10 +230,11 @@ class FoldedNetwork(Backend):
         """
         if slot.factor is not None:
             scale = scale * slot.factor
-        if slot.mapped.made:
-            slot.matrix = slot.mapped.matrix(net, scale)
+        mapped = slot.exact if net is slot.exact.target else slot.mapped
+        if mapped.made:
+            slot.matrix = mapped.matrix(net, scale)
         else:
-            slot.parameter.copy_(slot.mapped.weight(net, scale))
+            slot.parameter.copy_(mapped.weight(net, scale))
 
     def _choose_layout(self, example: Inputs, reference: Tensor) -> None:
         """Choose channels-last if the network runs with it.
