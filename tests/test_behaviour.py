@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof import DriftproofError
-from driftproof._behaviour import NO_LIMIT, InputsRefused, check_function, observe, observe_first
+from driftproof._behaviour import NO_LIMIT, InputsRefused, check_function, fresh, observe, observe_first
 
 
 class Of(nn.Module):
@@ -134,6 +134,13 @@ def test_thresholds_that_turn_rounding_into_other_spikes_are_not_company() -> No
     assert not observe(Of(function), inputs()).joint
 
 
+def check(network: nn.Module) -> None:
+    """Check a network as a conversion does."""
+    unused = fresh(network)
+    network(inputs())
+    check_function(unused, network, inputs())
+
+
 def remembers(net: Of, x: Tensor) -> Tensor:
     net.kept = net.kept + net.layer(x).mean()
     out: Tensor = net.layer(x) + net.kept
@@ -165,6 +172,13 @@ def fails_the_second_time(net: Of, x: Tensor) -> Tensor:
 def test_memory_is_told_from_chance(function: Callable[..., Any]) -> None:
     with pytest.raises(DriftproofError, match=r"keeps something between calls.*reset"):
         observe(Of(function), inputs())
+    with pytest.raises(DriftproofError, match="keeps something between calls"):
+        check(Of(function))
+
+
+def test_a_lost_axis_of_length_one_is_no_axis_of_time() -> None:
+    seen = observe(Of(lambda net, x: net.layer(x).squeeze()), inputs(2))
+    assert (seen.joint, seen.wrong_axis) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -179,9 +193,11 @@ def test_memory_is_told_from_chance(function: Callable[..., Any]) -> None:
 def test_chance_is_told_from_memory(draw: Callable[[], Tensor]) -> None:
     with pytest.raises(DriftproofError, match="random in eval mode"):
         observe(Of(lambda net, x: net.layer(x) + draw()), inputs())
+    with pytest.raises(DriftproofError, match="random in eval mode"):
+        check(Of(lambda net, x: net.layer(x) + draw()))
 
 
-@pytest.mark.parametrize("samples", [3, 8, 9, 64])
+@pytest.mark.parametrize("samples", [2, 3, 8, 9, 64])
 @pytest.mark.parametrize("steps", [2, 3, 4, 5, 8, 9])
 def test_outputs_that_count_time_first_are_told(samples: int, steps: int) -> None:
     def function(net: Of, x: Tensor) -> Tensor:
@@ -220,7 +236,7 @@ def test_the_network_is_observed_on_a_batch_that_it_takes() -> None:
     assert (behaviour.joint, len(example)) == (True, 9)
     with pytest.raises(InputsRefused, match=r"\[7, 6\]"):
         observe_first(network, (inputs(7), inputs(8)))
-    check_function(network, inputs(9))
+    check(network)
 
 
 def test_passes_are_few_and_random_states_stay() -> None:

@@ -23,8 +23,6 @@ from driftproof._random_state import random_state_kept
 
 SAMPLES = 8
 """Largest number of samples that a network is observed on."""
-FEW = 3
-"""The same for a conversion, which does not depend on what samples have to do with each other."""
 AGREEMENT = 1e-3
 """Largest relative difference of outputs by rounding alone: far above float32's, far below any mistake's."""
 CACHE_BYTES = 4 * 1024**2
@@ -77,7 +75,8 @@ def observe(network: nn.Module, inputs: Inputs) -> Behaviour:
     (torch.Size([4, 2]), False, '')
     """
     with random_state_kept() as state:
-        other = copied(network)  # no call of the network itself may have an effect on it
+        # what the network keeps of these calls must not be there when it runs on parts of the inputs
+        other = fresh(network)
         outputs, largest = _first_pass(other, inputs)
         if not _repeats(other, inputs, outputs):
             state.restore()
@@ -109,13 +108,32 @@ def observe_first(network: nn.Module, examples: Iterable[Inputs]) -> tuple[Behav
     raise refused
 
 
-def check_function(network: nn.Module, example: Inputs) -> None:
-    """Check that a network's outputs depend on its inputs alone, on the first samples of an example.
+def fresh(network: nn.Module) -> nn.Module:
+    """Return a copy of a network that shares its parameters, and nothing that a call of the network changes."""
+    return copied(network, network.parameters())
+
+
+def check_function(unused: nn.Module, used: nn.Module, example: Inputs) -> None:
+    """Check that a network's outputs depend on its inputs alone, by two passes on one sample of an example.
+
+    Args:
+        unused: A :func:`fresh` copy of the network. It has not run.
+        used: The network. It has run on the example.
+        example: Inputs [N, …].
 
     Raises:
         DriftproofError: The network does not take the example, keeps something between calls, or is random.
     """
-    observe_first(network, (select(example, slice(FEW)), example))
+    with random_state_kept() as state:
+        try:
+            inputs = select(example, slice(1))
+            outputs, _ = _first_pass(unused, inputs)
+        except InputsRefused:  # it may take batches of one size only
+            inputs = example
+            outputs, _ = _first_pass(unused, inputs)
+        if not _repeats(used, inputs, outputs):
+            state.restore()
+            raise DriftproofError(_RANDOM if _repeats(used, inputs, outputs) else _REMEMBERS)
 
 
 def _first_pass(network: nn.Module, inputs: Inputs) -> tuple[Any, int]:
@@ -127,22 +145,10 @@ def _first_pass(network: nn.Module, inputs: Inputs) -> tuple[Any, int]:
             sizes.append(output.nbytes)
 
     try:
-        with foreign_code(*refusal(inputs)), nn.modules.module.register_module_forward_hook(note):
+        with foreign_code(*refusal(network, inputs)), nn.modules.module.register_module_forward_hook(note):
             return call_on_copies(network, inputs), max(1, *sizes)
     except DriftproofError as error:
-        raise InputsRefused(f"{error}{_kept(network)}") from error.__cause__
-
-
-def _kept(network: nn.Module) -> str:
-    """Return what a network keeps beside its parameters and buffers, which may be why it does not take some inputs."""
-    kept = [
-        f"{path or 'the network'} keeps {name} {list(value.shape)}"
-        for path, module in network.named_modules()
-        for name, value in vars(module).items()
-        if isinstance(value, Tensor) and value.dim()
-    ]
-    advice = "between calls: if the inputs must fit to that, reset it at the start of forward()"
-    return f". {' and '.join(kept[:3])} {advice}" if kept else ""
+        raise InputsRefused(str(error)) from error.__cause__
 
 
 def _repeats(network: nn.Module, inputs: Inputs, outputs: Any) -> bool:
@@ -172,6 +178,8 @@ def _compared_with_parts(network: nn.Module, other: nn.Module, inputs: Inputs, o
             outputs_of_part = call_on_copies(network, given)
         except Exception:  # such as a network that takes batches of one size only
             return "", True
+        if size == 1 and main_output(outputs_of_part).dim() < main_output(outputs).dim():
+            return "", True  # it loses an axis of length 1
         if wrong := _wrong_axis(outputs_of_part, size):
             return wrong, False
         alone = _of_samples(outputs_of_part, size)
@@ -205,13 +213,14 @@ def _two_parts(number: int) -> list[slice]:
     """Return two parts of some samples. The cut is odd, so that it takes apart pairs, and the two halves of a batch.
 
     What is one for all samples, such as a largest number, is another one in one of the parts. A part of one sample is
-    left out: networks may lose an axis of length 1.
+    left out, because networks may lose an axis of length 1, except where all are so small.
 
-    >>> _two_parts(8), _two_parts(4)
-    ([slice(0, 3, None), slice(3, 8, None)], [slice(1, 4, None)])
+    >>> _two_parts(8), _two_parts(4), _two_parts(2), _two_parts(1)
+    ([slice(0, 3, None), slice(3, 8, None)], [slice(1, 4, None)], [slice(1, 2, None)], [])
     """
     cut = number * 3 // 8 | 1
-    return [part for part in (slice(0, cut), slice(cut, number)) if part.stop - part.start > 1]
+    parts = [part for part in (slice(0, cut), slice(cut, number)) if part.stop - part.start > 1]
+    return parts or [slice(cut, number)] * (number == 2)
 
 
 def _wrong_axis(outputs: Any, number: int) -> str:

@@ -156,9 +156,20 @@ def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
             module.training = mode
 
 
-def refusal(inputs: Inputs) -> tuple[str, str]:
-    """Return the two ends of the message for inputs that a network does not take."""
+def refusal(network: nn.Module, inputs: Inputs) -> tuple[str, str]:
+    """Return the two ends of the message for inputs that a network does not take.
+
+    The message names tensors that the network keeps beside its parameters and buffers: they may be why.
+    """
+    kept = [
+        f"{path or 'the network'} keeps {name} {list(value.shape)}"
+        for path, module in network.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor) and value.dim()
+    ]
     advice = ". Give data of the shape that the network was made for"
+    if kept:
+        advice += f"; {' and '.join(kept[:3])} between calls: if inputs must fit to that, reset it in forward()"
     return f"the network does not take inputs {describe(inputs)}:", advice
 
 
@@ -170,5 +181,5 @@ def example_call(network: nn.Module, inputs: Inputs) -> Any:
     Raises:
         DriftproofError: The network does not take these inputs.
     """
-    with foreign_code(*refusal(inputs)), in_eval_mode(network.modules()):
+    with foreign_code(*refusal(network, inputs)), in_eval_mode(network.modules()):
         return call_on_copies(network, inputs)

@@ -17,11 +17,15 @@ from driftproof._errors import DriftproofError
 _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
 
 
-def copied[T](network: T) -> T:
+def copied[T](network: T, shared: Iterable[Tensor] = ()) -> T:
     """Return a deep copy of a network (or of several things with it), in the same mode, with parameters to train.
 
     ``deepcopy`` alone refuses results of a computation, such as an attention map that a module keeps for whoever looks
     at it: the copy holds their numbers. It refuses locks, too: the copy has its own.
+
+    Args:
+        network: The network.
+        shared: Tensors that the copy has in common with it (default: none).
 
     Raises:
         DriftproofError: The network keeps something that cannot be copied. The message says where.
@@ -33,7 +37,7 @@ def copied[T](network: T) -> T:
     (True, True, False)
     """
     try:
-        return copy.deepcopy(network, _substitutes(network))
+        return copy.deepcopy(network, _substitutes(network) | {id(tensor): tensor for tensor in shared})
     except Exception as error:  # a network's own code may raise anything
         raise DriftproofError(
             f"the network {type(network).__name__} cannot be copied{_where(network)}: {type(error).__name__}: {error}. "

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from driftproof._behaviour import check_function
+from driftproof._behaviour import check_function, fresh
 from driftproof._conversion.analog_model import AnalogModel
 from driftproof._conversion.digital import digital_network
 from driftproof._conversion.tiles import check_dtype, scaled_by_column
@@ -73,9 +73,10 @@ def to_aihwkit(
         network, mapping = digital_network(model), model.mapping
     elif isinstance(model, nn.Module):
         network = plain_copy(model)
-        if example is not None:
-            check_function(network, example)
+        unused = fresh(network)
         mapping = map_plain(network, None, example, where=where, scale=SCALE, clip=None, all_analog=False)
+        if example is not None:
+            check_function(unused, network, example)
     else:
         raise DriftproofError(f"to_aihwkit: wanted a network, or the result of convert, got a {type(model).__name__}")
     config = _default_config(mapping.tile) if rpu_config is None else rpu_config

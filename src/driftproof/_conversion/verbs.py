@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from driftproof._behaviour import check_function
+from driftproof._behaviour import check_function, fresh
 from driftproof._calls import geometry_of
 from driftproof._calls.copies import copied
 from driftproof._chip import Chip
@@ -103,10 +103,10 @@ def convert(
     """
     preset = load_device(preset) if isinstance(preset, str) else preset
     network = plain_copy(model)
-    if example is not None:
-        check_function(network, example)
-    analog = all_analog or strict
+    unused, analog = fresh(network), all_analog or strict
     mapping = map_plain(network, tile, example, where=where, scale=scale, clip=clip, all_analog=analog)
+    if example is not None:
+        check_function(unused, network, example)
     if text := unasked_text(mapping):
         warn(text)
     periphery, ranges = load_periphery(periphery), None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from driftproof._behaviour import check_function
+from driftproof._behaviour import observe
 from driftproof._calls.copies import copied
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs, call_on_copies, to_device
@@ -25,7 +25,7 @@ def own_copy(model: nn.Module, example: Inputs) -> nn.Module:
         DriftproofError: The network does not take the example. It keeps something between calls, or is random.
     """
     network = copied(unwrap(model)).eval()
-    check_function(network, example)
+    observe(network, example)
     return network
 
 
