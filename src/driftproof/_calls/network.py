@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
+from driftproof._calls.analog import check_digital
 from driftproof._errors import DriftproofError
 
 
@@ -26,7 +27,12 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """Return the network itself if it is plain already, in train or eval mode; otherwise a :func:`plain_copy`."""
+    """Return the network itself if it is plain already, in train or eval mode; otherwise a :func:`plain_copy`.
+
+    Raises:
+        DriftproofError: If the network is analog already, or cannot be copied.
+    """
+    check_digital(unwrap(model))
     for module in model.modules():
         if unwrap(module) is not module or module._forward_pre_hooks or parametrize.is_parametrized(module):
             return plain_copy(model)
@@ -41,7 +47,7 @@ def plain_copy(model: nn.Module) -> nn.Module:
     formulas.
 
     Raises:
-        DriftproofError: If the network cannot be copied.
+        DriftproofError: If the network is analog already, or cannot be copied.
 
     >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
     >>> plain = plain_copy(layer)
@@ -49,6 +55,7 @@ def plain_copy(model: nn.Module) -> nn.Module:
     (['bias', 'weight'], True)
     """
     network = unwrap(model)
+    check_digital(network)
     try:
         made = copy.deepcopy(network, _results(network))
     except Exception as error:  # a network's own code may raise anything
