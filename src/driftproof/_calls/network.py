@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
+from driftproof._calls.analog import check_digital
 from driftproof._calls.copies import copied
 
 
@@ -25,7 +26,12 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """Return the network itself if it is plain already, in train or eval mode; otherwise a :func:`plain_copy`."""
+    """Return the network itself if it is plain already, in train or eval mode; otherwise a :func:`plain_copy`.
+
+    Raises:
+        DriftproofError: If the network is analog already, or cannot be copied.
+    """
+    check_digital(unwrap(model))
     for module in model.modules():
         if unwrap(module) is not module or module._forward_pre_hooks or parametrize.is_parametrized(module):
             return plain_copy(model)
@@ -40,14 +46,16 @@ def plain_copy(model: nn.Module) -> nn.Module:
     formulas.
 
     Raises:
-        DriftproofError: If the network cannot be copied.
+        DriftproofError: If the network is analog already, or cannot be copied.
 
     >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
     >>> plain = plain_copy(layer)
     >>> [name for name, _ in plain.named_parameters()], torch.equal(plain.weight, layer.weight)
     (['bias', 'weight'], True)
     """
-    made = copied(unwrap(model)).eval()
+    network = unwrap(model)
+    check_digital(network)
+    made = copied(network).eval()
     for path, module in list(made.named_modules(remove_duplicate=False)):
         inner = unwrap(module)
         if inner is not module and path:

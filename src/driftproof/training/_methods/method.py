@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof._batch_norm import norms_with_statistics
+from driftproof._calls.analog import check_digital
 from driftproof._defaults import DIAGNOSE_EVERY, SEED
 from driftproof._errors import DriftproofError, check_choice
 from driftproof._inputs import Inputs
@@ -28,7 +29,7 @@ from driftproof.training._norms import NormPolicy, statistics_kept
 from driftproof.training._passes import Closure, Closures, Passes
 from driftproof.training._schedules import STRENGTH, Schedule, StrengthLike, as_schedule
 from driftproof.training._update import Shared, Update, check_clip_norm
-from driftproof.training._weights import AnalogWeights, OnTiles, check_digital
+from driftproof.training._weights import AnalogWeights, OnTiles
 
 
 @dataclass(frozen=True, kw_only=True)
