@@ -27,6 +27,7 @@ ORDER = (
     "_shares",
     "_random_state",
     "_inputs",
+    "_outputs",
     "_batch_norm",
     "laws",
     "periphery",

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from driftproof._chip import Chip
-from driftproof._inputs import Inputs, call, main_output
+from driftproof._inputs import Inputs, call
 from driftproof._mapping import TileSize, map_model
+from driftproof._outputs import main_output
 from driftproof.evaluation._backends import TilesNetwork
 from driftproof.evaluation._folded import FoldedNetwork
 from numbering import following

@@ -22,8 +22,9 @@ from driftproof._calls import Interception, Located, Parameters, Product
 from driftproof._calls.copies import copied
 from driftproof._chip import Chip
 from driftproof._errors import DriftproofError
-from driftproof._inputs import Inputs, call, main_output, on_tensors
+from driftproof._inputs import Inputs, call, on_tensors
 from driftproof._mapping import MappedWeight, Mapping, map_weight, plain_copy, untie_tables
+from driftproof._outputs import main_output
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._passes import Passes
 from driftproof.arrays._ranges import Ranges

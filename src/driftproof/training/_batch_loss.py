@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from driftproof._inputs import Inputs, call, main_output, on_tensors, to_device
+from driftproof._inputs import Inputs, call, on_tensors, to_device
+from driftproof._outputs import main_output
 from driftproof.training._losses import as_loss, with_classes_last
 from driftproof.training._passes import Closure
 from driftproof.training._settings import Settings

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from driftproof._calls.copies import copied
 from driftproof._errors import DriftproofError, check_choice
-from driftproof._inputs import main_output
 from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import unwrap
+from driftproof._outputs import chosen_output, several
 
 type Loss = Callable[[Any, Tensor], Tensor]
 """A function of the network's output and the targets that returns a scalar."""
@@ -31,7 +31,7 @@ def cross_entropy(returned: Any, targets: Tensor) -> Tensor:
     Raises:
         DriftproofError: Other shapes, classes that the network does not have, or shapes that fit in two ways.
     """
-    outputs = main_output(returned).float()
+    outputs = _meant("cross-entropy", returned, targets, lambda part: _fits(part, targets))
     if outputs.dim() == 1 or (outputs.dim() == 2 and outputs.shape[1] == 1):
         return binary(outputs, targets)
     logits, targets = with_classes_last(outputs, targets), targets.to(outputs.device)
@@ -73,6 +73,28 @@ def with_classes_last(outputs: Tensor, targets: Tensor) -> Tensor:
     return outputs if last else outputs.movedim(1, -1)
 
 
+def _fits(outputs: Tensor, targets: Tensor) -> bool:
+    """Return whether outputs could be the logits of some targets."""
+    if not outputs.is_floating_point():
+        return False
+    try:
+        with_classes_last(outputs, targets)
+    except DriftproofError:
+        return False
+    return True
+
+
+def _meant(loss: str, returned: Any, targets: Tensor, fits: Callable[[Tensor], bool]) -> Tensor:
+    """Return the output that a loss is about, in single precision."""
+    output = chosen_output(returned, len(targets), fits)
+    if output is None:
+        raise DriftproofError(
+            f"loss {loss}: the network returns {several(returned)}, and which one is meant is not clear. Call it "
+            "logits, or give a loss of your own, which gets all of them"
+        )
+    return output.float()
+
+
 def _check_classes(logits: Tensor, targets: Tensor) -> None:
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
         raise DriftproofError(
@@ -99,7 +121,7 @@ def binary(returned: Any, targets: Tensor) -> Tensor:
     >>> round(float(binary(torch.zeros(3, 1), torch.tensor([0, 1, 1]))), 4)
     0.6931
     """
-    outputs = main_output(returned).float()
+    outputs = _meant("binary", returned, targets, lambda part: part.numel() == targets.numel())
     wanted = targets.to(outputs.device)
     column = {tuple(outputs.shape), tuple(wanted.shape)} == {(len(outputs),), (len(outputs), 1)}
     if not column and outputs.shape != wanted.shape:
@@ -122,7 +144,7 @@ def mse(returned: Any, targets: Tensor) -> Tensor:
     Raises:
         DriftproofError: Different shapes. Each target [N] would be compared with every output [N, 1].
     """
-    outputs = main_output(returned).float()
+    outputs = _meant("mse", returned, targets, lambda part: part.shape == targets.shape)
     if outputs.shape != targets.shape:
         raise DriftproofError(
             f"loss mse: outputs have shape {list(outputs.shape)}, targets {list(targets.shape)}; wanted the same "
@@ -137,7 +159,7 @@ def causal(returned: Any, targets: Tensor) -> Tensor:
     Raises:
         DriftproofError: Other shapes, or ids that the network does not have.
     """
-    outputs = main_output(returned).float()
+    outputs = _meant("causal", returned, targets, lambda part: part.dim() == 3 and part.shape[:2] == targets.shape)
     if outputs.dim() != 3 or outputs.shape[:2] != targets.shape:
         raise DriftproofError(
             f"loss causal: outputs of shape {list(outputs.shape)}, targets {list(targets.shape)}; wanted logits "
