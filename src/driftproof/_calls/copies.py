@@ -18,7 +18,7 @@ _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threa
 
 
 def copied[T](network: T, shared: Iterable[Tensor] = ()) -> T:
-    """Return a deep copy of a network (or of several things with it), in the same mode, with parameters to train.
+    """Return a deep copy of a network (or of a tuple of things with it), in the same mode, with parameters to train.
 
     ``deepcopy`` alone refuses results of a computation, such as an attention map that a module keeps for whoever looks
     at it: the copy holds their numbers. It refuses locks, too: the copy has its own.
@@ -39,8 +39,9 @@ def copied[T](network: T, shared: Iterable[Tensor] = ()) -> T:
     try:
         memo = _substitutes(network) | {id(tensor): tensor for tensor in shared}
         made = copy.deepcopy(network, memo)
-        for module in made.modules() if isinstance(made, nn.Module) else ():
-            _rebind(module, memo)
+        for part in made if isinstance(made, tuple) else (made,):
+            for module in part.modules() if isinstance(part, nn.Module) else ():
+                _rebind(module, memo)
         return made
     except Exception as error:  # a network's own code may raise anything
         raise DriftproofError(
