@@ -410,6 +410,48 @@ def test_layers_that_merge_are_evaluated_as_they_merge(backend: BackendName) -> 
     assert network.training
 
 
+# --- code that a user attached to torch's own layers ---
+
+
+def hooked(network: nn.Sequential) -> None:
+    network[0].register_forward_hook(lambda module, args, output: output.abs() * 2 - 1)
+
+
+def hooked_before(network: nn.Sequential) -> None:
+    network[2].register_forward_pre_hook(lambda module, args: (args[0].square(),))
+
+
+def patched(network: nn.Sequential) -> None:
+    layer = network[0]
+    vars(layer)["forward"] = lambda x: torch.tanh(nn.functional.linear(x, layer.weight))  # type: ignore[arg-type]
+
+
+def wrapped(network: nn.Sequential) -> None:
+    before = network[2].forward
+    vars(network[2])["forward"] = lambda x: before(x).sin()
+
+
+def hooked_as_a_whole(network: nn.Sequential) -> None:
+    network.register_forward_hook(lambda module, args, output: output.square())
+
+
+@pytest.mark.filterwarnings("ignore::driftproof.DriftproofWarning")  # without an example, a layer stays digital
+@pytest.mark.parametrize("change", [hooked, hooked_before, patched, wrapped, hooked_as_a_whole])
+def test_code_that_is_attached_to_layers_runs_on_tiles_too(change: Callable[[nn.Sequential], None]) -> None:
+    torch.manual_seed(0)
+    network, x = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, CLASSES)).eval(), inputs()
+    change(network)
+    with torch.no_grad():
+        y = network(x)
+    for backend in BACKENDS:
+        assert values(network, (x, y), backend, metric="mse")["ideal"] < 1e-9
+    for example in (x, None):
+        chip = dp.program(dp.convert(network, "ideal", example=example))
+        assert torch.allclose(chip.model(x), y, atol=1e-4)
+    if change is not hooked_as_a_whole:
+        assert len(dp.to_aihwkit(network, example=x).digital) == 1
+
+
 # --- what the checks cost ---
 
 

@@ -6,8 +6,8 @@ import copy
 import threading
 from collections import deque
 from collections.abc import Iterable
-from functools import partial
-from types import MethodType, ModuleType
+from functools import partial, update_wrapper
+from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threa
 
 
 def copied[T](network: T, shared: Iterable[Tensor] = ()) -> T:
-    """Return a deep copy of a network (or of several things with it), in the same mode, with parameters to train.
+    """Return a deep copy of a network (or of a tuple of things with it), in the same mode, with parameters to train.
 
     ``deepcopy`` alone refuses results of a computation, such as an attention map that a module keeps for whoever looks
     at it: the copy holds their numbers. It refuses locks, too: the copy has its own.
@@ -37,7 +37,12 @@ def copied[T](network: T, shared: Iterable[Tensor] = ()) -> T:
     (True, True, False)
     """
     try:
-        return copy.deepcopy(network, _substitutes(network) | {id(tensor): tensor for tensor in shared})
+        memo = _substitutes(network) | {id(tensor): tensor for tensor in shared}
+        made = copy.deepcopy(network, memo)
+        for part in made if isinstance(made, tuple) else (made,):
+            for module in part.modules() if isinstance(part, nn.Module) else ():
+                _rebind(module, memo)
+        return made
     except Exception as error:  # a network's own code may raise anything
         raise DriftproofError(
             f"the network {type(network).__name__} cannot be copied{_where(network)}: {type(error).__name__}: {error}. "
@@ -84,6 +89,42 @@ def _parts(value: Any) -> Iterable[Any]:
         slots = vars(kind).get("__slots__", ())
         parts += [getattr(value, name, None) for name in ((slots,) if isinstance(slots, str) else slots)]
     return parts
+
+
+def _rebind(module: nn.Module, copies: dict[int, Any]) -> None:
+    """Let functions that a copied module has, such as a ``forward`` given to one object, refer to the copies.
+
+    ``deepcopy`` takes functions as they are: one that refers to the network from outside would run the given network.
+
+    Args:
+        module: A module of the copy.
+        copies: Everything that was copied, by the ``id`` of the original.
+    """
+    for held in (vars(module), *(part for name, part in vars(module).items() if name.endswith("_hooks") and part)):
+        for key, value in list(held.items()):
+            if isinstance(value, FunctionType):
+                held[key] = _rebound(value, copies)
+
+
+def _rebound(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
+    cells = [(cell, _copy_of(cell, copies)) for cell in function.__closure__ or ()]
+    defaults = tuple(copies.get(id(value), value) for value in function.__defaults__ or ())
+    if all(new is cell for cell, new in cells) and defaults == (function.__defaults__ or ()):
+        return function
+    closure = tuple(new for _, new in cells)
+    made = FunctionType(function.__code__, function.__globals__, function.__name__, defaults or None, closure or None)
+    made.__kwdefaults__ = function.__kwdefaults__
+    update_wrapper(made, function)
+    return made
+
+
+def _copy_of(cell: CellType, copies: dict[int, Any]) -> CellType:
+    """Return a cell with the copy of what a function's variable refers to; the same cell if that was not copied."""
+    try:
+        value = cell.cell_contents
+    except ValueError:  # an empty one
+        return cell
+    return CellType(copies[id(value)]) if id(value) in copies else cell
 
 
 def _where(network: object) -> str:

@@ -17,7 +17,7 @@ from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs
 from driftproof._keywords import checks_keywords
 from driftproof._mapping import LayerEntry, MappedWeight, TileSize, Where, map_plain, plain_copy
-from driftproof._mapping.places import count_places
+from driftproof._mapping.places import as_torch_made_it, count_places
 from driftproof._random_state import random_state_kept
 
 
@@ -126,6 +126,8 @@ def _why_not(layer: nn.Module, mapped: MappedWeight, network: nn.Module) -> str:
     """Return why aihwkit's layers cannot replace this layer; empty if they can."""
     if type(layer) not in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d):
         return f"aihwkit has no layer for {type(layer).__name__}"
+    if not as_torch_made_it(layer):
+        return "it has a hook or a forward of its own, which aihwkit's layer would not run"
     if mapped.aliases or count_places(layer, network) > 1:
         return _SHARED
     if mapped.made:

@@ -38,7 +38,7 @@ from driftproof._mapping import (
     unasked_text,
     untie_tables,
 )
-from driftproof._mapping.places import count_places
+from driftproof._mapping.places import as_torch_made_it, count_places
 from driftproof._random_state import random_state_kept
 from driftproof.arrays import AnalogArray, input_ranges
 from driftproof.arrays._passes import Passes
@@ -222,7 +222,9 @@ class _Placing:
         """Return whether aihwkit's layer can replace a layer."""
         if self.mapping.clip or self.mapping.scale != "column" or self.periphery is not None:
             return False
-        # aihwkit's layer has no weight that other code could read, and cannot stand in several places
+        # aihwkit's layer runs no other code, has no weight that other code could read, and cannot be in several places
+        if not as_torch_made_it(layer):
+            return False
         alone = not mapped.made and not mapped.aliases and {*mapped.modules, *mapped.readers} <= {mapped.path}
         return alone and count_places(layer, self.network) <= 1
 

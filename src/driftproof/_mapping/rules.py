@@ -42,7 +42,7 @@ def known_uses(network: nn.Module) -> dict[str, Uses]:
     for path, module in network.named_modules(remove_duplicate=False):
         if isinstance(module, torch.jit.ScriptModule):
             continue  # its class does not tell what it computes
-        forward = type(module).forward
+        forward = vars(module).get("forward", type(module).forward)
         parameters: Iterable[str] = ("weight",)
         layout, by = Layout(), path
         if forward is nn.Linear.forward:
