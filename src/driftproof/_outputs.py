@@ -43,9 +43,9 @@ def main_output(outputs: Any) -> Tensor:
     if isinstance(outputs, Tensor):
         return outputs
     parts = parts_of(outputs)
-    for part in (parts.get("logits"), *parts.values()):
-        if isinstance(part, Tensor):
-            return part
+    tensors = [part for part in (parts.get("logits"), *parts.values()) if isinstance(part, Tensor)]
+    if tensors:  # a number alone is a loss beside them
+        return next((part for part in tensors if part.dim()), tensors[0])
     raise DriftproofError(f"the network returns a {type(outputs).__name__}; wanted a tensor, or one among its parts")
 
 

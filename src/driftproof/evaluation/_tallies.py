@@ -182,8 +182,9 @@ def _check_classes(name: str, outputs: Tensor, targets: Tensor, axes: int) -> No
     low, high = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
     if classes < 2 or low < 0 or high >= classes:
         raise DriftproofError(
-            f"{name} wants classes 0 to n - 1 of n outputs, at least 2 (accuracy also takes one logit a sample); got {classes} outputs and targets from {low} "
-            f"to {high}. Renumber the classes, or give the network that was trained for them"
+            f"{name} wants classes 0 to n - 1 of n outputs, at least 2 (accuracy also takes one logit); got {classes} "
+            f"outputs and targets from {low} to {high}. Renumber the classes, or give the network that was trained for "
+            "them"
         )
 
 

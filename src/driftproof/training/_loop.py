@@ -16,7 +16,7 @@ from driftproof._behaviour import check_function
 from driftproof._calls.copies import copied
 from driftproof._errors import DriftproofError
 from driftproof._files import write_tensors
-from driftproof._inputs import Inputs, to_device
+from driftproof._inputs import Inputs, example_call, to_device
 from driftproof._keywords import check_keywords, keywords_of, new_names
 from driftproof._mapping import plain_copy, unasked_text, unwrap
 from driftproof._progress import Progress
@@ -169,7 +169,10 @@ class _Run:
         for network in (self.network, teacher):
             if channels_last and network is not None:
                 to_channels_last(network)
-        check_function(plain_copy(self.network), first)
+        unused = plain_copy(self.network)
+        used = copied(unused)
+        example_call(used, first)
+        check_function(unused, used, first)
         if all_analog:  # only to check: the method belongs to the caller, so its own settings stay
             AnalogWeights.of(self.network, first, replace(method.on_tiles, all_analog=True))
         method.prepare(self.network, first)
