@@ -17,6 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "_old_paths",
     "_errors",
+    "_sparse",
     "_files",
     "_keywords",
     "_defaults",

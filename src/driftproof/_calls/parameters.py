@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from driftproof._calls.geometry import Geometry
 from driftproof._calls.layout import Layout
+from driftproof._sparse import dense_parts
 
 
 @dataclass(frozen=True)
@@ -140,16 +140,9 @@ def _along(first: int, count: int, step: int, unit: int, size: int) -> slice | N
     return slice(first, last + 1, step // unit) if step > 0 and step % unit == 0 and last < size else None
 
 
-def _stored(tensor: Tensor) -> tuple[Tensor, ...]:
-    """Return the tensors in memory that hold a tensor's numbers: those that are not zero, if it is sparse."""
-    if tensor.layout == torch.strided:
-        return (tensor,)
-    if tensor.layout == torch.sparse_coo:
-        return (tensor._values(),)
-    return (tensor.values(),) if tensor.layout in _COMPRESSED else ()
-
-
-_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+def _stored(tensor: Tensor) -> list[Tensor]:
+    """Return the tensor in memory that holds a tensor's numbers: those that are not zero, if it is sparse."""
+    return [part for name, part in dense_parts(tensor).items() if name in ("", "values")]
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:

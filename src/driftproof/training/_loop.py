@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from driftproof._behaviour import check_function
 from driftproof._calls.copies import copied
+from driftproof._calls.network import check_numbers
 from driftproof._errors import DriftproofError
 from driftproof._files import write_tensors
 from driftproof._inputs import Inputs, example_call, to_device
@@ -160,6 +161,7 @@ class _Run:
     ) -> None:
         self.method, self.settings, self.validate, self.torch_device = method, settings, validate, torch_device
         self.sign = 1 if higher_is_better else -1
+        check_numbers(unwrap(model))
         self.network = copied(unwrap(model)).to(torch_device)
         self.batches = Batches(data, settings, method.closures_per_update)
         self.total = settings.epochs * len(self.batches)
