@@ -16,10 +16,10 @@ class AntitheticRWP(RWP):
 
     name = "antithetic-rwp"
 
-    def perturbed(self, passes: Passes) -> dict[str, Tensor]:
+    def drawn(self, passes: Passes) -> dict[str, Tensor]:
         """Draw perturbed weights; at every second update those that mirror the draw before."""
         if passes.step % 2 == 0:
-            return super().perturbed(passes)
+            return super().drawn(passes)
         before = replace(passes.key, number=passes.key.number - MOST_SHARDS)
-        drawn, now = super().perturbed(replace(passes, key=before)), passes.weights.parameters
+        drawn, now = super().drawn(replace(passes, key=before)), passes.weights.parameters
         return {name: 2 * now[name].detach() - value for name, value in drawn.items()}

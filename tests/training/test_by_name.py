@@ -122,8 +122,8 @@ from driftproof.training._methods.rwp import RWP
 class Mine(RWP):
     name = "mine"
 
-    def perturbed(self, passes):
-        return super().perturbed(passes)
+    def drawn(self, passes):
+        return super().drawn(passes)
 """
 BARE = CELL[: CELL.index("    def")]  # nothing in it says which file it is from, but its module does
 
@@ -201,7 +201,7 @@ def test_a_constructor_that_hands_everything_on_takes_what_the_class_above_takes
         def __init__(self, seed: int = 0) -> None:
             super().__init__(strength=0.1, norms="perturbed", seed=seed)
 
-        def gradient(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
+        def accumulate(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
             return passes.plain(closures[0])
 
     assert METHODS["passing"] == (Passing, False, True, False)

@@ -7,6 +7,7 @@ The update is w ← w − lr g; each reference returns g. Two layers without bia
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -96,10 +97,10 @@ def sam_of_three_ascents(w: Weights, step: int) -> Weights:
     return gradient(top)
 
 
-def asam(w: Weights, step: int) -> Weights:
+def asam(w: Weights, step: int, eta: float = 0.01) -> Weights:
     """Kwon et al. 2021, algorithm 1, with the element-wise T = |w| + η."""
     g = gradient(w)
-    t = [x.abs() + 0.01 for x in w]
+    t = [x.abs() + eta for x in w]
     scaled = size([a * b for a, b in zip(t, g, strict=True)])
     return gradient([x + RHO * a * a * b / scaled for x, a, b in zip(w, t, g, strict=True)])
 
@@ -166,6 +167,7 @@ def _cases() -> Iterator[tuple[str, Callable[[], Method], Callable[[], Reference
     yield "sam", lambda: dp.SAM(rho=RHO), lambda: sam
     yield "three ascents", lambda: dp.SAM(rho=RHO, ascent_steps=3), lambda: sam_of_three_ascents
     yield "asam", lambda: dp.ASAM(rho=RHO), lambda: asam
+    yield "asam without eta", lambda: dp.ASAM(rho=RHO, eta=0), lambda: partial(asam, eta=0.0)
     yield "gsam", lambda: dp.GSAM(rho=RHO, alpha=0.4), lambda: gsam
     yield "looksam", lambda: dp.LookSAM(rho=RHO, every=3), lambda: LookSAM()
     yield "rwp", lambda: dp.RWP(noise=noise, strength=1.5), lambda: rwp

@@ -11,6 +11,7 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from driftproof._errors import DriftproofError
 from driftproof.training._norms import NormPolicy
 
 if TYPE_CHECKING:
@@ -94,6 +95,21 @@ def _join(backend: str) -> None:
     _meetings.append(PrefixStore(f"driftproof {len(_meetings)}", _meetings[0]))
     rank, number = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     dist.init_process_group(backend, store=_meetings[-1], rank=rank, world_size=number)
+
+
+def check_exchange(model: nn.Module, what: str) -> None:
+    """Raise DriftproofError if there are several processes, and a network's wrapper does not exchange gradients.
+
+    Args:
+        model: The network, in its wrappers.
+        what: What would differ between the processes.
+    """
+    if processes()[1] > 1 and not any(isinstance(m, nn.parallel.DistributedDataParallel) for m in model.modules()):
+        raise DriftproofError(
+            f"there are {processes()[1]} processes, but the network is not wrapped in DistributedDataParallel: {what} "
+            "would differ between them, and their weights would drift apart. Give the wrapper, and let the closure "
+            "call it (in Lightning use perturbed() in a callback, see README)"
+        )
 
 
 def wrapped(network: nn.Module, torch_device: torch.device, norms: NormPolicy) -> nn.Module:

@@ -131,6 +131,12 @@ class Passes(Shared):
         """Return a context in which the analog weights have other values."""
         return self.weights.holding(values)
 
+    @contextmanager
+    def only_pass(self, values: Mapping[str, Tensor]) -> Iterator[None]:
+        """Let the caller make the only pass of this micro-batch, at other values of the analog weights."""
+        with self.holding(values), self._pass(bool(values), None if values else True, exchanged=True):
+            yield
+
     def _scaled(self, loss: Tensor) -> Tensor:
         return loss if self.scaler is None else self.scaler.scale(loss)
 

@@ -51,14 +51,16 @@ class Update(Shared):
     """One update as a whole, after its micro-batches.
 
     Attributes:
-        optimizer: Optimizer that takes the step.
+        optimizer: Optimizer that takes the step; None if the caller's loop steps.
     """
 
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | None
 
     @property
     def trained(self) -> dict[str, nn.Parameter]:
         """The analog weights that the optimizer has: array name → parameter."""
+        if self.optimizer is None:
+            return {name: parameter for name, parameter in self.weights.parameters.items() if parameter.requires_grad}
         ids = {id(parameter) for group in self.optimizer.param_groups for parameter in group["params"]}
         return {name: parameter for name, parameter in self.weights.parameters.items() if id(parameter) in ids}
 
@@ -94,6 +96,7 @@ class Update(Shared):
             DriftproofError: No gradient, or a gradient that is not finite if there is no scaler to skip the step.
         """
         optimizer, scaler = self.optimizer, self.scaler
+        assert optimizer is not None
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if not parameters:
             raise DriftproofError("no parameter of the optimizer has a gradient: does the closure use the network?")

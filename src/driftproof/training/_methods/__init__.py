@@ -5,7 +5,8 @@ A new method is a class in a file, and one line here that imports it; it is know
 
 # in the order in which messages list their names
 # isort: off
-from driftproof.training._methods.method import Diagnostics, Method
+from driftproof.training._methods.diagnostics import Diagnostics
+from driftproof.training._methods.method import Method
 from driftproof.training._methods.plain import Plain
 from driftproof.training._methods.rwp import RWP
 from driftproof.training._methods.two_point import TwoPointRWP

@@ -47,9 +47,9 @@ class AdaptiveRWP(RWP):
             self.squares[name] = squares if before is None else self.beta * before.to(squares.device) + squares
         return False
 
-    def perturbed(self, passes: Passes) -> dict[str, Tensor]:
+    def drawn(self, passes: Passes) -> dict[str, Tensor]:
         """Draw perturbed weights, and bring them nearer where gradients have been large."""
-        drawn = super().perturbed(passes)
+        drawn = super().drawn(passes)
         for name in drawn.keys() & self.squares.keys():
             layout, now = passes.weights.mapping.weights[name].layout, passes.weights.parameters[name].detach()
             factor = torch.rsqrt(1 + self.eta * self.squares[name])[:, None]

@@ -40,9 +40,9 @@ class LookSAM(SAM):
         self.every, self.alpha = every, alpha
         self.kept: dict[str, Tensor] = {}
 
-    def gradient(self, passes: Passes, closures: Closures) -> Tensor:
+    def accumulate(self, passes: Passes, closures: Closures) -> Tensor:
         """Make the passes of SAM at every k-th update, and one clean pass at the others."""
-        return super().gradient(passes, closures) if self._ascends(passes.step) else passes.plain(closures[0])
+        return super().accumulate(passes, closures) if self._ascends(passes.step) else passes.plain(closures[0])
 
     def finish(self, update: Update) -> bool:
         """Keep the part that is orthogonal to the clean gradient, or add the part that was kept."""

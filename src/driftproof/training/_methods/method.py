@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, get_args
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import fields
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,49 +19,26 @@ from driftproof._defaults import DIAGNOSE_EVERY, SEED
 from driftproof._errors import DriftproofError, check_choice
 from driftproof._inputs import Inputs
 from driftproof._keywords import ChecksKeywords
-from driftproof._mapping import TileSize, unwrap
-from driftproof._old_paths import old_attribute
+from driftproof._mapping import unwrap
 from driftproof.training._clipping import ClipWeights
 from driftproof.training._closures import inputs_copied, inputs_of_first_pass, key_of, shards_of
 from driftproof.training._methods.by_name import make_known
+from driftproof.training._methods.diagnostics import Diagnostics
+from driftproof.training._methods.own_loop import OwnLoop
+from driftproof.training._methods.settings_and_state import SettingsAndState
 from driftproof.training._noise import Noise
 from driftproof.training._norms import NormPolicy, statistics_kept
+from driftproof.training._parallel import check_exchange
 from driftproof.training._passes import Closure, Closures, Passes
 from driftproof.training._schedules import STRENGTH, Schedule, StrengthLike, as_schedule
 from driftproof.training._update import Shared, Update, check_clip_norm
 from driftproof.training._weights import AnalogWeights, OnTiles
 
 
-@dataclass(frozen=True, kw_only=True)
-class Diagnostics:
-    """Diagnostics of one update.
-
-    Attributes:
-        step: Number of the update, from 0.
-        strength: Strength of the perturbation.
-        loss: Loss where the gradient was computed.
-        update_norm: Euclidean norm of the gradient that the optimizer was given, before clipping.
-        skipped: Whether the optimizer's step was skipped because a gradient overflowed in half precision.
-        clipped: Number of weights that were clipped afterwards.
-        more: Further measurements of the method, each the mean of the micro-batches in which it was made, such as
-            ``clean_loss``, ``noise`` (root mean square of the error / column's maximum) and ``gradient_sharpness``.
-    """
-
-    step: int
-    strength: float
-    loss: float
-    update_norm: float
-    skipped: bool
-    clipped: int
-    more: dict[str, float]
-
-    level = old_attribute("strength")
-
-
-class Method(ChecksKeywords, ABC):
+class Method(ChecksKeywords, SettingsAndState):
     """A way to make one update: ``loss = method.step(closure, model, optimizer)`` replaces forward, backward and step.
 
-    A subclass computes the gradient of one micro-batch in :meth:`gradient` (``mixed_rwp.py`` is a short example). A
+    A subclass computes the gradient of one micro-batch in :meth:`accumulate` (``mixed_rwp.py`` is a short example). A
     subclass with a ``name`` is known by it as soon as its file is imported, and takes noise, strength and rho if its
     constructor has keywords of these names. A class that is incomplete, or whose name another class has, cannot be
     defined.
@@ -80,19 +57,21 @@ class Method(ChecksKeywords, ABC):
         updates: Number of updates that the method has made.
     """
 
-    name: str = ""
     noisy: bool = True
     """Whether the method perturbs weights."""
     closures_per_update: int = 1
     """Number of batches that the method takes for one micro-batch."""
-    described: ClassVar[tuple[str, ...]] = ()
-    """Attributes that :meth:`describe` lists, in addition to those of the class above."""
-    remembered: ClassVar[tuple[str, ...]] = ()
-    """Attributes that change during training and belong to the state, in addition to those of the class above."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Make a method with a name known by it."""
+        """Make a method with a name known by it.
+
+        Raises:
+            DriftproofError: The class defines a hook under its name in version 0.1.
+        """
         super().__init_subclass__(**options)
+        for old, now in (("gradient", "accumulate"), ("perturbed", "drawn")):
+            if old in vars(cls):
+                raise DriftproofError(f"method {cls.__name__}: its {old}(passes, ...) is called {now}(passes, ...) now")
         if vars(cls).get("name"):
             make_known(cls)
 
@@ -116,7 +95,8 @@ class Method(ChecksKeywords, ABC):
         self.updates = 0
         self.total: int | None = None
         self.last: Diagnostics | None = None
-        self._norms: Sequence[nn.Module] = ()
+        self.norms_with_statistics: Sequence[nn.Module] = ()
+        self._own_loop = OwnLoop(self)
         if self.noisy and self.strength.largest == 0:
             raise DriftproofError(
                 f"method {self.name}: its strength is zero throughout, so it would perturb nothing; use Plain()"
@@ -125,8 +105,19 @@ class Method(ChecksKeywords, ABC):
     # --- one update ---
 
     @abstractmethod
-    def gradient(self, passes: Passes, closures: Closures) -> Tensor:
+    def accumulate(self, passes: Passes, closures: Closures) -> Tensor:
         """Add the gradient of one micro-batch to ``.grad``; return the loss where it was computed."""
+
+    def weights_of_one_pass(self, passes: Passes) -> dict[str, Tensor]:
+        """Return the weights at which the method makes its only pass: array name → weights; others stay.
+
+        Raises:
+            DriftproofError: The method makes several passes.
+        """
+        raise DriftproofError(
+            f"method {self.name} makes several passes for a gradient, so perturbed() cannot make it; call "
+            "gradient(closure, model)"
+        )
 
     def finish(self, update: Update) -> bool:
         """Change the gradient of the whole update, or take note of it; return whether it was changed.
@@ -155,6 +146,9 @@ class Method(ChecksKeywords, ABC):
     ) -> Tensor:
         """Make one update and return the loss where its gradient was computed.
 
+        Afterwards there are no gradients, so that an optimizer that steps once more changes nothing. Each pass gets a
+        copy of the network's inputs, and leaves weights, buffers and random states as a pass without a method does.
+
         Args:
             closure: Forward pass that returns the loss, without backward. It may be called several times and has to
                 compute the same batch each time. Each closure of a list is one micro-batch (gradient accumulation):
@@ -167,66 +161,159 @@ class Method(ChecksKeywords, ABC):
 
         Raises:
             DriftproofError: A loss that is not finite (nothing is updated); a network on tiles; another network than
-                before; a noise that perturbs nothing.
+                before; a noise that perturbs nothing; several processes and a network without its wrapper.
         """
         shards = shards_of(closure, self.closures_per_update)
         check_clip_norm(clip_norm)
         if isinstance(optimizer, torch.optim.LBFGS):
             raise DriftproofError("LBFGS searches along a line with its own passes; take SGD, AdamW or another one")
-        weights = self._prepared(model, shards[0][0])
+        check_exchange(model, "the update")
+        self.prepared(model, shards[0][0])
         optimizer.zero_grad()
+        update = self.new_update(model, optimizer, scaler if scaler is not None and scaler.is_enabled() else None)
+        kept = statistics_kept(self.norms_with_statistics, on_failure_only=True)
+        with inputs_copied(model), kept, ExitStack() as undo:
+            undo.callback(self.load_state_dict, self.state_dict())
+            loss, measured = self.gradients_of(shards, update, 0, len(shards))
+            norm, skipped = update.make(self.finish, clip_norm)
+            undo.pop_all()
+        clipped = self.clip.apply(update.weights, update.trained) if self.clip is not None and not skipped else 0
+        self.note(update, float(loss), norm, measured, skipped=skipped, clipped=clipped)
+        optimizer.zero_grad()
+        return loss
+
+    def gradient(
+        self,
+        closure: Closure | Sequence[Closure],
+        model: nn.Module,
+        *,
+        part: int = 0,
+        parts: int = 1,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> Tensor:
+        """Add the method's gradient to ``.grad`` and return the loss, for a loop that steps by itself.
+
+        ``method.gradient(closure, model); optimizer.step(); optimizer.zero_grad()`` is :meth:`step`. One call is one
+        update of the method, unless the loop accumulates gradients: then each call is one part of it.
+
+        Args:
+            closure: Forward pass that returns the loss, as for :meth:`step`, or as many as the method takes.
+            model: Network that the closure calls, in its wrappers.
+            part: Number of this micro-batch in the update (default: 0).
+            parts: Number of micro-batches of the update (default: 1). The loss is divided by it here.
+            scaler: Scaler of the loss in float16 (default: none).
+
+        Raises:
+            DriftproofError: As for :meth:`step`; parts out of order; a method with weight clipping.
+        """
+        return self._own_loop.gradient(closure, model, part, parts, scaler)
+
+    def perturbed(self, model: nn.Module, *, part: int = 0, parts: int = 1) -> AbstractContextManager[None]:
+        """Return a context in which the weights are perturbed: ``with method.perturbed(model): loss().backward()``.
+
+        It is for loops that step by themselves, and for methods with one pass an update, such as
+        :class:`driftproof.training.RWP`. Forward and backward belong inside. Afterwards the weights are as they were,
+        bit for bit. One block is one update of the method, or one part of it.
+
+        Args:
+            model: Network that is called inside, in its wrappers.
+            part: Number of this micro-batch in the update (default: 0).
+            parts: Number of micro-batches of the update (default: 1). The loop divides the loss by it.
+
+        Raises:
+            DriftproofError: A method with several passes or with weight clipping; parts out of order.
+
+        >>> import driftproof as dp
+        >>> network, method = nn.Linear(4, 2), dp.RWP(noise="gaussian:0.1")
+        >>> before = network.weight.detach().clone()
+        >>> with method.perturbed(network):
+        ...     network(torch.ones(1, 4)).sum().backward()
+        >>> torch.equal(before, network.weight), network.weight.grad is None
+        (True, False)
+        """
+        return self._own_loop.perturbed(model, part, parts)
+
+    @property
+    def changes_gradients(self) -> bool:
+        """Whether the method looks at the gradient of the whole update."""
+        return type(self).finish is not Method.finish
+
+    def new_update(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer | None, scaler: torch.amp.GradScaler | None
+    ) -> Update:
+        """Return the next update, with the strengths of its perturbations."""
+        assert self.weights is not None
         # two sampled strengths are independent, because each has its own seed
         strengths = tuple(
             schedule.at(self.updates, self.total, self.seed + (place << 32))
             for place, schedule in enumerate(self.schedules())
         )
-        update = Update(
+        return Update(
             model=model,
-            weights=weights,
+            weights=self.weights,
             optimizer=optimizer,
-            scaler=scaler if scaler is not None and scaler.is_enabled() else None,
+            scaler=scaler,
             strengths=strengths,
             step=self.updates,
         )
-        with ExitStack() as undo, statistics_kept(self._norms, on_failure_only=True), inputs_copied(model):
-            undo.callback(self.load_state_dict, self.state_dict())
-            loss, measured = self._gradients(shards, update)
-            norm, skipped = update.make(self.finish, clip_norm)
-            undo.pop_all()
+
+    def passes_of(self, update: Update, part: int, parts: int) -> Passes:
+        """Return what the method can do with one micro-batch of an update."""
+        shared = {field.name: getattr(update, field.name) for field in fields(Shared)}
+        return Passes(
+            **shared,
+            norms=self.norms_with_statistics,
+            policy=self.norms,
+            share=1 / parts,
+            last=part == parts - 1,
+            key=key_of(self.seed, self.updates, part, parts),
+            diagnose=bool(self.diagnose_every) and self.updates % self.diagnose_every == 0 and part == 0,
+        )
+
+    def gradients_of(
+        self, shards: list[list[Closure]], update: Update, first: int, parts: int
+    ) -> tuple[Tensor, dict[str, list[Tensor]]]:
+        """Sum the gradients of some micro-batches; return the loss, and what was measured in each.
+
+        Args:
+            shards: The closures of each micro-batch.
+            update: The update.
+            first: Number of the first of them in the update.
+            parts: Number of all micro-batches of the update.
+        """
+        measured: dict[str, list[Tensor]] = defaultdict(list)
+        losses = []
+        for part, shard in enumerate(shards, start=first):
+            passes = self.passes_of(update, part, parts)
+            losses.append(self.accumulate(passes, shard).float() / parts)
+            for name, value in passes.measured.items():
+                measured[name].append(value)
+        return torch.stack(losses).sum(), measured
+
+    def note(
+        self,
+        update: Update,
+        loss: float,
+        norm: float,
+        measured: dict[str, list[Tensor]],
+        *,
+        skipped: bool = False,
+        clipped: int = 0,
+    ) -> None:
+        """Take note of an update that was made: :attr:`last`, the schedules, and the number of updates."""
         self.last = Diagnostics(
             step=self.updates,
             strength=update.strength,
-            loss=float(loss),
+            loss=loss,
             update_norm=norm,
             skipped=skipped,
-            clipped=self.clip.apply(weights, update.trained) if self.clip is not None and not skipped else 0,
+            clipped=clipped,
             more={name: sum(map(float, values)) / len(values) for name, values in measured.items()},
         )
         if not skipped:
             for schedule in self.schedules():
                 schedule.observe(norm, self.total)
         self.updates += 1
-        return loss
-
-    def _gradients(self, shards: list[list[Closure]], update: Update) -> tuple[Tensor, dict[str, list[Tensor]]]:
-        """Sum the gradients of all micro-batches; return the loss, and what was measured in each."""
-        measured: dict[str, list[Tensor]] = defaultdict(list)
-        losses = []
-        shared = {part.name: getattr(update, part.name) for part in fields(Shared)}
-        for index, shard in enumerate(shards):
-            passes = Passes(
-                **shared,
-                norms=self._norms,
-                policy=self.norms,
-                share=1 / len(shards),
-                last=index == len(shards) - 1,
-                key=key_of(self.seed, self.updates, index, len(shards)),
-                diagnose=bool(self.diagnose_every) and self.updates % self.diagnose_every == 0 and index == 0,
-            )
-            losses.append(self.gradient(passes, shard).float() / len(shards))
-            for name, value in passes.measured.items():
-                measured[name].append(value)
-        return torch.stack(losses).sum(), measured
 
     # --- before the first update ---
 
@@ -250,10 +337,10 @@ class Method(ChecksKeywords, ABC):
         The first :meth:`step` does it with the closure's inputs.
         """
         self.weights = AnalogWeights.of(model, example, self.on_tiles)
-        self._norms = norms_with_statistics(self.weights.network)
+        self.norms_with_statistics = norms_with_statistics(self.weights.network)
         return self.weights
 
-    def _prepared(self, model: nn.Module, closure: Closure) -> AnalogWeights:
+    def prepared(self, model: nn.Module, closure: Closure) -> AnalogWeights:
         if self.weights is None:
             check_digital(unwrap(model))
             return self.prepare(model, inputs_of_first_pass(model, closure))
@@ -263,45 +350,3 @@ class Method(ChecksKeywords, ABC):
             )
         self.weights.check_current()
         return self.weights
-
-    # --- state, to resume a run ---
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the method, with which a stopped run can be resumed."""
-        remembered = {name: copy.copy(getattr(self, name)) for name in self._declared("remembered")}
-        schedules = [schedule.state_dict() for schedule in self.schedules()]
-        return {"method": self.name, "updates": self.updates, "schedules": schedules} | remembered
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the state of a method of the same settings.
-
-        Raises:
-            DriftproofError: The state of another method.
-        """
-        if state.get("method") != self.name:
-            raise DriftproofError(f"this is the state of a method {state.get('method')!r}; this one is {self.name}")
-        self.updates = state["updates"]
-        for schedule, its_state in zip(self.schedules(), state["schedules"], strict=True):
-            schedule.load_state_dict(its_state)
-        for name in self._declared("remembered"):
-            setattr(self, name, copy.deepcopy(state[name]))
-
-    def describe(self) -> dict[str, str]:
-        """Return the settings as text, for a log."""
-        tiles = self.on_tiles
-        tile = tiles.tile or TileSize()
-        values = {name.replace("_", " "): getattr(self, name) for name in self._declared("described")}
-        return {
-            "method": self.name,
-            "strength": str(self.strength),
-            "norms": self.norms,
-            "tiles": f"{tile.rows}x{tile.columns}, weights relative to the {tiles.scale}"
-            + ("" if tiles.clip is None else f", clipped at percentile {tiles.clip:g}"),
-            "weight clipping": "none" if self.clip is None else str(self.clip),
-            "seed": str(self.seed),
-        } | {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in values.items()}
-
-    @classmethod
-    def _declared(cls, table: str) -> list[str]:
-        """Return the names that ``described`` or ``remembered`` lists, those of the highest class first."""
-        return [name for kind in reversed(cls.__mro__) for name in vars(kind).get(table, ())]

@@ -40,7 +40,7 @@ class MixedRWP(RWP):
             raise DriftproofError(f"m-RWP: mix {mix!r} is the perturbed gradient's share; wanted one in (0, 1]")
         self.mix = mix
 
-    def gradient(self, passes: Passes, closures: Closures) -> Tensor:
+    def accumulate(self, passes: Passes, closures: Closures) -> Tensor:
         """Make one pass at perturbed weights and one at clean weights."""
         first, second = closures[0], closures[-1]
         if not passes.strength and first is second:
@@ -49,7 +49,7 @@ class MixedRWP(RWP):
             loss = passes.backward(first, perturbed=False, share=self.mix, last=False, moves_norms=True)
             clean = passes.backward(second, perturbed=False, share=1 - self.mix, moves_norms=True)
             return self.mix * loss + (1 - self.mix) * clean
-        drawn = self.perturbed(passes)
+        drawn = self.drawn(passes)
         diagnose(passes, first, drawn)
         with passes.holding(drawn):
             loss = passes.backward(first, perturbed=True, share=self.mix, last=False)

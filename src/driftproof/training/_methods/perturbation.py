@@ -31,7 +31,7 @@ class DrawsNoise(Method):
         """Return the noise."""
         return [self.noise]
 
-    def perturbed(self, passes: Passes) -> dict[str, Tensor]:
+    def drawn(self, passes: Passes) -> dict[str, Tensor]:
         """Draw perturbed weights: array name → weights in the parameter's shape.
 
         Raises:

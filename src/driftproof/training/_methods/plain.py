@@ -26,6 +26,10 @@ class Plain(Method):
     def __init__(self, *, norms: NormPolicy = DEFAULT_POLICY, **options: Any) -> None:
         super().__init__(strength=0.0, norms=norms, **options)
 
-    def gradient(self, passes: Passes, closures: Closures) -> Tensor:
+    def weights_of_one_pass(self, passes: Passes) -> dict[str, Tensor]:
+        """Return no weights: none is perturbed."""
+        return {}
+
+    def accumulate(self, passes: Passes, closures: Closures) -> Tensor:
         """Make one forward and one backward pass."""
         return passes.plain(closures[0])

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from driftproof._errors import DriftproofError
 from driftproof.training._methods.perturbation import DrawsNoise, diagnose, measure_noise_periodically
 from driftproof.training._noise import NoiseLike, as_noise
 from driftproof.training._norms import NormPolicy
@@ -47,7 +48,7 @@ class RWP(DrawsNoise):
         super().__init__(strength=strength, norms=norms, **options)
         self.noise = as_noise(noise)
 
-    def gradient(self, passes: Passes, closures: Closures) -> Tensor:
+    def accumulate(self, passes: Passes, closures: Closures) -> Tensor:
         """Compute the gradient in one pass at perturbed weights.
 
         Before it, make the additional passes for diagnostics and, with ``norms="clean"``, for the statistics of the
@@ -56,12 +57,27 @@ class RWP(DrawsNoise):
         closure = closures[0]
         if not passes.strength:
             return passes.plain(closure)
-        drawn = self.perturbed(passes)
+        drawn = self.drawn(passes)
         measure_noise_periodically(passes, drawn)
         diagnose(passes, closure, drawn)
         if passes.policy == "clean":
             passes.measured["clean_loss"] = passes.loss(closure, perturbed=False)
         return self.gradient_at(passes, closure, drawn)
+
+    def weights_of_one_pass(self, passes: Passes) -> dict[str, Tensor]:
+        """Return perturbed weights.
+
+        Raises:
+            DriftproofError: The method makes a second pass.
+        """
+        if type(self).accumulate is not RWP.accumulate or type(self).gradient_at is not RWP.gradient_at:
+            return super().weights_of_one_pass(passes)
+        if passes.policy == "clean":
+            raise DriftproofError(
+                f"method {self.name}: norms='clean' takes a clean pass for the statistics of the norms; use "
+                "norms='perturbed', or gradient(closure, model)"
+            )
+        return self.drawn(passes) if passes.strength else {}
 
     def gradient_at(self, passes: Passes, closure: Closure, drawn: dict[str, Tensor]) -> Tensor:
         """Add the gradient at perturbed weights to ``.grad``; return the loss."""

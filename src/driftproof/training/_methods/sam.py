@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +18,8 @@ from driftproof.training._weights import norm
 
 RHO = 0.05
 ADAPTIVE = "asam"  # the name of a SAM whose ascent is relative to the weights
-ETA = 0.01  # ASAM's stabiliser
+ETA = 0.01
+"""ASAM's stabiliser η, as published."""
 
 
 class SAM(Method):
@@ -30,6 +32,8 @@ class SAM(Method):
         rho: Length ρ of the ascent, a number or a schedule (default: 0.05). An adaptive ascent usually has 0.5 to 1.
         adaptive: Whether the ascent is relative to the weights, as in :class:`ASAM` (default: False).
             ``SAM(adaptive=True)`` is ``ASAM`` with the default ρ of ``SAM``; both can load each other's state.
+        eta: Number η that an adaptive ascent adds to the size of each weight, so that weights at zero move, too
+            (default: 0.01). With 0 they do not, as in the paper's theory.
         ascent_steps: Number of ascent steps (default: 1). Each computes a gradient and moves the weights by ρ / steps.
         norms: Which pass updates the running statistics of norms (default: ``"clean"``, the first pass).
         options: Further options of :class:`Method`.
@@ -57,6 +61,7 @@ class SAM(Method):
         *,
         rho: StrengthLike = RHO,
         adaptive: bool = False,
+        eta: float = ETA,
         ascent_steps: int = 1,
         norms: NormPolicy = DEFAULT_POLICY,
         **options: Any,
@@ -65,10 +70,16 @@ class SAM(Method):
             self.name = ADAPTIVE
         if ascent_steps < 1:
             raise DriftproofError(f"method {self.name}: wanted at least 1 ascent step, got {ascent_steps}")
-        self.adaptive, self.ascent_steps = adaptive, ascent_steps
+        if not (math.isfinite(eta) and eta >= 0):
+            raise DriftproofError(f"method {self.name}: eta {eta!r}: wanted a number of at least 0")
+        self.adaptive, self.eta, self.ascent_steps = adaptive, eta, ascent_steps
         super().__init__(strength=rho, norms=norms, **options)
 
-    def gradient(self, passes: Passes, closures: Closures) -> Tensor:
+    def describe(self) -> dict[str, str]:
+        """Return the settings as text, for a log; η if it is not the published one."""
+        return super().describe() | ({"eta": f"{self.eta:g}"} if self.adaptive and self.eta != ETA else {})
+
+    def accumulate(self, passes: Passes, closures: Closures) -> Tensor:
         """Make one pass for each ascent step, and one at the top."""
         closure = closures[0]
         if not passes.strength:
@@ -98,7 +109,7 @@ class SAM(Method):
                 if self.keeps_clean_gradient:
                     passes.keep(here)
             moves = self.direction(here, now)
-            size = norm({name: g * (now[name].abs() + ETA) if self.adaptive else g for name, g in here.items()})
+            size = norm({name: g * (now[name].abs() + self.eta) if self.adaptive else g for name, g in here.items()})
             if not bool(torch.isfinite(size)):
                 if passes.scaler is None:
                     raise DriftproofError(
@@ -122,4 +133,4 @@ class SAM(Method):
         """Return the direction of the ascent: the gradient, or T² times the gradient."""
         if not self.adaptive:
             return gradient
-        return {name: (weights[name].abs() + ETA).square() * g for name, g in gradient.items()}
+        return {name: (weights[name].abs() + self.eta).square() * g for name, g in gradient.items()}

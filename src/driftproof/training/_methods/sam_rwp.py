@@ -39,14 +39,14 @@ class SAMRWP(DrawsNoise, SAM):
         if self.noise_strength.largest == 0:
             raise DriftproofError("method sam-rwp: the strength of its noise is zero throughout; use SAM()")
 
-    def gradient(self, passes: Passes, closures: Closures) -> Tensor:
+    def accumulate(self, passes: Passes, closures: Closures) -> Tensor:
         """Make the passes of the ascent, and one at the top with noise."""
         rho, strength = passes.strengths
         passes.measured["noise_strength"] = torch.tensor(strength)
         if not strength:
-            return super().gradient(passes, closures)
+            return super().accumulate(passes, closures)
         closure, weights = closures[0], passes.weights.parameters
-        drawn = self.perturbed(passes)
+        drawn = self.drawn(passes)
         if rho:
             top = self.ascend(passes, closure)
             if top is None:
