@@ -123,6 +123,19 @@ def rising() -> Ramp:
     return ramp("linear", to=1.0)
 
 
+def gradients_of(optimizer: torch.optim.Optimizer) -> list[Tensor | None]:
+    """Return a list that holds, after each step of the optimizer, copies of the gradients that it stepped along."""
+    seen: list[Tensor | None] = []
+
+    def note(*_: Any) -> None:
+        seen[:] = [
+            None if p.grad is None else p.grad.clone() for group in optimizer.param_groups for p in group["params"]
+        ]
+
+    optimizer.register_step_pre_hook(note)
+    return seen
+
+
 def state_of(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 

@@ -101,7 +101,7 @@ def test_a_class_without_a_name_is_nobody_elses(known: dict[str, Any]) -> None:
     assert Mine(rho=0.1).name == "sam"
     assert known == METHODS
     half: Any = Half
-    with pytest.raises(TypeError, match=r"abstract .*gradient"):
+    with pytest.raises(TypeError, match=r"abstract .*accumulate"):
         half(norms="clean")
 
 
@@ -164,7 +164,7 @@ def test_a_file_under_two_names_is_one_class_another_file_is_another(
 
 
 def test_an_incomplete_class_cannot_be_made(known: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=r"method Silent lacks gradient$"):
+    with pytest.raises(TypeError, match=r"method Silent lacks accumulate$"):
 
         class Silent(Method):
             name = "silent"
@@ -177,7 +177,7 @@ def test_an_incomplete_class_cannot_be_made(known: dict[str, Any]) -> None:
             def __init__(self, noise: str, /) -> None:
                 super().__init__(noise=noise)
 
-    with pytest.raises(TypeError, match=r"method Neither lacks gradient, an __init__"):
+    with pytest.raises(TypeError, match=r"method Neither lacks accumulate, an __init__"):
 
         class Neither(Method):
             name = "neither"

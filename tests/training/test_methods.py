@@ -19,6 +19,7 @@ from training.small import (
     NAMES,
     PERTURBING,
     equal,
+    gradients_of,
     images_loss,
     method_of,
     points_loss,
@@ -54,12 +55,16 @@ def test_a_step_at_zero_strength_is_plain_training_bit_for_bit(name: str, optimi
     steps[1].zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     steps[1].step()
+    along = [p.grad.clone() for p in reference.parameters() if p.grad is not None]
+    steps[1].zero_grad()
     wanted = everything(reference, steps[1])
     torch.manual_seed(7)
     method = method_of(name, ramped=rising())
     method.begin(5)
+    seen = gradients_of(steps[0])
     got = method.step(images_loss(network), network, steps[0])
     assert torch.equal(got, loss.detach())
+    assert equal(seen, along)
     assert equal(everything(network, steps[0]), wanted)
     if name in PERTURBING:  # and the next one is another
         method.step(images_loss(network), network, steps[0])
@@ -310,8 +315,10 @@ def test_gradients_are_clipped_to_the_largest_norm(name: str) -> None:
     method = method_of(name)
     method.begin(4)
     for _ in range(2):
-        method.step(points_loss(network), network, torch.optim.SGD(network.parameters(), lr=0.0), clip_norm=1e-3)
-        size = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in network.parameters()]))  # type: ignore[union-attr]
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+        seen = gradients_of(optimizer)
+        method.step(points_loss(network), network, optimizer, clip_norm=1e-3)
+        size = torch.linalg.vector_norm(torch.cat([g.flatten() for g in seen if g is not None]))
         assert float(size) == pytest.approx(1e-3, rel=1e-3)
         assert method.last is not None
         assert method.last.update_norm > 1e-2, "the norm before clipping"

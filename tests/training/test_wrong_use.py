@@ -83,9 +83,9 @@ def test_impossible_settings_say_what_was_wanted(make: Callable[[], Method], mes
     ("make", "message"),
     [
         (lambda: dp.RWP(noise="gaussian:0.1", strenght=2.0), r"RWP.*keyword 'strenght' \(did you mean strength\?\)"),
-        (lambda: dp.SAM(roh=2.0), r"SAM.*keyword 'roh' \(did you mean rho\?\).* rho, adaptive, ascent_steps, "),
+        (lambda: dp.SAM(roh=2.0), r"SAM.*keyword 'roh' \(did you mean rho\?\).* rho, adaptive, eta, ascent_steps, "),
         (lambda: dp.SAM(strength=2.0), "SAM.*keyword 'strength'.*rho, .*norms, clip, on_tiles, seed"),
-        (lambda: dp.ASAM(adaptive=False), "ASAM.*keyword 'adaptive'.*rho, ascent_steps"),
+        (lambda: dp.ASAM(adaptive=False), "ASAM.*keyword 'adaptive'.*rho, eta, ascent_steps"),
         (lambda: of_any(dp.Plain)(strength=1.0), "Plain.*keyword 'strength'.*norms, clip, on_tiles, seed$"),
         (lambda: dp.NoiseInjection(noise="gaussian:0.1"), "NoiseInjection.*keyword 'noise'.*sigma, relative_to, clip"),
         (lambda: dp.SAMRWP(noise="gaussian:0.1", strenth=1.0), "did you mean strength.*noise, rho, strength"),
@@ -130,7 +130,9 @@ def test_a_method_of_ones_own_takes_its_settings_and_those_of_the_class_above() 
             super().__init__(adaptive=True, **options)
 
     assert Mine(mine=2, rho=0.1, seed=3).seed == 3
-    with pytest.raises(DriftproofError, match=r"Mine.*keyword 'mime' .did you mean mine.*; .*mine, rho, ascent_st"):
+    with pytest.raises(
+        DriftproofError, match=r"Mine.*keyword 'mime' .did you mean mine.*; .*mine, rho, eta, ascent_st"
+    ):
         Mine(mime=2)
     copied = copy.deepcopy(Mine(seed=3))
     assert (type(copied), copied.seed) == (Mine, 3)

@@ -23,7 +23,19 @@ from driftproof.training import ClipWeights
 from driftproof.training._methods import Method
 from driftproof.training._noise import Key
 from driftproof.training._schedules import Adaptive
-from training.small import ASCENDING, IMAGES, NAMES, Overflow, method_of, points_loss, sgd, small, smooth, state_of
+from training.small import (
+    ASCENDING,
+    IMAGES,
+    NAMES,
+    Overflow,
+    gradients_of,
+    method_of,
+    points_loss,
+    sgd,
+    small,
+    smooth,
+    state_of,
+)
 
 STEPS, WORLD = 6, 2  # LookSAM ascends in the first and the last update
 
@@ -49,11 +61,19 @@ class Place:
         return [(first + place) * size for place in places]
 
 
-def kept(network: nn.Module, method: Method, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def seeing(network: nn.Module) -> tuple[torch.optim.Optimizer, list[Tensor | None]]:
+    """An optimizer, and the gradients that it stepped along."""
+    optimizer = sgd(network)
+    return optimizer, gradients_of(optimizer)
+
+
+def kept(
+    network: nn.Module, method: Method, optimizer: torch.optim.Optimizer, seen: list[Tensor | None]
+) -> dict[str, Any]:
     last = method.last
     return {
         "weights": state_of(network),
-        "gradients": [p.grad for p in network.parameters()],
+        "gradients": seen,
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict(),
         "norm": last.update_norm if last else None,
@@ -64,7 +84,7 @@ def kept(network: nn.Module, method: Method, optimizer: torch.optim.Optimizer) -
 def trained(place: Place, name: str, micro: int, **options: Any) -> dict[str, Any]:
     """A network without BatchNorm."""
     network = smooth(bias=True).double()
-    model, optimizer = place.wrapped(network), sgd(network)
+    model, (optimizer, seen) = place.wrapped(network), seeing(network)
     method = method_of(name, **options)
     method.begin(STEPS)
     clip = 0.5 if "clip" in options else None
@@ -72,24 +92,24 @@ def trained(place: Place, name: str, micro: int, **options: Any) -> dict[str, An
     closures = place.closures(model, micro * method.closures_per_update)
     for _ in range(STEPS):
         method.step(closures, model, optimizer, clip_norm=clip)
-    return kept(network, method, optimizer)
+    return kept(network, method, optimizer, seen)
 
 
 def with_batch_norm(place: Place, name: str) -> dict[str, Any]:
     network = small(dropout=0.0)
-    model, optimizer = place.wrapped(network), sgd(network)
+    model, (optimizer, seen) = place.wrapped(network), seeing(network)
     method = method_of(name)
     method.begin(STEPS)
     mine = IMAGES[place.rank :: place.world]
     for _ in range(3):
         method.step([lambda: model(mine).square().mean()] * 2, model, optimizer)
-    return kept(network, method, optimizer)
+    return kept(network, method, optimizer, seen)
 
 
 def overflowing(place: Place, name: str, at: int) -> dict[str, Any]:
     """A gradient of the second process alone overflows in its third update."""
     network = smooth(bias=True)
-    model, optimizer = place.wrapped(network), sgd(network)
+    model, (optimizer, seen) = place.wrapped(network), seeing(network)
     method, scaler = method_of(name), torch.amp.GradScaler("cpu", init_scale=16.0)
     method.begin(STEPS)
     passes = 0
@@ -108,7 +128,7 @@ def overflowing(place: Place, name: str, at: int) -> dict[str, Any]:
         method.step(closure, model, optimizer, scaler=scaler)
         assert method.last is not None
         skipped.append(method.last.skipped)
-    return kept(network, method, optimizer) | {"skips": skipped, "scale": scaler.get_scale()}
+    return kept(network, method, optimizer, seen) | {"skips": skipped, "scale": scaler.get_scale()}
 
 
 class Branches(nn.Module):
@@ -128,7 +148,7 @@ class Branches(nn.Module):
 
 def unused(place: Place, name: str) -> dict[str, Any]:
     network = Branches()
-    model, optimizer = place.wrapped(network, find_unused_parameters=True), sgd(network)
+    model, (optimizer, seen) = place.wrapped(network, find_unused_parameters=True), seeing(network)
     method = method_of(name)
     method.begin(STEPS)
     method.prepare(network, (torch.ones(2, 5), 2))
@@ -139,7 +159,7 @@ def unused(place: Place, name: str) -> dict[str, Any]:
             model,
             optimizer,
         )
-    return kept(network, method, optimizer)
+    return kept(network, method, optimizer, seen)
 
 
 def exchanges(place: Place, name: str) -> int:
