@@ -17,6 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "_old_paths",
     "_errors",
+    "_sparse",
     "_files",
     "_keywords",
     "_defaults",
@@ -24,8 +25,10 @@ ORDER = (
     "times",
     "_intervals",
     "_progress",
+    "_shares",
     "_random_state",
     "_inputs",
+    "_outputs",
     "_batch_norm",
     "laws",
     "periphery",

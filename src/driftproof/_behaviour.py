@@ -18,7 +18,8 @@ from torch.utils._pytree import tree_leaves
 
 from driftproof._calls.copies import copied
 from driftproof._errors import DriftproofError, foreign_code
-from driftproof._inputs import Inputs, call_on_copies, count, main_output, on_tensors, refusal, select
+from driftproof._inputs import Inputs, call_on_copies, count, on_tensors, refusal, select
+from driftproof._outputs import main_output
 from driftproof._random_state import random_state_kept
 
 SAMPLES = 8

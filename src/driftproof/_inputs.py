@@ -127,22 +127,6 @@ def describe(inputs: Inputs) -> str:
     return str(tree_map(one, inputs)).replace("'", "")
 
 
-def main_output(outputs: Any) -> Tensor:
-    """Return a network's main output: the tensor itself, ``logits`` of a named output, or the first tensor.
-
-    Raises:
-        DriftproofError: The outputs hold no tensor.
-
-    >>> main_output({"loss": torch.tensor(1.0), "logits": torch.tensor([2.0])})
-    tensor([2.])
-    """
-    parts = (outputs.get("logits"), *outputs.values()) if isinstance(outputs, Mapping) else outputs
-    for part in parts if isinstance(parts, list | tuple) else (parts,):
-        if isinstance(part, Tensor):
-            return part
-    raise DriftproofError(f"the network returns a {type(outputs).__name__}; wanted a tensor, or one among its parts")
-
-
 @contextmanager
 def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Put modules in eval mode. When the block ends, each module is in the mode that it was in before."""

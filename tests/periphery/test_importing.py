@@ -52,7 +52,9 @@ PRESETS = [
 
 
 def names(left: list[str]) -> list[str]:
-    return [line.split(" = ")[0] for line in left]
+    """Return the settings of the periphery that were not taken over: the others are in test_beyond_periphery.py."""
+    every = [line.split(" = ")[0] for line in left]
+    return [name for name in every if name.split(".")[0] in ("forward", "pre_post", "act_quant_config")]
 
 
 def clean() -> Any:
@@ -117,7 +119,7 @@ def test_an_imported_periphery_does_what_the_configuration_does() -> None:
     config.forward.out_res, config.forward.inp_res = 62, 1 / 14
     config.forward.out_bound = 2.5
     periphery, left = periphery_from_rpu_config(config)
-    assert left == []
+    assert names(left) == []
     generator = torch.Generator().manual_seed(0)
     x, net = torch.randn(50, 30, generator=generator), torch.rand(9, 30, generator=generator) - 0.5
     theirs = AnalogMVM.matmul(net, x, config.forward, is_test=True)
@@ -164,7 +166,7 @@ def test_an_imported_periphery_does_what_the_configuration_does() -> None:
 )
 def test_what_is_not_taken_over_is_named(name: str, value: Any, shown: str | None) -> None:
     config = clean()
-    assert periphery_from_rpu_config(config)[1] == []
+    assert names(periphery_from_rpu_config(config)[1]) == []
     setattr(config.forward, name, value)
     _, left = periphery_from_rpu_config(config)
     assert names(left) == ["forward.out_res" if name == "out_bound" else f"forward.{name}"]
@@ -187,7 +189,7 @@ def test_input_range_settings_are_named(field: Any) -> None:
     config = clean()
     config.forward.noise_management = NoiseManagementType.NONE
     config.pre_post.input_range = InputRangeParameter(enable=True, learn_input_range=False)
-    assert periphery_from_rpu_config(config)[1] == []
+    assert names(periphery_from_rpu_config(config)[1]) == []
     old = getattr(config.pre_post.input_range, field.name)
     new = "MovingStd" if old is None else (not old if isinstance(old, bool) else old + 1)
     setattr(config.pre_post.input_range, field.name, new)
@@ -202,7 +204,7 @@ def test_static_ranges() -> None:
         config.pre_post.input_range.calibration_info = info
         periphery, left = periphery_from_rpu_config(config)
         assert periphery.input_range == StaticRange.model_validate({"method": method})
-        assert left == []
+        assert names(left) == []
     config.forward.noise_management = NoiseManagementType.ABS_MAX
     periphery, left = periphery_from_rpu_config(config)
     assert isinstance(periphery.input_range, StaticRange)
@@ -212,7 +214,7 @@ def test_static_ranges() -> None:
     config.forward.is_perfect = True  # aihwkit still clips at the input range
     perfect, left = periphery_from_rpu_config(config)
     assert str(perfect) == "exact in (static), exact out"
-    assert left == []
+    assert names(left) == []
 
 
 def test_more_than_forward() -> None:

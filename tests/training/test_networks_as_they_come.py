@@ -142,7 +142,9 @@ def test_a_network_on_tiles_is_refused(name: str) -> None:
         if not isinstance(network[0], nn.Linear):
             network(torch.ones(1, 1, 5))
         analog = dp.convert(network, "ideal").model
-        with pytest.raises(DriftproofError, match=r"on analog tiles: train the digital network .*, then convert it"):
+        with pytest.raises(
+            DriftproofError, match=r"on analog tiles already: .* train the digital network .*, then convert it"
+        ):
             method_of(name).step(points_loss(analog), analog, torch.optim.SGD(network.parameters(), lr=0.1))
 
 

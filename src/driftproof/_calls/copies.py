@@ -10,6 +10,7 @@ from functools import partial, update_wrapper
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from driftproof._errors import DriftproofError
@@ -61,7 +62,7 @@ def _substitutes(network: object) -> dict[int, Any]:
             continue
         seen.add(id(value))
         if isinstance(value, Tensor):
-            if not value.is_leaf:
+            if not value.is_leaf or value.layout not in (torch.strided, torch.sparse_coo):
                 found[id(value)] = value.detach().clone()
         elif type(value) in _LOCKS:
             found[id(value)] = _LOCKS[type(value)]()

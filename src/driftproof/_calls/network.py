@@ -6,9 +6,12 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize, prune
 
+from driftproof._calls.analog import check_digital
 from driftproof._calls.copies import copied
+from driftproof._errors import DriftproofError
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -24,8 +27,24 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model if inner is None else unwrap(inner)
 
 
+def check_numbers(network: nn.Module) -> None:
+    """Raise DriftproofError for parameters or buffers without numbers: lazy ones, and those on the meta device."""
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        lazy = is_lazy(tensor)
+        if lazy or tensor.is_meta:
+            kind = "a lazy layer's, which gets its shape" if lazy else "on the meta device, and gets its numbers"
+            when = "in a first pass: call the network once" if lazy else "when weights are loaded: load them"
+            raise DriftproofError(f"the network's {name} has no numbers yet. It is {kind} {when}, then give it here")
+
+
 def plain(model: nn.Module) -> nn.Module:
-    """Return the network itself if it is plain already, in train or eval mode; otherwise a :func:`plain_copy`."""
+    """Return the network itself if it is plain already, in train or eval mode; otherwise a :func:`plain_copy`.
+
+    Raises:
+        DriftproofError: If the network is analog already, or cannot be copied.
+    """
+    check_digital(unwrap(model))
+    check_numbers(model)
     for module in model.modules():
         if unwrap(module) is not module or module._forward_pre_hooks or parametrize.is_parametrized(module):
             return plain_copy(model)
@@ -40,14 +59,17 @@ def plain_copy(model: nn.Module) -> nn.Module:
     formulas.
 
     Raises:
-        DriftproofError: If the network cannot be copied.
+        DriftproofError: If the network is analog already, or cannot be copied.
 
     >>> layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
     >>> plain = plain_copy(layer)
     >>> [name for name, _ in plain.named_parameters()], torch.equal(plain.weight, layer.weight)
     (['bias', 'weight'], True)
     """
-    made = copied(unwrap(model)).eval()
+    network = unwrap(model)
+    check_digital(network)
+    check_numbers(network)
+    made = copied(network).eval()
     for path, module in list(made.named_modules(remove_duplicate=False)):
         inner = unwrap(module)
         if inner is not module and path:

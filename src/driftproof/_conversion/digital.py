@@ -17,8 +17,8 @@ from driftproof.arrays._passes import Passes
 def digital_network(analog: AnalogModel) -> nn.Module:
     """Return the network that :func:`driftproof.convert` was given, as a plain one in eval mode.
 
-    Weights on tiles are returned as target times scale: they equal the given ones to the last bit of a float32, and are
-    clipped if the mapping clipped them.
+    Weights on tiles are returned as target times scale: they equal the given ones to the last bit of a float32
+    (quantised ones bit for bit), and are clipped if the mapping clipped them.
 
     >>> from driftproof._conversion import convert
     >>> layer = nn.Linear(8, 4)

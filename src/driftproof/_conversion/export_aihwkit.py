@@ -36,7 +36,7 @@ class AihwkitNetwork:
     @property
     def digital(self) -> dict[str, str]:
         """The layers that stay digital: name → reason."""
-        return {entry.name: entry.reason for entry in self.layers if not entry.analog}
+        return {entry.name: entry.reason for entry in self.layers if entry.shape and not entry.analog}
 
 
 @checks_keywords

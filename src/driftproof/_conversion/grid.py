@@ -31,7 +31,6 @@ class TileGrid(nn.Module):
             rows = mapped.rows[split]
             size = (columns.stop - columns.start, rows.stop - rows.start)
             tile = config.get_default_tile_module_class(*size)(*size, copy.deepcopy(config), False)
-            tile.tile.set_weights(mapped.target[columns, rows].contiguous())  # scaled by mapping, not by aihwkit
             if ranges:
                 tile.set_input_range(ranges[split])
             self.pieces.append(tile)

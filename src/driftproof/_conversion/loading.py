@@ -23,6 +23,9 @@ from driftproof._files import read_tensors
 from driftproof._mapping import Mapping, plain_copy
 from driftproof._random_state import random_state_kept
 
+_TENSORS = ("target", "scale", "lost")
+"""The tensors of a mapped weight."""
+
 
 @overload
 @random_state_kept()
@@ -123,7 +126,8 @@ def _moved_to(network: nn.Module, mapping: Mapping) -> Mapping:
     weights = {}
     for name, mapped in mapping.weights.items():
         torch_device = network.get_submodule(mapped.path).get_parameter(mapped.parameter).device
-        weights[name] = replace(mapped, target=mapped.target.to(torch_device), scale=mapped.scale.to(torch_device))
+        there = {part: value.to(torch_device) for part in _TENSORS if (value := getattr(mapped, part)) is not None}
+        weights[name] = replace(mapped, **there)
     return replace(mapping, weights=weights)
 
 

@@ -1,7 +1,8 @@
 """The form of ``converted.json``: a saved network or chip without its tensors.
 
 The tensors are in ``weights.safetensors`` in the same folder: ``network/NAME`` (digital state), ``target/LAYER`` and
-``scale/LAYER`` (weights on tiles), ``chip/LAYER/NAME`` (lasting state of devices), ``measured/CHIP/LAYER/NAME``.
+``scale/LAYER`` (weights on tiles), ``lost/LAYER`` (what target times scale loses of quantised weights),
+``chip/LAYER/NAME`` (lasting state of devices), ``measured/CHIP/LAYER/NAME``.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from driftproof._calls import Layout
 from driftproof._devices.saved import tensor
+from driftproof._errors import DriftproofError
 from driftproof._mapping import LayerEntry, MappedWeight, Mapping, Scale, TileSize
 from driftproof._presets import SavedMix, SavedPreset
 from driftproof.laws._table import Table
@@ -66,7 +69,20 @@ class SavedWeight(Table):
             rows=tuple(slice(*part) for part in self.rows),
             columns=tuple(slice(*part) for part in self.columns),
             layout=layout,
+            lost=_lost(tensors, self.name, size),
         )
+
+
+def _lost(tensors: Tensors, layer: str, size: tuple[int, int]) -> Tensor | None:
+    """Return what target times scale lost of quantised weights; files of older versions do not have it."""
+    name = f"lost/{layer}"
+    lost = tensors.get(name)
+    if lost is not None and (lost.dtype != torch.int8 or tuple(lost.shape) not in ((), tuple(size))):
+        raise DriftproofError(
+            f"tensor {name!r} is {lost.dtype} {list(lost.shape)}, wanted torch.int8 [] or {list(size)}: the file was "
+            "changed; save again"
+        )
+    return lost
 
 
 _SAME = {part.name for part in fields(MappedWeight)} & set(SavedWeight.model_fields) - {"rows", "columns"}

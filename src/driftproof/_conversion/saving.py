@@ -104,6 +104,7 @@ def _described(item: AnalogModel | ProgrammedChip | Chip) -> tuple[dict[str, obj
             tensors |= {f"chip/{layer}/{name}": value for name, value in state.items()}
     tensors |= {f"target/{name}": mapped.target for name, mapped in weights.items()}
     tensors |= {f"scale/{name}": mapped.scale for name, mapped in weights.items()}
+    tensors |= {f"lost/{name}": mapped.lost for name, mapped in weights.items() if mapped.lost is not None}
     try:
         device, of_device = source.preset.saved()
         saved = Saved(
@@ -127,7 +128,8 @@ def _check_tiles(analog: AnalogModel) -> None:
     for layer in analog.tiled.values():
         for tile, split, columns in layer.tiles:
             rows = layer.mapped.rows[split]
-            if not torch.equal(tile.tile.get_weights(), layer.mapped.target[columns, rows].cpu()):
+            assert layer.held is not None
+            if not torch.equal(tile.tile.get_weights(), layer.held[columns, rows].cpu()):
                 raise DriftproofError(
                     f"layer {layer.mapped.name or '(root)'}: its tiles hold other weights than mapping put there; "
                     "change the digital network and convert that"

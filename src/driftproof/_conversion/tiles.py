@@ -76,18 +76,23 @@ class TiledLayer:
     Attributes:
         mapped: The weight.
         array: The weight as a linear operator, for noise, stages and transposed reads.
+        ideal: Whether the periphery is ideal. (The array's own periphery does not tell: where aihwkit's compiled tile
+            computes all of it, the array has none.)
         tiles: aihwkit's tile, row split and column slice of each tile.
+        held: What the tiles hold before they are programmed, [out, in].
         chip: The chip that is programmed into the tiles.
-        start: Net values at the end of programming, while the tiles are being programmed.
+        next: What the tiles are to hold, while they are being programmed or read.
         reading: The latest reading of the chip.
         t_s: The time of this reading, in seconds after programming.
     """
 
     mapped: MappedWeight
     array: AnalogArray
+    ideal: bool
     tiles: list[tuple[Any, int, slice]] = field(default_factory=list)
+    held: Tensor | None = None
     chip: Chip | None = None
-    start: Tensor | None = None
+    next: Tensor | None = None
     reading: ArrayReading | None = None
     t_s: float = -1.0
 
@@ -102,13 +107,35 @@ class TiledLayer:
         """Program a chip into the tiles: the end of programming, before any read noise and compensation."""
         name = self.mapped.name
         self.chip, self.reading = chip, None
-        self.start = chip.arrays[name].net(0.0, read_noise=False)
+        net = chip.arrays[name].net(0.0, read_noise=False)
         scale = chip.weights[name].scale  # the layer's, if the device's law is relative to the layer
+        self.next, factors = self.form(net, scale)
         for tile, split, columns in self.tiles:
             tile.program_weights()
-            tile.set_mapping_scales(scale[split, columns].clone())  # the tile modifies its scales
-        self.array.load(ArrayReading(self.start, scale, torch.ones_like(scale), key=chip.key(name)))
-        self.start = None
+            tile.set_mapping_scales(factors[split, columns].clone())  # the tile modifies its scales
+        self.array.load(ArrayReading(net, scale, torch.ones_like(scale), key=chip.key(name)))
+        self.next = None
+
+    def form(self, net: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the tiles hold, [out, in], and the factors of their outputs, [row splits, out].
+
+        These are the net values and their factors. Only where the array holds quantised weights without any error and
+        its periphery is ideal, the factors are powers of two: multiplying by them does not round, so that the tiles
+        compute what the digital network computes, to the last bit.
+
+        Args:
+            net: Net values of the array relative to the columns' maxima, [out, in].
+            factors: The columns' maxima times their drift compensation, [row splits, out].
+        """
+        mapped, exact = self.mapped, self.mapped.exact
+        if exact is None or not self.ideal or not torch.equal(mapped.matrix(net, factors), exact):
+            return net, factors
+        exponents = torch.frexp(mapped.scale).exponent.clamp(max=126)
+        held = torch.empty_like(net)
+        for split, rows in enumerate(mapped.rows):
+            held[:, rows] = torch.ldexp(exact[:, rows], -exponents[split, :, None])
+        # a column without weights keeps the factor 0
+        return held, torch.where(mapped.scale > 0, torch.ldexp(torch.ones_like(mapped.scale), exponents), 0.0)
 
     def multiply_back(self, product: Product) -> Tensor:
         """Return a product by the transpose; before a chip is programmed, the targets multiply exactly."""
@@ -120,11 +147,13 @@ class TiledLayer:
 
     def drift(self, t_s: float) -> None:
         """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales."""
+        reading = self.read(t_s)
+        self.next, factors = self.form(reading.net, reading.scale * reading.alpha)
         for tile, split, columns in self.tiles:
             tile.drift_weights(t_s)
-            reading = self.read(t_s)
-            tile.set_mapping_scales(reading.scale[split, columns] * reading.alpha[split, columns])
-        self.array.load(self.read(t_s))
+            tile.set_mapping_scales(factors[split, columns].clone())
+        self.array.load(reading)
+        self.next = None
 
 
 class TileNoise:
@@ -132,7 +161,8 @@ class TileNoise:
 
     def __init__(self, layer: TiledLayer, rows: slice, columns: slice) -> None:
         self.layer, self.rows, self.columns = layer, rows, columns
-        self.target = layer.mapped.target[columns, rows]
+        assert layer.held is not None
+        self.target = layer.held[columns, rows]
 
     def apply_programming_noise(self, weights: Tensor) -> tuple[Tensor, list[Any]]:
         """Return the tile's net values at the end of programming (no drift, no read noise).
@@ -145,12 +175,13 @@ class TileNoise:
             raise RuntimeError(
                 f"layer {self.layer.mapped.name}: the tile holds other weights than mapping gave it (off by {gap:.3g})"
             )
-        assert self.layer.start is not None
-        return self.layer.start[self.columns, self.rows], []
+        assert self.layer.next is not None
+        return self.layer.next[self.columns, self.rows], []
 
     def apply_drift_noise(self, programmed: Tensor, state: list[Any], t_s: float) -> Tensor:
         """Return the tile's net values at ``t_s``: the same devices, drifted and read."""
-        return self.layer.read(t_s).net[self.columns, self.rows]
+        assert self.layer.next is not None
+        return self.layer.next[self.columns, self.rows]
 
 
 def analog_layer(layer: nn.Module, config: Any) -> nn.Module | None:
@@ -175,13 +206,20 @@ def _contiguous(_: nn.Module, __: object, output: Tensor) -> Tensor:
     return output.contiguous()
 
 
-def attach_noise(module: nn.Module, mapped: MappedWeight, array: AnalogArray) -> TiledLayer:
-    """Attach one noise object to each tile of aihwkit's layer or of a grid.
+def attach_noise(module: nn.Module, mapped: MappedWeight, array: AnalogArray, ideal: bool = True) -> TiledLayer:
+    """Put the weights on the tiles of aihwkit's layer or of a grid, with one noise object for each.
+
+    Args:
+        module: aihwkit's layer, or a grid.
+        mapped: The weight.
+        array: The weight as a linear operator.
+        ideal: Whether the periphery is ideal (default: True).
 
     Raises:
         RuntimeError: If aihwkit cut the layer into other tiles than :mod:`driftproof._mapping`.
     """
-    layer, is_grid = TiledLayer(mapped, array), isinstance(module, TileGrid)
+    layer = TiledLayer(mapped, array, ideal)
+    layer.held, factors = layer.form(mapped.target, mapped.scale)
     if isinstance(module, TileGrid):
         tiles: list[Any] = list(module.pieces)
     else:
@@ -196,10 +234,9 @@ def attach_noise(module: nn.Module, mapped: MappedWeight, array: AnalogArray) ->
             raise RuntimeError(f"layer {mapped.name}: aihwkit's tile is {tile.out_size} x {tile.in_size}")
         tile.rpu_config.noise_model = TileNoise(layer, rows, columns)
         # a column without weights has scale 0, so that its devices' noise does not reach the output
-        tile.set_mapping_scales(mapped.scale[split, columns].clone())
-        if not is_grid:
-            # exactly the targets, however aihwkit rounds its scaling: a saved network consists of them
-            tile.tile.set_weights(mapped.target[columns, rows])
+        tile.set_mapping_scales(factors[split, columns].clone())
+        # exactly these, however aihwkit rounds its scaling: a saved network consists of them
+        tile.tile.set_weights(layer.held[columns, rows].contiguous())
         layer.tiles.append((tile, split, columns))
     return layer
 

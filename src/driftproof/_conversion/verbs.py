@@ -18,6 +18,7 @@ from driftproof._compensation import Compensation, as_compensation
 from driftproof._conversion.analog_model import AnalogModel, ProgrammedChip
 from driftproof._conversion.grid import TileGrid
 from driftproof._conversion.hand_over import HandOver, add_read_noise
+from driftproof._conversion.perfect import digital_outputs, warn_of_differences
 from driftproof._conversion.tiles import TiledLayer, analog_layer, attach_noise, check_dtype, tile_config
 from driftproof._conversion.unread import stand_for_weight
 from driftproof._defaults import COMPENSATION, SCALE, SEED
@@ -117,10 +118,16 @@ def convert(
             )
         batches = [given] if isinstance(given, Tensor | dict | tuple) else given
         ranges = input_ranges(network, mapping, periphery, batches)
-    keep = within_validity or strict
-    return convert_mapped(
+    keep, digital = within_validity or strict, None
+    if periphery.is_ideal and not clip:
+        digital = digital_outputs(network, mapping, preset, example)
+    made = convert_mapped(
         network, preset, mapping, compensation, copied=True, periphery=periphery, ranges=ranges, within_validity=keep
     )
+    if digital is not None and example is not None:
+        warn_of_differences(made.model, digital, example)
+        made.passes.restart()
+    return made
 
 
 @random_state_kept()
@@ -199,7 +206,7 @@ class _Placing:
         analog = analog_layer(layer, copy.deepcopy(self.config)) if self._is_simple(mapped, layer) else None
         if analog is None:
             grid = TileGrid(mapped, self.config, self.ranges.get(name, ())).to(weight.device)
-            self.tiled[name] = attach_noise(grid, mapped, array)
+            self.tiled[name] = attach_noise(grid, mapped, array, ideal=self.periphery is None)
             layer.add_module(f"{mapped.parameter}_on_tiles", grid)
             self.hand_over.take(weight, grid, self.tiled[name])
             return

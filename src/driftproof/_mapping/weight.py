@@ -12,6 +12,7 @@ from torch import Tensor
 from driftproof._calls import Layout
 from driftproof._defaults import SCALE
 from driftproof._errors import DriftproofError
+from driftproof._mapping.quantised import are_same, is_quantised, lost_in, restored
 
 Scale = Literal["column", "layer"]
 
@@ -65,6 +66,8 @@ class MappedWeight:
         clipped: Number of weights beyond the clipping percentile.
         both_ways: Whether the network multiplies by the transpose as well. The array is then also driven from its
             columns.
+        lost: What target times scale lost of quantised weights (:mod:`driftproof._mapping.quantised`), or None if they
+            are not quantised, are clipped, or come from a file that does not know it.
     """
 
     name: str
@@ -83,6 +86,7 @@ class MappedWeight:
     made: bool = False
     clipped: int = 0
     both_ways: bool = False
+    lost: Tensor | None = None
 
     @property
     def tiles(self) -> int:
@@ -112,7 +116,7 @@ class MappedWeight:
         """
         matrix = self.layout.matrix(weight.detach()).to(torch.float32)
         target, maxima, clipped = _relative(self.name, matrix, self.rows, scale, clip)
-        return replace(self, target=target, scale=maxima, clipped=clipped)
+        return replace(self, target=target, scale=maxima, clipped=clipped, lost=None)
 
     def layer_scaled(self) -> MappedWeight:
         """Return the same weight relative to the maximum of the whole layer instead of each tile's column."""
@@ -121,21 +125,29 @@ class MappedWeight:
         for split, rows in enumerate(self.rows):
             target[:, rows] = self.target[:, rows] * (self.scale[split, :, None] / largest)
         target = torch.where(torch.isfinite(target), target, 0.0).clamp_(-1, 1)
-        return replace(self, target=target, scale=torch.full_like(self.scale, float(largest)))
+        scaled = replace(self, target=target, scale=torch.full_like(self.scale, float(largest)), lost=None)
+        exact = self.exact
+        return scaled if exact is None else replace(scaled, lost=lost_in(scaled.matrix(target), exact))
+
+    @property
+    def exact(self) -> Tensor | None:
+        """The weights bit for bit, [out, in of a group], if they are quantised and not clipped; otherwise None."""
+        if self.lost is None:
+            return None
+        return restored(_scaled(self.target, self.scale, self.rows), self.lost)
 
     def matrix(self, net: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return the values of an array in weight units, [out, in of a group].
+
+        Quantised weights that are held without any error are returned bit for bit.
 
         Args:
             net: Net values of the array relative to the columns' maxima, [out, in].
             scale: Factors of each tile's outputs, such as the columns' maxima times a drift compensation,
                 [row splits, out] (default: the columns' maxima).
         """
-        scale = self.scale if scale is None else scale
-        out = torch.empty_like(net)
-        for split, rows in enumerate(self.rows):
-            torch.mul(net[:, rows], scale[split, :, None], out=out[:, rows])
-        return out
+        values, exact = _scaled(net, self.scale if scale is None else scale, self.rows), self.exact
+        return values if exact is None or not are_same(values, exact) else exact
 
     def weight(self, net: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return the values of an array in weight units and in the stored shape; arguments as for :meth:`matrix`."""
@@ -216,9 +228,17 @@ def map_weight(
     rows = tuple(_slices(matrix.shape[1], tile.rows))
     columns = _column_slices(matrix.shape[0], matrix.shape[1], layout.groups, tile)
     target, maxima, clipped = _relative(name, matrix, rows, scale, clip)
-    return MappedWeight(
-        name, name if path is None else path, shape, target, maxima, rows, columns, layout=layout, clipped=clipped
-    )
+    lost = lost_in(_scaled(target, maxima, rows), matrix) if not clipped and is_quantised(matrix) else None
+    path = name if path is None else path
+    return MappedWeight(name, path, shape, target, maxima, rows, columns, layout=layout, clipped=clipped, lost=lost)
+
+
+def _scaled(net: Tensor, scale: Tensor, rows: tuple[slice, ...]) -> Tensor:
+    """Return net values [out, in] times the factor of each tile's column, [row splits, out]."""
+    out = torch.empty_like(net)
+    for split, part in enumerate(rows):
+        torch.mul(net[:, part], scale[split, :, None], out=out[:, part])
+    return out
 
 
 def _relative(

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from driftproof._defaults import LOSS, SEED
 from driftproof._errors import DriftproofError, foreign_code
-from driftproof._inputs import main_output
 from driftproof._keywords import checks_keywords
+from driftproof._outputs import main_output
 from driftproof._random_state import random_state_kept
 from driftproof.analysis._answers import BATCH_SIZE, answers, are_classes, own_copy
 from driftproof.analysis._fresh_key import fresh_key

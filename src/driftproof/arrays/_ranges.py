@@ -88,7 +88,9 @@ def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, bat
         return compute()
 
     weights = [(name, network.get_submodule(w.path).get_parameter(w.parameter)) for name, w in mapping.weights.items()]
-    with Interception(lambda: Parameters(weights), observe):
+    makes = any(mapped.made for mapped in mapping.weights.values())
+    fixed = Parameters([*network.named_parameters(), *network.named_buffers()])
+    with Interception(lambda: Parameters(weights), observe, fixed=(lambda: fixed) if makes else None):
         for inputs in batches:
             example_call(network, inputs)
     return {name: tuple(one.value() for one in parts) for name, parts in statistics.items()}

@@ -22,8 +22,9 @@ from driftproof._calls import Interception, Located, Parameters, Product
 from driftproof._calls.copies import copied
 from driftproof._chip import Chip
 from driftproof._errors import DriftproofError
-from driftproof._inputs import Inputs, call, main_output, on_tensors
+from driftproof._inputs import Inputs, call, on_tensors
 from driftproof._mapping import MappedWeight, Mapping, map_weight, plain_copy, untie_tables
+from driftproof._outputs import main_output
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._passes import Passes
 from driftproof.arrays._ranges import Ranges
@@ -230,10 +231,11 @@ class FoldedNetwork(Backend):
         """
         if slot.factor is not None:
             scale = scale * slot.factor
-        if slot.mapped.made:
-            slot.matrix = slot.mapped.matrix(net, scale)
+        mapped = slot.exact if net is slot.exact.target else slot.mapped
+        if mapped.made:
+            slot.matrix = mapped.matrix(net, scale)
         else:
-            slot.parameter.copy_(slot.mapped.weight(net, scale))
+            slot.parameter.copy_(mapped.weight(net, scale))
 
     def _choose_layout(self, example: Inputs, reference: Tensor) -> None:
         """Choose channels-last if the network runs with it.

@@ -76,14 +76,14 @@ def straight(model: nn.Module) -> nn.Module:
     """
     try:
         graph = fx.Tracer().trace(model)
-    except Exception:  # as in foldable_norms
+        modules = dict(model.named_modules())
+        for node in list(graph.nodes):
+            if node.op == "call_module" and type(modules[str(node.target)]) is nn.Identity:
+                node.replace_all_uses_with(node.args[0])
+                graph.erase_node(node)
+        return fx.GraphModule(model, graph).eval()
+    except Exception:  # as in foldable_norms; names of modules may not be names in Python
         return model
-    modules = dict(model.named_modules())
-    for node in list(graph.nodes):
-        if node.op == "call_module" and type(modules[str(node.target)]) is nn.Identity:
-            node.replace_all_uses_with(node.args[0])
-            graph.erase_node(node)
-    return fx.GraphModule(model, graph).eval()
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from typing import Any
 
 from driftproof._errors import DriftproofError, did_you_mean
 from driftproof.periphery._aihwkit_fields import NEUTRAL_FORWARD, WEIGHT_NOISE_TYPES
+from driftproof.periphery._beyond import beyond_periphery, listed, shown
 from driftproof.periphery._settings import DynamicRange, IRDrop, Periphery, PeripherySource, StaticRange
 
 # fields of IOParameters that a periphery does not have, with the value that means "no effect" or is aihwkit's default
@@ -73,8 +74,8 @@ _FIXED = {
 def periphery_from_rpu_config(config: Any) -> tuple[Periphery, list[str]]:
     """Return the periphery of an aihwkit configuration, and the settings that it cannot have.
 
-    The periphery comes from ``forward`` and ``pre_post``. Tile size, scales, noise model, drift compensation and
-    training settings do not belong to a periphery and are not read.
+    The periphery comes from ``forward`` and ``pre_post``. Noise model, drift compensation, tile size, scales, weight
+    modifier and devices for training do not belong to a periphery: they are named, with what to use here instead.
 
     - ``inp_res`` and ``out_res`` become bits = log2(steps + 2), which must be whole.
     - ``noise_management`` ``AbsMax`` becomes a dynamic range. An enabled ``pre_post.input_range`` becomes a static
@@ -85,8 +86,8 @@ def periphery_from_rpu_config(config: Any) -> tuple[Periphery, list[str]]:
         config: An ``InferenceRPUConfig``, a ``TorchInferenceRPUConfig``, or one of aihwkit's presets.
 
     Returns:
-        The periphery, and a list with one text for each setting that has an effect (or is not aihwkit's default) and
-        that the periphery does not have.
+        The periphery, and a list with one text ``NAME = VALUE: reason, or what to use`` for each setting that has an
+        effect (or is not aihwkit's default) and that the periphery does not have.
 
     Raises:
         DriftproofError: If ``config`` has no ``forward`` settings.
@@ -114,6 +115,7 @@ def periphery_from_rpu_config(config: Any) -> tuple[Periphery, list[str]]:
     elif ranges.get("enable"):  # aihwkit reads nothing else in forward then, but clips at the input range
         values["input_range"] = _static(ranges, left)
     _note_other_parts(config, pre_post, ranges, left)
+    left += beyond_periphery(config)
     kind = type(config).__name__
     source = PeripherySource(title=f"aihwkit configuration {kind}", where="its forward and pre_post settings")
     return Periphery(name=f"aihwkit-{kind.lower().lstrip('_')}", source=source, **values), left
@@ -208,12 +210,14 @@ def _note_other_parts(config: Any, pre_post: Any, ranges: dict[str, Any], left: 
         elif ranges.get("enable") and name not in ("enable", "calibration_info") and value != _INPUT_RANGE[name]:
             reason = "ranges come from calibration here, not from the tiles; see RangeStatistics"
             _note(left, f"pre_post.input_range.{name}", value, reason)
-    digital_bits = getattr(getattr(pre_post, "periph_quant", None), "n_bits", 0)
-    if digital_bits > 0:
-        _note(left, "pre_post.periph_quant.n_bits", digital_bits, "scales and biases are exact here")
+    for name, group in _settings(pre_post).items():
+        if name == "periph_quant" and group.n_bits > 0:
+            left += listed("pre_post.periph_quant", group, "scales and biases are exact here")
+        elif name not in ("input_range", "periph_quant"):
+            _note(left, f"pre_post.{name}", shown(group), "not known here")
     activations = getattr(config, "act_quant_config", None)
     if activations is not None and getattr(activations, "n_bits", 1) > 0:
-        _note(left, "act_quant_config", type(activations).__name__, "digital activations are exact here")
+        _note(left, "act_quant_config", shown(activations), "digital activations are exact here")
 
 
 def _settings(group: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from driftproof.evaluation._identity import preset_entries, show
 from driftproof.evaluation._metrics import Function
 from driftproof.evaluation._trial import NETWORK_ITSELF
 from driftproof.periphery import Periphery
+from driftproof.plans._perfect import warn_of_differences
 from driftproof.times import parse_times
 
 
@@ -205,7 +206,7 @@ def evaluate_deployments(
         for deployment in deployments:
             rows = {IDEAL_ANALOG: on_perfect_devices(deployment), deployment.device.name: deployment}
             show(record, evaluator, deployment, rows=rows, label=label)
-        run(grid(deployments, times_s, chips), evaluator, record, progress=progress)
+        run(grid(deployments, times_s, chips, evaluator.metric), evaluator, record, progress=progress)
     except BaseException:
         record.close()
         raise
@@ -213,9 +214,12 @@ def evaluate_deployments(
     return record
 
 
-def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int) -> Plan[None]:
-    """Ask for every cell, chip after chip, so that a stopped run has the same number of chips of every device."""
-    perfect = [Trial(on_perfect_devices(deployment)) for deployment in deployments]
+def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int, metric: Metric) -> Plan[None]:
+    """Ask for every cell, chip after chip, so that a stopped run has the same number of chips of every device.
+
+    It warns if perfect devices differ from the digital network.
+    """
+    perfect = dict.fromkeys(on_perfect_devices(deployment) for deployment in deployments)
     cells = [
         Trial(deployment, chip, t_s)
         for chip in range(chips)
@@ -223,7 +227,8 @@ def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int
         if deployment.device.chips is None or chip < deployment.device.chips
         for t_s in times_s
     ]
-    yield ask([NETWORK_ITSELF, *dict.fromkeys(perfect), *cells])
+    outcomes = yield ask([NETWORK_ITSELF, *map(Trial, perfect), *cells])
+    warn_of_differences(outcomes[0], zip(perfect, outcomes[1:], strict=False), metric.quantity)
 
 
 def on_perfect_devices(deployment: Deployment) -> Deployment:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from driftproof._calls.analog import check_digital
 from driftproof._calls.network import unwrap
 from driftproof._errors import DriftproofError, warn
-from driftproof._inputs import Inputs, in_eval_mode
+from driftproof._inputs import Inputs
 from driftproof._mapping import MappedWeight, Mapping, MappingOptions, unasked_text
 from driftproof._mapping.places import array_name
-from driftproof._random_state import random_state_kept
 
 OnTiles = MappingOptions
 """Which weights will be on tiles, and how: give an evaluation of the trained network the same."""
@@ -64,8 +64,7 @@ class AnalogWeights:
         """
         network, asked = unwrap(model), on_tiles or OnTiles()
         check_digital(network)
-        with in_eval_mode(network.modules()), random_state_kept():
-            mapping = asked.map(network, example)
+        mapping = asked.map(network, example)  # it watches a copy
         if text := unasked_text(mapping):
             warn(text)
         places = [
@@ -160,17 +159,6 @@ class AnalogWeights:
                 relative[:, rows] = torch.where(largest > 0, relative[:, rows] / largest, 0.0)
             realised[name] = float(relative.square().mean().sqrt())
         return realised
-
-
-def check_digital(network: nn.Module) -> None:
-    """Raise DriftproofError for a network on tiles: they would ignore noise on its digital weights."""
-    for path, module in network.named_modules():
-        home = type(module).__module__
-        if home.startswith(("aihwkit.", "driftproof._conversion")):
-            raise DriftproofError(
-                f"{path or 'the network'} is a {type(module).__name__}, on analog tiles: train the digital network "
-                "(the noise is drawn from the same device), then convert it"
-            )
 
 
 def norm(tensors: Dictionary[str, Tensor]) -> Tensor:

@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof._calls.analog import ANALOG_WEIGHTS, check_digital_weights
 from driftproof._errors import DriftproofError, did_you_mean
 from driftproof._files import read_tensors, write_tensors
+from driftproof._sparse import as_dense, in_layout_of
 
 PICKLES = (".pt", ".pth", ".th")
 SAFETENSORS = ".safetensors"
@@ -74,6 +76,8 @@ def _read(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if "aihwkit" in str(error):  # the class that torch refuses to make
+            raise DriftproofError(f"weights {path}: entries of aihwkit's classes {ANALOG_WEIGHTS}") from error
         raise DriftproofError(
             f"weights {path}: not a file of plain weights. Only plain tensors are loaded, because anything else in "
             f"such a file can run code. If you trust the file, load it with torch and save the tensors alone: "
@@ -97,6 +101,7 @@ def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
         inner = inner[under]
     if not isinstance(inner, Mapping):
         raise DriftproofError(f"weights {path}: a {type(inner).__name__} came; {wanted}")
+    check_digital_weights(inner, path)
     other = [f"{name} ({type(value).__name__})" for name, value in inner.items() if not isinstance(value, Tensor)]
     if other or not inner:
         has = f"has entries that are not tensors: {some(other)}" if other else "has no entries"
@@ -134,8 +139,10 @@ def _fitted(model: nn.Module, entries: Mapping[str, Tensor], path: Path) -> dict
         elif value.dtype != target.dtype and not (value.dtype in _FLOATS and target.dtype in _FLOATS):
             problems["other kinds of number"].append(f"{short} (file {value.dtype}, model {target.dtype})")
         else:
-            prepared[names[short]] = cast = value.detach().to(target.dtype)
+            cast = value.detach().to(target.dtype)
+            prepared[names[short]] = in_layout_of(cast, target)
             # An infinity in the file may be intended (attention masks); NaN and an overflow are not.
+            cast, value = as_dense(cast), as_dense(value)
             if bool(cast.isnan().any()) or bool((cast.isinf() & ~value.isinf()).any()):
                 problems["NaN, or too large for the model's dtype"].append(short)
     listed = [f"{len(some_names)} {kind}: {some(some_names)}" for kind, some_names in problems.items() if some_names]

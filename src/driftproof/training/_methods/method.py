@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof._batch_norm import norms_with_statistics
+from driftproof._calls.analog import check_digital
 from driftproof._defaults import DIAGNOSE_EVERY, SEED
 from driftproof._errors import DriftproofError, check_choice
 from driftproof._inputs import Inputs
@@ -21,14 +22,14 @@ from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import TileSize, unwrap
 from driftproof._old_paths import old_attribute
 from driftproof.training._clipping import ClipWeights
-from driftproof.training._closures import inputs_of_first_pass, key_of, shards_of
+from driftproof.training._closures import inputs_copied, inputs_of_first_pass, key_of, shards_of
 from driftproof.training._methods.by_name import make_known
 from driftproof.training._noise import Noise
 from driftproof.training._norms import NormPolicy, statistics_kept
 from driftproof.training._passes import Closure, Closures, Passes
 from driftproof.training._schedules import STRENGTH, Schedule, StrengthLike, as_schedule
 from driftproof.training._update import Shared, Update, check_clip_norm
-from driftproof.training._weights import AnalogWeights, OnTiles, check_digital
+from driftproof.training._weights import AnalogWeights, OnTiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +188,7 @@ class Method(ChecksKeywords, ABC):
             strengths=strengths,
             step=self.updates,
         )
-        with ExitStack() as undo, statistics_kept(self._norms, on_failure_only=True):
+        with ExitStack() as undo, statistics_kept(self._norms, on_failure_only=True), inputs_copied(model):
             undo.callback(self.load_state_dict, self.state_dict())
             loss, measured = self._gradients(shards, update)
             norm, skipped = update.make(self.finish, clip_norm)

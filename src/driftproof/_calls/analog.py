@@ -1,0 +1,57 @@
+"""Networks and files of weights that are analog already: refused by name. aihwkit is not imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from driftproof._errors import DriftproofError
+
+_TILES = "aihwkit.simulator.tiles"
+_ENTRIES = ("analog_module", "analog_tile", "analog_ctx")
+"""Parts of names by which aihwkit's layers keep their tiles in a state dict."""
+_SHOWN = 4
+
+
+def check_digital(network: nn.Module) -> None:
+    """Raise DriftproofError for a network that is analog already, wholly or in part.
+
+    aihwkit's tiles have noise, converters and drift of their own, which would be taken for the digital network's.
+    aihwkit's modules without tiles, such as an LSTM after ``convert_to_digital``, are a network's code like any other.
+    """
+    held = [path for path, module in network.named_modules() if _is_tile(module)]
+    if not held:
+        return
+    # the layer that a user knows stands above aihwkit's module of the tile
+    layers = list(dict.fromkeys(path.partition(".analog_module")[0] for path in held))
+    shown = [f"{path or 'the network'} ({type(network.get_submodule(path)).__name__})" for path in layers[:_SHOWN]]
+    more = f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
+    raise DriftproofError(
+        f"the network {type(network).__name__} is on analog tiles already: {', '.join(shown)}{more}. Give the digital "
+        "network: the one that was given to driftproof.convert, or "
+        "aihwkit.nn.conversion.convert_to_digital(network) of one of aihwkit's. To train, train the digital network "
+        "(the noise is drawn from the same device), then convert it"
+    )
+
+
+def _is_tile(module: nn.Module) -> bool:
+    return any(kind.__module__.startswith(_TILES) for kind in type(module).__mro__)
+
+
+def check_digital_weights(names: Iterable[str], file: object) -> None:
+    """Raise DriftproofError if a state dict with these names is one of an analog network.
+
+    >>> check_digital_weights(["0.weight", "0.bias"], "weights.pt")
+    """
+    found = [name for name in names if any(part.startswith(_ENTRIES) for part in str(name).split("."))]
+    if found:
+        raise DriftproofError(f"weights {file}: {', '.join(found[:_SHOWN])} {ANALOG_WEIGHTS}")
+
+
+ANALOG_WEIGHTS = (
+    "belong to layers on aihwkit's tiles: these are the weights of a network that is analog already. Load them in "
+    "aihwkit, into the analog network that they were saved from; then save the digital weights: "
+    "torch.save(aihwkit.nn.conversion.convert_to_digital(network).state_dict(), 'weights.pt')"
+)
+"""What is said of a file of weights of an analog network, after the names of its entries."""
