@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from driftproof._errors import DriftproofError, foreign_code
+from driftproof._outputs import main_output as main_output  # where version 0.1 has it
 
 type Inputs = Tensor | tuple[Any, ...] | dict[str, Any]
 

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from driftproof._errors import DriftproofError
 
+_MAIN = ("logits", "out")
+"""Names of the main output, in Hugging Face's and in torchvision's networks."""
+
 
 def parts_of(outputs: Any) -> dict[str, Any]:
     """Return the parts of some outputs by name; those of a tuple or a list are numbered.
@@ -32,7 +35,7 @@ def parts_of(outputs: Any) -> dict[str, Any]:
 
 
 def main_output(outputs: Any) -> Tensor:
-    """Return a network's main output: the tensor itself, the part that is called ``logits``, or the first tensor.
+    """Return a network's main output: the tensor itself, ``logits``, ``out`` (torchvision), or the first tensor.
 
     Raises:
         DriftproofError: The outputs hold no tensor.
@@ -43,14 +46,14 @@ def main_output(outputs: Any) -> Tensor:
     if isinstance(outputs, Tensor):
         return outputs
     parts = parts_of(outputs)
-    tensors = [part for part in (parts.get("logits"), *parts.values()) if isinstance(part, Tensor)]
+    tensors = [part for part in (*map(parts.get, _MAIN), *parts.values()) if isinstance(part, Tensor)]
     if tensors:  # a number alone is a loss beside them
         return next((part for part in tensors if part.dim()), tensors[0])
     raise DriftproofError(f"the network returns a {type(outputs).__name__}; wanted a tensor, or one among its parts")
 
 
 def chosen_output(outputs: Any, samples: int, fits: Callable[[Tensor], bool]) -> Tensor | None:
-    """Return the output that is meant: the only tensor, ``logits``, or the only tensor that fits; None if several do.
+    """Return the output that is meant: ``logits``, ``out``, the only tensor, or the only one that fits; else None.
 
     A number alone, such as a loss beside the logits, is not meant if there are other tensors.
 
@@ -68,7 +71,7 @@ def chosen_output(outputs: Any, samples: int, fits: Callable[[Tensor], bool]) ->
     """
     main = main_output(outputs)
     parts = {} if isinstance(outputs, Tensor) else parts_of(outputs)
-    if main is outputs or parts.get("logits") is main:
+    if main is outputs or any(parts.get(name) is main for name in _MAIN):
         return main
     tensors = [part for part in parts.values() if isinstance(part, Tensor)]
     tensors = [part for part in tensors if part.dim()] or tensors

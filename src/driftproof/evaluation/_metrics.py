@@ -109,8 +109,8 @@ class Metric:
 
         Args:
             function: Function of the outputs [N, …] and targets [N, …] on the CPU that returns a number. All batches
-                are held until the end. Of a network that returns several tensors it gets ``logits``; if there are none,
-                it gets all, in the form in which the network returns them.
+                are held until the end. Of a network that returns several tensors it gets ``logits`` or ``out``; if
+                there is neither, it gets all, in the form in which the network returns them.
             name: Name in the record (default: the name of the function).
             words: Name in the report (default: ``name``).
             higher_is_better: Whether a higher value is better.
