@@ -170,6 +170,15 @@ def test_some_samples_of_a_batch_that_sees_itself_are_refused() -> None:
         evaluator(trial, samples=[1, 2])
 
 
+def test_a_validation_warns_of_them_once() -> None:
+    validate = dp.ChipValidation(data=(inputs(), torch.zeros(50, dtype=torch.int64)), preset="gaussian:0.1", chips=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            validate(Of(centred))
+    assert ["see each other" in str(warning.message) for warning in caught] == [True]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_batches_of_one_size_only(backend: BackendName) -> None:
     network = Of(lambda net, x: net.layers(x.view(20, 6)))
