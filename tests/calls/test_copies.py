@@ -90,6 +90,16 @@ def by_default(network: nn.Sequential) -> None:
     vars(network[0])["forward"] = forward
 
 
+def by_wrapping(network: nn.Sequential) -> None:
+    before = network[0].forward
+
+    def inner(x: Tensor) -> Tensor:
+        out: Tensor = before(x).sin()
+        return out
+
+    vars(network[0])["forward"] = lambda x: inner(x) * 2
+
+
 def by_method(network: nn.Sequential) -> None:
     def forward(self: nn.Sequential, x: Tensor) -> Tensor:
         out: Tensor = self[1](self[0](x).abs())
@@ -107,7 +117,7 @@ def by_partial(network: nn.Sequential) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::driftproof.DriftproofWarning")
-@pytest.mark.parametrize("change", [by_closure, by_default, by_method, by_partial])
+@pytest.mark.parametrize("change", [by_closure, by_default, by_wrapping, by_method, by_partial])
 def test_functions_given_to_one_object_run_the_copy(change: Callable[[nn.Sequential], None]) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(6, 12), nn.Linear(12, 4)).eval()

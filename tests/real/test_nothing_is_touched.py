@@ -184,6 +184,8 @@ CALLS: dict[str, Callable[[Given, Path], object]] = {
     "bound": bound,
     "weights": lambda user, folder: save_weights(user.network, folder / "weights.safetensors"),
 }
+WITHOUT_A_PASS = ("map without an example", "convert without an example", "weights")
+"""Calls that do not run the network."""
 CALLED = {
     *("map_model", "convert", "load", "to_aihwkit", "evaluate", "Evaluator", "ChipValidation", "MappingOptions"),
     *("Deployment", "run", "sensitivity", "causes", "choose_digital_layers", "FoldedNetwork", "TilesNetwork"),
@@ -251,9 +253,9 @@ class Fails(RuntimeError):
 
 
 @pytest.mark.parametrize("kind", KINDS | ODD)
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", [call for call in CALLS if call not in WITHOUT_A_PASS])
 def test_nothing_is_changed_if_the_network_fails(kind: str, call: str, tmp_path: Path) -> None:
-    for at in (0, 1, 2, 4):
+    for at in (0, 1, 4):
         check_a_failure(kind, call, at, tmp_path / str(at))
 
 

@@ -87,6 +87,7 @@ def by_numpy(net: Of, x: Tensor) -> Tensor:
     return net.layers(x)
 
 
+@pytest.mark.filterwarnings("ignore::driftproof.DriftproofWarning")  # torch does not tell what numpy multiplies
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("function", [normalises, clamps_far_values, through_an_alias, by_numpy])
 def test_inputs_that_are_written_into(function: Callable[..., Any], backend: BackendName) -> None:
@@ -167,6 +168,15 @@ def test_some_samples_of_a_batch_that_sees_itself_are_refused() -> None:
     assert outcome.per_sample is not None
     with pytest.raises(dp.DriftproofError, match="some samples have other outputs"):
         evaluator(trial, samples=[1, 2])
+
+
+def test_a_validation_warns_of_them_once() -> None:
+    validate = dp.ChipValidation(data=(inputs(), torch.zeros(50, dtype=torch.int64)), preset="gaussian:0.1", chips=1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            validate(Of(centred))
+    assert ["see each other" in str(warning.message) for warning in caught] == [True]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -390,9 +400,8 @@ def test_networks_that_differentiate(function: Callable[..., Any], backend: Back
     y = network(x).detach()
     with torch.no_grad():
         assert torch.equal(network(x), y)
-    row = values(network, (x, y), backend, metric="mse")
-    assert row["digital"] < 1e-12
-    assert row["ideal"] == row["ideal-analog"] < 1e-10
+    row = values(network, (x, y + 1), backend, metric="mse")
+    assert row == pytest.approx(dict.fromkeys(PERFECT, 1.0), rel=1e-5)
     if function is gradient:  # aihwkit's layers do not take part in torch.func
         chip = dp.program(dp.convert(network, "ideal", example=x))
         assert torch.allclose(chip.model(x), y, atol=1e-5)
@@ -405,7 +414,8 @@ def test_layers_that_merge_are_evaluated_as_they_merge(backend: BackendName) -> 
     x, before = inputs(), {name: value.clone() for name, value in network.state_dict().items()}
     with torch.no_grad():
         y = network(x)
-    assert values(network, (x, y), backend, metric="mse")["ideal"] < 1e-10
+    row = values(network, (x, y + 1), backend, metric="mse")
+    assert row == pytest.approx(dict.fromkeys(PERFECT, 1.0), rel=1e-5)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert network.training
 
@@ -444,7 +454,8 @@ def test_code_that_is_attached_to_layers_runs_on_tiles_too(change: Callable[[nn.
     with torch.no_grad():
         y = network(x)
     for backend in BACKENDS:
-        assert values(network, (x, y), backend, metric="mse")["ideal"] < 1e-9
+        row = values(network, (x, y + 1), backend, metric="mse")
+        assert row == pytest.approx(dict.fromkeys(PERFECT, 1.0), rel=1e-5)
     for example in (x, None):
         chip = dp.program(dp.convert(network, "ideal", example=example))
         assert torch.allclose(chip.model(x), y, atol=1e-4)

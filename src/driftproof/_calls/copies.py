@@ -103,29 +103,38 @@ def _rebind(module: nn.Module, copies: dict[int, Any]) -> None:
     """
     for held in (vars(module), *(part for name, part in vars(module).items() if name.endswith("_hooks") and part)):
         for key, value in list(held.items()):
-            if isinstance(value, FunctionType):
-                held[key] = _rebound(value, copies)
+            held[key] = _renewed(value, copies) if isinstance(value, FunctionType) else value
 
 
-def _rebound(function: FunctionType, copies: dict[int, Any]) -> FunctionType:
-    cells = [(cell, _copy_of(cell, copies)) for cell in function.__closure__ or ()]
-    defaults = tuple(copies.get(id(value), value) for value in function.__defaults__ or ())
-    if all(new is cell for cell, new in cells) and defaults == (function.__defaults__ or ()):
-        return function
-    closure = tuple(new for _, new in cells)
-    made = FunctionType(function.__code__, function.__globals__, function.__name__, defaults or None, closure or None)
-    made.__kwdefaults__ = function.__kwdefaults__
-    update_wrapper(made, function)
-    return made
+def _renewed(value: Any, copies: dict[int, Any]) -> Any:
+    """Return the copy of something that a function refers to, or the same if it was not copied."""
+    if id(value) in copies:
+        return copies[id(value)]
+    if isinstance(value, MethodType) and id(value.__self__) in copies:
+        return MethodType(value.__func__, copies[id(value.__self__)])
+    if not isinstance(value, FunctionType):
+        return value
+    copies[id(value)] = value  # while its variables are looked at: one may be the function itself
+    cells = [(cell, _renewed_cell(cell, copies)) for cell in value.__closure__ or ()]
+    defaults = tuple((old, _renewed(old, copies)) for old in value.__defaults__ or ())
+    if any(new is not old for old, new in (*cells, *defaults)):
+        closure = tuple(new for _, new in cells) or None
+        made = FunctionType(
+            value.__code__, value.__globals__, value.__name__, tuple(new for _, new in defaults) or None, closure
+        )
+        made.__kwdefaults__ = value.__kwdefaults__
+        update_wrapper(made, value)
+        copies[id(value)] = made
+    return copies[id(value)]
 
 
-def _copy_of(cell: CellType, copies: dict[int, Any]) -> CellType:
+def _renewed_cell(cell: CellType, copies: dict[int, Any]) -> CellType:
     """Return a cell with the copy of what a function's variable refers to; the same cell if that was not copied."""
     try:
-        value = cell.cell_contents
+        new = _renewed(cell.cell_contents, copies)
     except ValueError:  # an empty one
         return cell
-    return CellType(copies[id(value)]) if id(value) in copies else cell
+    return cell if new is cell.cell_contents else CellType(new)
 
 
 def _where(network: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
@@ -142,6 +143,8 @@ def _along(first: int, count: int, step: int, unit: int, size: int) -> slice | N
 
 def _stored(tensor: Tensor) -> list[Tensor]:
     """Return the tensor in memory that holds a tensor's numbers: those that are not zero, if it is sparse."""
+    if tensor.layout == torch.strided:
+        return [tensor]  # itself: inside torch.func, any view of it has no memory to compare
     return [part for name, part in dense_parts(tensor).items() if name in ("", "values")]
 
 

@@ -23,9 +23,10 @@ def own_copy(model: nn.Module, example: Inputs) -> nn.Module:
 
     Raises:
         DriftproofError: The network does not take the example. It keeps something between calls, or is random.
+            Axis 0 of its main output does not count the samples.
     """
     network = copied(unwrap(model)).eval()
-    observe(network, example)
+    observe(network, example).check_axis()
     return network
 
 

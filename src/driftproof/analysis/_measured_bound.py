@@ -28,6 +28,7 @@ from driftproof._errors import DriftproofError
 from driftproof._keywords import checks_keywords
 from driftproof._outputs import main_output
 from driftproof._random_state import random_state_kept
+from driftproof._sparse import as_dense
 from driftproof.analysis._answers import BATCH_SIZE, answers, are_classes, own_copy
 from driftproof.analysis._bound import DELTA, Bound, check_delta, pac_bayes_bound
 from driftproof.analysis._divergence import gaussian_kl
@@ -243,9 +244,13 @@ def _kl_of_digital(now: Dictionary[str, Tensor], then: Dictionary[str, Tensor], 
     for name, tensor in now.items():
         if id(tensor) in analog:
             continue
-        same = tensor.dtype == then[name].dtype and torch.equal(tensor.detach().cpu(), then[name].detach().cpu())
+        same = tensor.dtype == then[name].dtype and _are_equal(tensor, then[name])
         bits += 1 if same else 1 + 8 * tensor.element_size() * tensor.numel()
     return math.log(2) * bits
+
+
+def _are_equal(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(as_dense(one.detach()).cpu(), as_dense(other.detach()).cpu())
 
 
 def _kl_between(weights: AnalogWeights, test: Noise, noise: Noise) -> float:

@@ -129,14 +129,21 @@ class Evaluator(ChecksKeywords):
             examples = (self._first(number) for number in (SAMPLES, self.batch_size))
             behaviour, self.example = observe_first(self.network, examples)
             behaviour.check_axis()
-            if behaviour.joint:
-                warn(
-                    "the samples of a batch see each other: the network's outputs for a sample depend on the others in "
-                    "its batch (or it takes batches of some sizes only). Batches are computed as wholes; all numbers "
-                    f"depend on batch_size ({self.batch_size}) and on the order of the data"
-                )
             self._behaviour = behaviour
+            if self.joint_text:
+                warn(self.joint_text)
         return self._behaviour
+
+    @property
+    def joint_text(self) -> str:
+        """What follows if the samples of a batch see each other; empty if they do not."""
+        if not self.behaviour.joint:
+            return ""
+        return (
+            "the samples of a batch see each other: the network's outputs for a sample depend on the others in its "
+            "batch (or it takes batches of some sizes only). Batches are computed as wholes; all numbers depend on "
+            f"batch_size ({self.batch_size}) and on the order of the data"
+        )
 
     @random_state_kept()
     def __call__(self, trial: Trial, samples: Iterable[int] | None = None) -> Outcome:

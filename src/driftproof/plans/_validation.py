@@ -104,7 +104,7 @@ class ChipValidation(ChecksKeywords):
         where = next(model.parameters()).device.type
         evaluator = Evaluator(model, self.data, self.measured, batch_size=self.batch_size, torch_device=where)
         with not_again(self._warned):
-            self._warned.add(unasked_text(evaluator.mapping(self.mapping)))
+            self._warned |= {unasked_text(evaluator.mapping(self.mapping)), evaluator.joint_text}
             return run(self._plan(), evaluator, progress=False)
 
     def _plan(self) -> Plan[list[float]]:
