@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import driftproof as dp
-from driftproof import DriftproofWarning, TileSize
+from driftproof import DriftproofError, DriftproofWarning, TileSize
 from driftproof._chip import Chip
 from driftproof._mapping import map_model, map_weight
 from driftproof._mapping.quantised import is_quantised
@@ -238,6 +241,39 @@ def test_saved_networks_and_chips_keep_quantised_weights(tmp_path: Path) -> None
         assert torch.equal(alone.weight("layers.0", 1.0), network.layers[0].weight)  # type: ignore[index,union-attr]
 
 
+def test_files_of_older_versions_give_what_they_gave(tmp_path: Path) -> None:
+    """They do not know what the division lost: their weights are targets times scales."""
+    network, x = given("spiking-8")
+    analog = dp.convert(network, "ideal", example=x[:8])
+    folder = dp.save(dp.program(analog), tmp_path / "saved")
+    tensors = load_file(folder / "weights.safetensors")
+    assert {name for name in tensors if name.startswith("lost/")} == {f"lost/layers.{k}" for k in range(3)}
+    rewrite(folder, {name: value for name, value in tensors.items() if not name.startswith("lost/")})
+    chip = dp.load(folder, Spiking(4, 1.0))
+    for k in range(3):
+        name = f"layers.{k}"
+        product = tensors[f"target/{name}"] * tensors[f"scale/{name}"].T
+        assert torch.equal(chip.chip.weight(name, 1.0), product)
+        (tile, split, columns), *others = chip.tiled[name].tiles
+        assert not others
+        assert torch.equal(tile.tile.get_weights(), tensors[f"target/{name}"])
+        assert torch.equal(tile.get_mapping_scales(), tensors[f"scale/{name}"][split, columns])
+    for wrong in (torch.zeros(3, dtype=torch.int8), torch.zeros(96, 48)):
+        rewrite(folder, tensors | {"lost/layers.0": wrong})
+        with pytest.raises(
+            DriftproofError, match=r"tensor 'lost/layers.0' is torch\.\w+ \[.*\], wanted torch.int8 \[\] or"
+        ):
+            dp.load(folder, Spiking(4, 1.0))
+
+
+def rewrite(folder: Path, tensors: dict[str, Tensor]) -> None:
+    """Replace the tensors of a saved folder."""
+    save_file(tensors, folder / "weights.safetensors")
+    form = json.loads((folder / "converted.json").read_text())
+    form["weights_sha256"] = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    (folder / "converted.json").write_text(json.dumps(form))
+
+
 def test_what_counts_as_quantised() -> None:
     torch.manual_seed(0)
     weights = torch.randn(200, 300)
@@ -247,4 +283,5 @@ def test_what_counts_as_quantised() -> None:
     assert is_quantised((weights * 20).round() * 0.013)
     assert is_quantised((weights[:2, :3] * 20).round() / 512)
     assert is_quantised(torch.zeros(3, 4))
+    assert is_quantised(torch.tensor([[1.0]]))
     assert not is_quantised(torch.zeros(0, 4))
