@@ -110,8 +110,9 @@ class FoldedNetwork(Backend):
                 "functional dropout without training=self.training; make it deterministic"
             )
         self.at_once = samples_at_once(network, example, outputs)
-        # a norm folds into a weight that is used once, under one name
-        analog = {w.path for w in mapping.weights.values() if _simple(w)}
+        # a norm folds into a weight that is used once, under one name, and is not quantised: sums of quantised weights
+        # may lie exactly on a threshold behind the norm
+        analog = {w.path for w in mapping.weights.values() if _simple(w) and w.lost is None}
         foldable = foldable_norms(network, example) if fold and not self.periphery else {}
         self.norms = {path: norm for path, norm in foldable.items() if path in analog}
         error = self._build(network, mapping, example, reference, traced=isinstance(example, Tensor))
