@@ -103,22 +103,18 @@ class Signs(nn.Module):
 
 
 class Normed(nn.Module):
-    """Five-bit weights, and a BatchNorm before each sign: sums of 0 are exactly on the threshold."""
+    """Five-bit weights, and a BatchNorm before a sign: sums of 0 are exactly on the threshold."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.norm_a = nn.Conv2d(2, 12, 3, bias=False), nn.BatchNorm2d(12)
-        self.b, self.norm_b = nn.Linear(12 * 36, 30, bias=False), nn.BatchNorm1d(30)
-        self.c = nn.Linear(30, 6, bias=False)
-        for seed, layer in enumerate((self.a, self.b, self.c)):
+        self.a, self.norm, self.b = nn.Linear(24, 40, bias=False), nn.BatchNorm1d(40), nn.Linear(40, 6, bias=False)
+        for seed, layer in enumerate((self.a, self.b)):
             layer.weight.data = integers(layer.weight.shape, -15, 16, seed) / 16
-        for norm in (self.norm_a, self.norm_b):
-            assert norm.running_var is not None
-            norm.running_var.fill_(0.3)
+        assert self.norm.running_var is not None
+        self.norm.running_var.fill_(0.3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.sign(self.norm_a(self.a(x))).flatten(1)
-        return self.c(torch.sign(self.norm_b(self.b(x))))  # type: ignore[no-any-return]
+        return self.b(torch.sign(self.norm(self.a(x))))  # type: ignore[no-any-return]
 
 
 def spikes(n: int, *size: int) -> Tensor:
@@ -132,7 +128,7 @@ def given(name: str) -> tuple[nn.Module, Tensor]:
         bits, step = {"spiking-4": (4, 1 / 16), "spiking-8": (8, 1 / 256)}[name]
         network, inputs = Spiking(bits, step), spikes(150, 12, 48)
     elif name == "normed":
-        network, inputs = Normed(), 2 * spikes(100, 2, 8, 8) - 1
+        network, inputs = Normed(), 2 * spikes(200, 24) - 1
     elif name == "images":
         network, inputs = SpikingImages(), spikes(60, 2, 8, 8)
     elif name == "rounded":
