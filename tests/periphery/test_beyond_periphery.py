@@ -76,7 +76,7 @@ def test_constants_of_noise_models_are_named() -> None:
     config.noise_model = PCMLikeNoiseModel(read_noise_scale=0.5)
     assert "aihwkit's own constants; read_noise_scale = 0.5 would need" in beyond(config)["noise_model"]
 
-    class Mine(BaseNoiseModel):
+    class Mine(BaseNoiseModel):  # type: ignore[misc]
         def __init__(self, sigma: float) -> None:
             super().__init__()
             self.sigma = sigma
@@ -193,7 +193,7 @@ def test_presets_name_what_they_set() -> None:
 
 def test_settings_of_other_versions_and_misspelt_ones_are_named() -> None:
     @dataclass
-    class Later(TorchInferenceRPUConfig):
+    class Later(TorchInferenceRPUConfig):  # type: ignore[misc]
         line_loss: float = 0.0
         wires: WeightModifierParameter = field(default_factory=WeightModifierParameter)
 
@@ -202,7 +202,7 @@ def test_settings_of_other_versions_and_misspelt_ones_are_named() -> None:
     config.line_loss, config.wires.res = 0.5, 0.25
     assert beyond(config)["line_loss"].startswith("0.5")
     assert "wires.res" in beyond(config)
-    config.noise_modle = None  # type: ignore[attr-defined]
+    config.noise_modle = None
     assert "did you mean noise_model?" in beyond(config)["noise_modle"]
     config.update.desired_bl = 7
     config.backward.out_noise = 0.3

@@ -42,7 +42,7 @@ def digital() -> nn.Sequential:
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
 
 
-class Mine(AnalogLinear):
+class Mine(AnalogLinear):  # type: ignore[misc]
     """A user's subclass of aihwkit's layer, in a module of the user's."""
 
 
@@ -56,7 +56,7 @@ class Deep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.parts["a"](x)
-        for part in self.parts["b"]:  # type: ignore[union-attr]
+        for part in self.parts["b"].children():
             x = part(x)
         return x
 
