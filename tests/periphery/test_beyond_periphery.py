@@ -20,7 +20,7 @@ from aihwkit.simulator.configs.devices import SoftBoundsDevice
 from aihwkit.simulator.parameters.enums import WeightClipType, WeightModifierType, WeightRemapType
 from aihwkit.simulator.parameters.inference import WeightModifierParameter
 from aihwkit.simulator.parameters.mapping import MappingParameter
-from aihwkit.simulator.presets import PCMPreset, StandardHWATrainingPreset, TikiTakaEcRamPreset
+from aihwkit.simulator.presets import PCMPreset, ReRamESPreset, StandardHWATrainingPreset, TikiTakaEcRamPreset
 
 from driftproof import load_preset
 from driftproof._compensation import as_compensation
@@ -187,6 +187,7 @@ def test_devices_that_are_trained_by_pulses_are_named(config: Any, kind: str) ->
 
 
 def test_presets_name_what_they_set() -> None:
+    assert "dw_min=0.00135" in beyond(ReRamESPreset())["device"]  # the default of the preset, not of its device
     named = beyond(StandardHWATrainingPreset())
     assert {"clip.type", "remap.type", "mapping.learn_out_scaling", "noise_model", "drift_compensation"} <= named.keys()
 
