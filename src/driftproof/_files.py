@@ -142,5 +142,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Path:
     """Write tensors as a safetensors file. Each is copied, because safetensors refuses tensors that share memory."""
     from safetensors.torch import save_file
 
-    copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    from driftproof._sparse import as_dense
+
+    copies = {name: as_dense(value.detach()).cpu().contiguous().clone() for name, value in tensors.items()}
     return write_atomically(path, lambda temporary: save_file(copies, temporary))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 from driftproof._errors import DriftproofError, foreign_code
+from driftproof._outputs import main_output as main_output  # where version 0.1 has it
 
 type Inputs = Tensor | tuple[Any, ...] | dict[str, Any]
 
@@ -28,6 +29,19 @@ def call(network: Callable[..., Any], inputs: Inputs) -> Any:
     if isinstance(inputs, dict):
         return network(**inputs)
     return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
+
+
+def call_on_copies(network: Callable[..., Any], inputs: Inputs) -> Any:
+    """Call a network without gradients on copies of the inputs, which its code may write into.
+
+    Not in torch's inference mode: a network that differentiates inside ``forward``, such as a force field, would fail.
+
+    >>> x = torch.ones(2)
+    >>> call_on_copies(torch.neg_, x), x
+    (tensor([-1., -1.]), tensor([1., 1.]))
+    """
+    with torch.no_grad():
+        return call(network, on_tensors(inputs, Tensor.clone))
 
 
 def as_inputs(value: Any, what: str = "inputs") -> Inputs:
@@ -114,22 +128,6 @@ def describe(inputs: Inputs) -> str:
     return str(tree_map(one, inputs)).replace("'", "")
 
 
-def main_output(outputs: Any) -> Tensor:
-    """Return a network's main output: the tensor itself, ``logits`` of a named output, or the first tensor.
-
-    Raises:
-        DriftproofError: The outputs hold no tensor.
-
-    >>> main_output({"loss": torch.tensor(1.0), "logits": torch.tensor([2.0])})
-    tensor([2.])
-    """
-    parts = (outputs.get("logits"), *outputs.values()) if isinstance(outputs, Mapping) else outputs
-    for part in parts if isinstance(parts, list | tuple) else (parts,):
-        if isinstance(part, Tensor):
-            return part
-    raise DriftproofError(f"the network returns a {type(outputs).__name__}; wanted a tensor, or one among its parts")
-
-
 @contextmanager
 def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Put modules in eval mode. When the block ends, each module is in the mode that it was in before."""
@@ -143,15 +141,30 @@ def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
             module.training = mode
 
 
+def refusal(network: nn.Module, inputs: Inputs) -> tuple[str, str]:
+    """Return the two ends of the message for inputs that a network does not take.
+
+    The message names tensors that the network keeps beside its parameters and buffers: they may be why.
+    """
+    kept = [
+        f"{path or 'the network'} keeps {name} {list(value.shape)}"
+        for path, module in network.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor) and value.dim()
+    ]
+    advice = ". Give data of the shape that the network was made for"
+    if kept:
+        advice += f"; {' and '.join(kept[:3])} between calls: if inputs must fit to that, reset it in forward()"
+    return f"the network does not take inputs {describe(inputs)}:", advice
+
+
 def example_call(network: nn.Module, inputs: Inputs) -> Any:
-    """Call a network in eval mode without gradients. Afterwards each of its modules is in the mode that it was in.
+    """Call a network in eval mode on copies of some inputs, without gradients.
+
+    Afterwards each of its modules is in the mode that it was in.
 
     Raises:
         DriftproofError: The network does not take these inputs.
     """
-    taken = foreign_code(
-        f"the network does not take inputs {describe(inputs)}:",
-        ". Give data of the shape that the network was made for",
-    )
-    with taken, torch.no_grad(), in_eval_mode(network.modules()):
-        return call(network, inputs)
+    with foreign_code(*refusal(network, inputs)), in_eval_mode(network.modules()):
+        return call_on_copies(network, inputs)

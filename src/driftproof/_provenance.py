@@ -18,19 +18,31 @@ import torch
 from torch import nn
 
 from driftproof._record import Run
+from driftproof._sparse import dense_parts
 
 _PACKAGES = ("driftproof", "torch", "aihwkit", "torchvision", "numpy")
 _IF_USED = ("timm", "transformers")
+_ADDRESS = re.compile(r"(?: at)? 0x[0-9a-fA-F]{6,}")
 
 
 def model_hash(model: nn.Module) -> str:
     """Return a hash of a network's structure and of every number in its parameters and buffers."""
-    digest = hashlib.sha256(str(model).encode())
+    digest = hashlib.sha256(_text(model).encode())
     digest.update(" ".join(f"{_home(type(m))}.{type(m).__qualname__}" for m in model.modules()).encode())
     for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        for part in dense_parts(tensor).values():
+            digest.update(part.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _text(model: nn.Module) -> str:
+    """Return a network's text without addresses, which differ in each process; its modules if it has no text."""
+    try:
+        text = str(model)
+    except Exception:  # a network's own __repr__ may raise anything
+        text = " ".join(f"{path} {type(module).__qualname__}" for path, module in model.named_modules())
+    return _ADDRESS.sub("", text)
 
 
 def _home(kind: type) -> str:

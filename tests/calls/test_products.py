@@ -174,7 +174,7 @@ def test_products_written_by_hand() -> None:
     ]
 
 
-def test_a_part_that_is_not_whole_columns_is_no_product_of_the_array() -> None:
+def test_a_part_of_the_rows_is_a_product_of_the_array_that_drives_only_these() -> None:
     class Half(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -184,7 +184,7 @@ def test_a_part_that_is_not_whole_columns_is_no_product_of_the_array() -> None:
             return F.linear(x, self.w[:, :3])
 
     uses = watch(Half(), torch.ones(2, 3)).uses["w"]
-    assert (uses.calls, uses.others) == (0, {"linear"})
+    assert (uses.calls, uses.others, list(uses.vectors.values())) == (1, set(), [2 / 2])
 
 
 def test_watching_counts_vectors_and_calls_and_leaves_no_hooks() -> None:

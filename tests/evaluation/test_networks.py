@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from driftproof._chip import Chip
-from driftproof._inputs import Inputs, call, main_output
+from driftproof._inputs import Inputs, call
 from driftproof._mapping import TileSize, map_model
+from driftproof._outputs import main_output
 from driftproof.evaluation._backends import TilesNetwork
 from driftproof.evaluation._folded import FoldedNetwork
 from numbering import following
@@ -228,7 +229,7 @@ def test_both_backends_compute_the_network_and_the_same_chip(name: str) -> None:
     assert all(entry.reason for entry in mapping.layers if not entry.analog)
     analog = sum(entry.weights for entry in mapping.layers if entry.analog)
     assert analog / sum(entry.weights for entry in mapping.layers) >= weights
-    assert mapping.analog_macs == macs
+    assert mapping.analog_macs_with_weights == macs
 
     folded, tiles = FoldedNetwork(network, mapping, inputs), TilesNetwork(network, mapping)
     ideal = Chip(mapping, dp.load_preset("ideal"), seed=0, chip=0, compensation="none")

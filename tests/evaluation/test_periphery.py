@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from driftproof._chip import Chip
-from driftproof._inputs import call, count, main_output, select
+from driftproof._inputs import call, count, select
 from driftproof._mapping import TileSize, map_model
+from driftproof._outputs import main_output
 from driftproof.arrays import input_ranges
 from driftproof.evaluation._backends import TilesNetwork
 from driftproof.evaluation._folded import FoldedNetwork

@@ -72,7 +72,7 @@ class Tied(nn.Module):
 class Recurrent(nn.Module):
     """An LSTM over a sequence."""
 
-    def __init__(self, kind: type[nn.RNNBase]) -> None:
+    def __init__(self, kind: type[nn.LSTM | nn.GRU]) -> None:
         super().__init__()
         self.rnn, self.head = kind(6, 8, batch_first=True), nn.Linear(8, CLASSES)
 
@@ -150,6 +150,73 @@ class Gradient(nn.Module):
         return slope[:, :CLASSES]
 
 
+class Rows(nn.Module):
+    """Its samples attend to each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.head = nn.Linear(6, 16), nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.a(x))
+        y: Tensor = self.head(h - torch.softmax(4 * h @ h.T, 1) @ h)
+        return y
+
+
+class Membrane(nn.Module):
+    """A spiking neuron between two layers that keeps its potential until it is reset by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 16), nn.Linear(16, CLASSES)
+        self.potential = torch.zeros(())
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.potential = self.potential + self.a(x)
+        spikes = (self.potential > 0.5).float()
+        self.potential = self.potential - spikes
+        y: Tensor = self.b(spikes + torch.tanh(self.potential))
+        return y
+
+
+class Chance(nn.Module):
+    """Drops activations in eval mode, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 16), nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.b(F.dropout(torch.relu(self.a(x)), 0.3))
+        return y
+
+
+class Steps(nn.Module):
+    """Returns what it computes at every step, [steps, N, classes]."""
+
+    def __init__(self, steps: int = 5) -> None:
+        super().__init__()
+        self.a, self.steps = nn.Linear(6, CLASSES), steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.a(x * step) for step in range(1, 1 + self.steps)])
+
+
+class Terms(nn.Module):
+    """Keeps a term of its loss, which hangs on a graph, in a list in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 16), nn.Linear(16, CLASSES)
+        self.losses: dict[str, list[Tensor]] = {"kl": []}
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.a(x))
+        self.losses["kl"] = [h.square().mean()]
+        y: Tensor = self.b(h)
+        return y
+
+
 def _mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, CLASSES))
 
@@ -184,7 +251,8 @@ def _frozen() -> nn.Module:
 def _scaled(layer: nn.Module) -> nn.Module:
     class Scale(nn.Module):
         def forward(self, weight: Tensor) -> Tensor:
-            return weight / weight.norm(dim=1, keepdim=True)
+            scaled: Tensor = weight / weight.norm(dim=1, keepdim=True)
+            return scaled
 
     nn.utils.parametrize.register_parametrization(layer, "weight", Scale())
     return layer
@@ -202,7 +270,7 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "weight norm": _normed(parametrizations.weight_norm),
     "spectral norm": _normed(parametrizations.spectral_norm),
     "a parametrisation": _normed(_scaled),
-    "pruned": _normed(lambda layer: prune.l1_unstructured(layer, "weight", 0.5)),
+    "pruned": _normed(lambda layer: prune.l1_unstructured(layer, "weight", 0.5)),  # type: ignore[no-untyped-call]
     "a hook": _hooked,
     "keeps a result": Remembering,
     "named inputs": Words,
@@ -210,14 +278,25 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
     "differentiates": Gradient,
     "partly frozen": _frozen,
     "in a wrapper": lambda: nn.DataParallel(_mlp()),
+    "keeps a term in a list": Terms,
+    "old-style weight norm": _normed(nn.utils.weight_norm),
 }
 """Kind → a network, in train mode."""
+
+
+ODD: dict[str, Callable[[], nn.Module]] = {
+    "rows see each other": Rows,
+    "keeps its membrane": Membrane,
+    "random in eval mode": Chance,
+    "counts time first": Steps,
+}
+"""Networks whose outputs depend on more than a sample, or come in another order."""
 
 
 def given(kind: str) -> Given:
     """Return a network of a kind in train mode, inputs and targets."""
     torch.manual_seed(0)
-    network = KINDS[kind]().train()
+    network = (KINDS | ODD)[kind]().train()
     source = torch.Generator().manual_seed(1)
     inputs: Any = torch.rand(SAMPLES, 6, generator=source)
     if kind == "named inputs":

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import random
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,18 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 import driftproof as dp
+from driftproof._random_state import random_state_kept
+from driftproof.analysis import loss_surface, measure_bound
+from driftproof.arrays import input_ranges
 from driftproof.evaluation import FoldedNetwork, TilesNetwork
+from driftproof.periphery import StaticRange, load_periphery
 from driftproof.plans import causes, choose_digital_layers, sensitivity
-from real.networks import KINDS, Given, given
+from driftproof.training import Method
+from driftproof.zoo import save_weights
+from real.networks import KINDS, ODD, SAMPLES, Given, given
 
 DEVICE = "pcm-nandakumar-2019"
+PACKAGES = ("analysis", "arrays", "data", "evaluation", "figures", "fitting", "measured", "periphery", "plans", "zoo")
 
 
 def numbers(value: Tensor) -> bytes:
@@ -33,21 +43,25 @@ def numbers(value: Tensor) -> bytes:
     return (value.to_dense() if value.is_sparse else value).contiguous().numpy().tobytes()
 
 
+def of_value(value: Any) -> Any:
+    """Return what a user could see of an attribute, with the tensors in lists and dicts."""
+    if isinstance(value, Tensor):
+        grad = value.grad if value.is_leaf else None
+        seen = (id(value), numbers(value), value.requires_grad, value.dtype, value.is_leaf, value.is_inference())
+        return *seen, None if grad is None else (id(grad), numbers(grad))
+    if isinstance(value, list | tuple):
+        return id(value), [of_value(part) for part in value]
+    if isinstance(value, dict):
+        return id(value), {key: of_value(part) for key, part in value.items()}
+    return value if isinstance(value, bool | int | float | str | None) else id(value)
+
+
 def of_network(network: nn.Module) -> dict[str, Any]:
-    """Return everything that a user could see of a network."""
+    """Return everything that a user could see of a network: all attributes, with parameters, buffers and hooks."""
     seen: dict[str, Any] = {}
     for path, module in network.named_modules():
-        seen[f"{path} module"] = (id(module), type(module), module.training)
-        seen[f"{path} hooks"] = [
-            tuple(hooks) for name, hooks in vars(module).items() if name.endswith("_hooks") and hooks is not None
-        ]
-        for name, value in {**vars(module), **module._parameters, **module._buffers}.items():
-            if isinstance(value, Tensor):
-                seen[f"{path}.{name}"] = (id(value), numbers(value), value.requires_grad, value.dtype, value.is_leaf)
-                seen[f"{path}.{name}.grad"] = None if value.grad is None or not value.is_leaf else numbers(value.grad)
-            elif isinstance(value, bool | int | float | str):
-                seen[f"{path}.{name}"] = value
-        seen[f"{path} names"] = sorted(name for name in vars(module) if not name.startswith("__"))
+        seen[f"{path} is"] = (id(module), type(module))
+        seen |= {f"{path}.{name}": of_value(value) for name, value in vars(module).items()}
     return seen
 
 
@@ -56,7 +70,7 @@ def of_process() -> dict[str, Any]:
     legacy = np.random.get_state()  # noqa: NPY002
     return {
         "torch's random state": torch.get_rng_state().numpy().tobytes(),
-        "numpy's random state": (legacy[1].tobytes(), legacy[2]),  # type: ignore[index, union-attr]
+        "numpy's random state": (legacy[1].tobytes(), legacy[2]),
         "Python's random state": random.getstate(),
         "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_anomaly_enabled()),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -87,78 +101,186 @@ def example(user: Given) -> Any:
 def convert(user: Given, folder: Path) -> None:
     analog = dp.convert(user.network, DEVICE, example=example(user))
     chip = dp.program(analog).drift("1d")
-    with torch.no_grad():
+    with torch.no_grad(), random_state_kept():  # a call of the user's own
         chip.model(user.inputs.clone()) if isinstance(user.inputs, Tensor) else chip.model(**user.inputs)
     dp.save(chip, folder / "chip")
     dp.load(folder / "chip", user.network)
-    dp.to_aihwkit(user.network, example=example(user))
 
 
-def evaluate(user: Given, folder: Path, backend: str = "folded") -> None:
+def convert_with_periphery(user: Given, _: Path) -> None:
+    static = load_periphery("standard").with_changes(input_range=StaticRange(method="maximum"))
+    dp.convert(user.network, DEVICE, example=example(user), periphery=static)
+
+
+def evaluate(user: Given, folder: Path, **options: Any) -> None:
     data = (user.inputs, user.targets)
-    record = dp.evaluate(user.network, data, presets=DEVICE, times="1s", chips=1, backend=backend, out=folder / backend)  # type: ignore[arg-type]
-    dp.report(record, folder / backend)
-    dp.summarise(record)
+    dp.evaluate(user.network, data, presets=DEVICE, times="1s", chips=1, batch_size=10, **options)
 
 
-def plans(user: Given, folder: Path) -> None:
-    data = (user.inputs, user.targets)
-    evaluator = dp.Evaluator(user.network, data)
-    deployment = dp.Deployment(device=DEVICE)
+def evaluate_on_calibrated_tiles(user: Given, folder: Path) -> None:
+    static = load_periphery("standard").with_changes(input_range=StaticRange(method="maximum"))
+    evaluate(user, folder, backend="tiles", periphery=static, calibration=(user.inputs, user.targets))
+
+
+def evaluate_recalibrated(user: Given, folder: Path) -> None:
+    evaluate(user, folder, recalibrate=dp.Recalibration((user.inputs, user.targets), when="time"))
+
+
+def trial(user: Given, _: Path) -> None:
+    evaluator = dp.Evaluator(user.network, (user.inputs, user.targets)).on((user.inputs, user.targets))
+    deployment = dp.Deployment(device="gaussian:0.1")
+    evaluator.check(deployment)
+    evaluator(dp.Trial(deployment), samples=[3, 7])
+    assert evaluator.subject.n_samples == SAMPLES
+
+
+def plans(user: Given, _: Path) -> None:
+    evaluator = dp.Evaluator(user.network, (user.inputs, user.targets))
+    deployment = dp.Deployment(device="gaussian:0.1")
     sensitivity(evaluator, deployment, "1s", chips=2)
     causes(evaluator, deployment, "1s", chips=2)
     choose_digital_layers(evaluator, evaluator, deployment, "1s", target=0.0, chips=2, report_chips=2)
 
 
-def backends(user: Given, folder: Path) -> None:
-    mapping = dp.map_model(user.network, example=example(user))
+def validate(user: Given, _: Path) -> None:
+    dp.ChipValidation(data=(user.inputs, user.targets), preset="gaussian:0.1", chips=1)(user.network)
+
+
+def backends(user: Given, _: Path) -> None:
+    mapping = dp.MappingOptions().map(user.network, example(user))
     chip = dp.Chip(mapping, dp.load_preset(DEVICE), seed=0, chip=0, compensation="none")
+    static = load_periphery("standard").with_changes(input_range=StaticRange(method="maximum"))
+    input_ranges(user.network, mapping, static, [example(user)])
     for backend in (FoldedNetwork(user.network, mapping, example(user)), TilesNetwork(user.network, mapping)):
         backend.load(chip, 0.0)
         backend(example(user))
 
 
-CALLS: dict[str, Callable[[Given, Path], None]] = {
-    "map": lambda user, _: dp.map_model(user.network, example=example(user)),  # type: ignore[dict-item]
-    "map without an example": lambda user, _: dp.map_model(user.network),  # type: ignore[dict-item]
-    "convert, program, save, load, export": convert,
+def surface(user: Given, _: Path) -> None:
+    loss_surface(user.network, (user.inputs, user.targets), "gaussian:0.1", points=3)
+
+
+def bound(user: Given, _: Path) -> None:
+    measure_bound(user.network, user.network, (user.inputs, user.targets), draws=1)
+
+
+CALLS: dict[str, Callable[[Given, Path], object]] = {
+    "map": lambda user, _: dp.map_model(user.network, example=example(user)),
+    "map without an example": lambda user, _: dp.map_model(user.network),
+    "convert, program, save, load": convert,
+    "convert without an example": lambda user, _: dp.convert(user.network, DEVICE),
+    "convert with a periphery": convert_with_periphery,
+    "export": lambda user, _: dp.to_aihwkit(user.network, example=example(user)),
     "evaluate, folded": evaluate,
-    "evaluate, tiles": lambda user, folder: evaluate(user, folder, "tiles"),
+    "evaluate, tiles": partial(evaluate, backend="tiles"),
+    "evaluate, a periphery": partial(evaluate, periphery="standard"),
+    "evaluate, calibrated tiles": evaluate_on_calibrated_tiles,
+    "evaluate, recalibrated": evaluate_recalibrated,
+    "trial": trial,
     "plans": plans,
+    "validate": validate,
     "backends": backends,
+    "surface": surface,
+    "bound": bound,
+    "weights": lambda user, folder: save_weights(user.network, folder / "weights.safetensors"),
+}
+CALLED = {
+    *("map_model", "convert", "load", "to_aihwkit", "evaluate", "Evaluator", "ChipValidation", "MappingOptions"),
+    *("Deployment", "run", "sensitivity", "causes", "choose_digital_layers", "FoldedNetwork", "TilesNetwork"),
+    *("input_ranges", "loss_surface", "measure_bound", "save_weights"),
+}
+"""Public names that take a network, or an evaluator of one, and are called above; ``run`` is called by each plan."""
+ELSEWHERE = {
+    **dict.fromkeys(("train", "Method", "Distillation", "OnTiles"), "test_training_leaves.py"),
+    **dict.fromkeys(("AnalogModel", "ProgrammedChip", "Training"), "results, which only the package makes"),
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def takes_a_network(thing: Any) -> bool:
+    """Return whether a public function, or a public method of a class, takes a network or an evaluator."""
+    methods = [
+        part for name, part in vars(thing).items() if not name.startswith("_") or name in ("__init__", "__call__")
+    ]
+    functions = [part for part in methods if inspect.isfunction(part)] if inspect.isclass(thing) else [thing]
+    kinds = [p.annotation for f in functions if callable(f) for p in inspect.signature(f).parameters.values()]
+    return any(word in str(kind) for kind in kinds for word in ("nn.Module", "Evaluator"))
+
+
+def test_every_public_function_that_takes_a_network_is_called_here() -> None:
+    packages = [dp, *(importlib.import_module(f"driftproof.{name}") for name in PACKAGES)]
+    things = {name: getattr(package, name) for package in packages for name in package.__all__}
+    found = {name for name, thing in things.items() if callable(thing) and takes_a_network(thing)}
+    assert "evaluate" in found
+    assert found - CALLED - ELSEWHERE.keys() - {kind.__name__ for kind in Method.__subclasses__()} == set()
+
+
+def prepared(kind: str) -> Given:
+    """Return a network that has been trained: it has gradients, and holds results with a graph."""
+    user = given(kind)
+    inputs = user.inputs.clone() if isinstance(user.inputs, Tensor) else user.inputs
+    outputs = user.network(inputs) if isinstance(inputs, Tensor) else user.network(**inputs)["logits"]
+    outputs.square().sum().backward()
+    random.seed(1)
+    np.random.seed(2)  # noqa: NPY002
+    torch.manual_seed(3)
+    return user
+
+
+@pytest.mark.parametrize("kind", KINDS | ODD)
 @pytest.mark.parametrize("call", CALLS)
 def test_nothing_of_the_users_is_changed(kind: str, call: str, tmp_path: Path) -> None:
-    user = given(kind)
+    user = prepared(kind)
     with untouched(user), warnings.catch_warnings():
         warnings.simplefilter("ignore", dp.DriftproofWarning)
         with suppress(dp.DriftproofError):  # a refusal must not change anything either
             CALLS[call](user, tmp_path)
 
 
+def test_a_report_changes_nothing(tmp_path: Path) -> None:
+    user = prepared("linear layers and dropout")
+    with untouched(user):
+        record = dp.evaluate(
+            user.network, (user.inputs, user.targets), presets=DEVICE, times="1s", chips=1, out=tmp_path
+        )
+        dp.report(record, tmp_path)
+        dp.summarise(record)
+
+
 class Fails(RuntimeError):
     """What a network of a user raises."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS | ODD)
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("at", [0, 1, 3])
-def test_nothing_is_changed_if_the_network_fails(kind: str, call: str, at: int, tmp_path: Path) -> None:
-    user = given(kind)
-    passes = 0
+def test_nothing_is_changed_if_the_network_fails(kind: str, call: str, tmp_path: Path) -> None:
+    for at in (0, 1, 2, 4):
+        check_a_failure(kind, call, at, tmp_path / str(at))
 
-    def fail(module: nn.Module, args: object) -> None:
+
+def check_a_failure(kind: str, call: str, at: int, folder: Path) -> None:
+    """Fail if anything is changed by a call in which the network fails after some passes."""
+    user, passes = prepared(kind), 0
+
+    def fail(module: nn.Module, args: object, output: object) -> None:
         nonlocal passes
         passes += 1
-        if passes > at:
+        if passes > at:  # the pass has done what it does to inputs and attributes
+            random.random()
+            np.random.rand()  # noqa: NPY002
+            torch.rand(1)
             raise Fails
 
     inner = user.network.module if isinstance(user.network, nn.DataParallel) else user.network
-    inner.register_forward_pre_hook(fail)
+    inner.register_forward_hook(fail)
     with untouched(user), warnings.catch_warnings():
         warnings.simplefilter("ignore", dp.DriftproofWarning)
         with suppress(dp.DriftproofError, Fails):
-            CALLS[call](user, tmp_path)
+            CALLS[call](user, folder)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
+@pytest.mark.parametrize("call", ["convert, program, save, load", "evaluate, folded", "evaluate, tiles"])
+def test_the_users_autograd_mode_is_kept(mode: Callable[[], Any], call: str, tmp_path: Path) -> None:
+    user = prepared("convolution and BatchNorm")
+    with mode(), untouched(user):
+        CALLS[call](user, tmp_path)

@@ -139,7 +139,7 @@ def test_a_method_of_ones_own_takes_its_settings_and_those_of_the_class_above() 
 def test_a_weight_that_would_stay_digital_unasked_is_refused_if_all_are_to_be_analog() -> None:
     class Odd(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.einsum("ni,oi->no", x, self.weight)
+            return (x[:, None] * self.weight).sum(-1)
 
     network = nn.Sequential(nn.Linear(5, 5), Odd(5, 2, bias=False))
     with pytest.warns(DriftproofWarning, match=r"1 weight .*stays digital.*1 \(Odd\)"):
@@ -153,7 +153,7 @@ def test_a_weight_that_would_stay_digital_unasked_is_refused_if_all_are_to_be_an
 def test_a_training_refuses_what_would_stay_digital_if_that_is_asked(name: str, asked: str, tmp_path: Path) -> None:
     class Odd(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.einsum("ni,oi->no", x, self.weight)
+            return (x[:, None] * self.weight).sum(-1)
 
     network = nn.Sequential(nn.Linear(5, 5), Odd(5, 2, bias=False))
     points, method = (POINTS, torch.zeros(8, 2)), method_of(name)

@@ -1,4 +1,4 @@
-"""Count the multiply-accumulates that a call of any torch function computes."""
+"""Count the multiply-accumulates of everything that a network computes, operator by operator."""
 
 from __future__ import annotations
 
@@ -7,24 +7,68 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+_KNOWN = {"aten", "prim", "prims", "profiler", "inductor", "debugprims", "mkldnn", "mkl", "quantized", "rngprims"}
+"""Namespaces of torch's own operators. What those of other packages compute is not known."""
+_WITHOUT_PRODUCTS = {"torchvision::nms", "torchvision::roi_align", "torchvision::roi_pool"}
 
 
-def counted(compute: Callable[[], Any]) -> tuple[Any, float]:
-    """Return the result of a computation and its number of multiply-accumulates.
+class MacCounter(TorchDispatchMode):
+    """Count multiply-accumulates while it is active.
 
-    The number is 0 if the computation has none, or if they cannot be counted.
+    It sees the operators that torch runs at last, whatever the code looks like that called them: inside ``einsum``,
+    ``torch.vmap``, TorchScript and torch's C++ code.
 
-    >>> result, macs = counted(lambda: torch.einsum("ni,oi->no", torch.ones(4, 3), torch.ones(2, 3)))
-    >>> result.shape, macs
-    (torch.Size([4, 2]), 24.0)
+    Attributes:
+        macs: Multiply-accumulates so far. A complex one counts as four.
+        unknown: Names of operators whose multiply-accumulates are not known, in the order of their calls.
+
+    >>> with MacCounter() as counter:
+    ...     _ = torch.einsum("ni,oi->no", torch.ones(4, 3), torch.ones(2, 3))
+    >>> counter.macs
+    24.0
     """
-    with FlopCounterMode(display=False, custom_mapping=_UNCOUNTED) as counter:
-        result = compute()
-    return result, counter.get_total_flops() / 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0.0
+        self.unknown: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run an operator, and count it."""
+        named = kwargs or {}
+        result = func(*args, **named)
+        packet = func._overloadpacket
+        count = _SHAPES.get(packet)
+        if count is not None:
+            macs = count(*_shapes(args)) / 2
+        elif func._schema.name.startswith("aten::_scaled_dot_product"):
+            macs = _attention(result[0] if isinstance(result, tuple) else result, *args[:3])
+        elif packet in flop_registry:
+            macs = flop_registry[packet](*args, **named, out_val=result) / 2
+        else:
+            macs = 0.0
+            name = func._schema.name
+            if func.namespace not in _KNOWN and name not in _WITHOUT_PRODUCTS:
+                self.unknown.append(name)
+        self.macs += 4 * macs if macs and isinstance(result, torch.Tensor) and result.is_complex() else macs
+        return result
 
 
-def _bilinear(*arguments: Any, **_: Any) -> int:
+def _shapes(args: tuple[Any, ...]) -> list[Any]:
+    return [tuple(part.shape) if isinstance(part, torch.Tensor) else part for part in args]
+
+
+def _attention(outputs: torch.Tensor, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> float:
+    """Return the multiply-accumulates of attention, whose axes before the last two may be repeated."""
+    return math.prod(outputs.shape[:-1]) * keys.shape[-2] * (query.shape[-1] + values.shape[-1])
+
+
+def _trilinear(*arguments: Any) -> int:
     """Return the FLOPs of ``_trilinear``: three shapes, and the axes of size 1 that are inserted into each."""
     shapes = [list(shape) for shape in arguments[:3]]
     for shape, axes in zip(shapes, arguments[3:6], strict=True):
@@ -33,9 +77,24 @@ def _bilinear(*arguments: Any, **_: Any) -> int:
     return 2 * math.prod(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 
-# functions that torch's counter leaves out; each gets the shapes of the arguments
-_UNCOUNTED: dict[Any, Callable[..., int]] = {
-    torch.ops.aten.mv: lambda matrix, *_, **__: 2 * math.prod(matrix),
-    torch.ops.aten.addmv: lambda _, matrix, *__, **___: 2 * math.prod(matrix),
-    torch.ops.aten._trilinear: _bilinear,
+def _distances(one: tuple[int, ...], other: tuple[int, ...], *_: Any) -> int:
+    """Return the FLOPs of distances between all pairs of vectors."""
+    return 2 * math.prod(one[:-2]) * one[-2] * other[-2] * one[-1]
+
+
+_aten = torch.ops.aten
+# operators that torch's own counter leaves out; each function gets the arguments, tensors as their shapes
+_SHAPES: dict[Any, Callable[..., int]] = {
+    _aten.mv: lambda matrix, *_: 2 * math.prod(matrix),
+    _aten.addmv: lambda _, matrix, *__: 2 * math.prod(matrix),
+    _aten.addmv_: lambda _, matrix, *__: 2 * math.prod(matrix),
+    _aten.addbmm: lambda _, one, other, *__: 2 * math.prod(one) * other[-1],
+    _aten.dot: lambda one, *_: 2 * math.prod(one),
+    _aten.vdot: lambda one, *_: 2 * math.prod(one),
+    _aten._int_mm: lambda one, other, *_: 2 * math.prod(one) * other[-1],
+    _aten._sparse_mm: lambda one, other, *_: 2 * math.prod(one) * other[-1],
+    _aten._sparse_addmm: lambda _, one, other, *__: 2 * math.prod(one) * other[-1],
+    _aten._trilinear: _trilinear,
+    _aten._cdist_forward: _distances,
+    _aten._euclidean_dist: _distances,
 }

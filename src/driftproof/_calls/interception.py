@@ -1,8 +1,8 @@
 """Watch a network's own code multiply, weight by weight, and take the product over.
 
 A product is recognised by its weight, not by the class of a layer. Whatever a network's code does, a weight that goes
-into ``F.linear``, a convolution, attention or a recurrent kernel is seen there: in a subclass, in a parent that reads
-its child's weight, in two places, or after the code has made another weight of it.
+into ``F.linear``, a convolution, attention, a recurrent kernel, ``einsum`` or ``W @ x`` is seen there: in a subclass,
+in a parent that reads its child's weight, in two places, or after the code has made another weight of it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from driftproof._calls.composites import COMPOSITES, SAMPLES_SECOND
-from driftproof._calls.counting import counted
+from driftproof._calls.contraction import as_linear
 from driftproof._calls.geometry import Dense
 from driftproof._calls.made import Made
+from driftproof._calls.others import Others
 from driftproof._calls.parameters import Located, Parameters, tensors_in
+from driftproof._calls.parts import by_the_whole, driven_share, needs_the_whole
 from driftproof._calls.products import WEIGHT_BY_NAME, Product, recognise
-
-_ATTENTION = {F.scaled_dot_product_attention}
-_ADDING = {getattr(kind, name) for kind in (torch, Tensor) for name in ("addmm", "addmv", "addbmm", "baddbmm")}
+from driftproof._calls.vectorised import with_hidden_axis
 
 
 class Interception(TorchFunctionMode):
@@ -36,10 +34,7 @@ class Interception(TorchFunctionMode):
             layer's outputs with bias.
         fixed: Function that returns all parameters and buffers; with it, weights that are made of them are recognised,
             too (default: None).
-        other: Function that is called for every other use of one of the weights (default: None). It takes the weight's
-            name, the function's name and the multiply-accumulates. The function's name is empty if only the weight's
-            type or shape was read. The number is None if the weight was combined with other parameters only, so that
-            the result is the same in every call.
+        others: Notes of everything else that the network's code does (default: none are taken).
     """
 
     def __init__(
@@ -48,20 +43,21 @@ class Interception(TorchFunctionMode):
         multiply: Callable[[Located, Product, Callable[[], Tensor]], Tensor],
         *,
         fixed: Callable[[], Parameters] | None = None,
-        other: Callable[[str, str, float | None], None] | None = None,
+        others: Others | None = None,
     ) -> None:
         super().__init__()
-        self._find, self._multiply, self._find_fixed, self._other = parameters, multiply, fixed, other
+        self._find, self._multiply, self._find_fixed, self._others = parameters, multiply, fixed, others
         self._parameters: Parameters | None = None
         self._made: Made | None = None
         self._depth = 0
         self._samples_second = False
+        self._driven = 1.0
 
     def __enter__(self) -> Interception:
         """Become active; the weights are looked up where they are now."""
         if not self.active:
             self._parameters = self._find()
-            hidden = self._other is not None
+            hidden = self._others is not None
             self._made = Made(self._parameters, self._find_fixed(), hidden=hidden) if self._find_fixed else None
         self._depth += 1
         super().__enter__()  # type: ignore[no-untyped-call]
@@ -79,49 +75,74 @@ class Interception(TorchFunctionMode):
         """Whether the mode is active."""
         return self._depth > 0
 
+    @property
+    def _weights(self) -> Parameters:
+        assert self._parameters is not None
+        return self._parameters
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Hand products over, take composites apart, and let everything else pass."""
         named = kwargs or {}
-        weights = self._parameters
-        assert weights is not None
         product = recognise(func, args, named)
-        if product is not None:
-            where = weights.locate(product.weight) or self._locate_made(product, tensors_in(args[1:], named))
-            if where is not None:
-                return self._hand_over(where, product, func, args, named)
-        elif func in COMPOSITES and any(weights.owner(part) is not None for part in tensors_in(args, named)):
-            before, self._samples_second = self._samples_second, func in SAMPLES_SECOND
+        where = None if product is None else self._locate(product, args, named)
+        compute = self._in_layers(func, args, named, product, where)
+        if compute is not None:
+            before = self._samples_second, self._driven
+            self._samples_second |= func in SAMPLES_SECOND
+            if where is not None and product is not None:
+                self._driven *= driven_share(where, product, self._weights.get(where.name))
             try:
                 with self:
-                    return COMPOSITES[func](*args, **named)
+                    return compute()
             finally:
-                self._samples_second = before
+                self._samples_second, self._driven = before
+        if product is not None and where is not None and not needs_the_whole(where, product):
+            return self._hand_over(where, product, func, args, named)
         if self._made is None:
             return func(*args, **named)
-        parts = list(tensors_in(args, named))
-        if self._other is None or not self._made.mixes(parts):
-            result, macs = func(*args, **named), 0.0
-        else:
-            result, macs = counted(lambda: func(*args, **named))
-        factors, weight = parts, None
-        if func in _ATTENTION:
-            factors = []
-        elif product is not None and func in WEIGHT_BY_NAME:
-            factors, weight = [product.inputs, product.weight], product.weight
-        elif func in _ADDING:
-            factors = [part for part in parts if part is not (args[0] if args else named.get("input"))]
-        self._note(func, parts, result, macs, factors, weight)
-        return result
+        if self._others is None:
+            result = func(*args, **named)
+            self._made.follow(func.__name__, list(tensors_in(args, named)), list(tensors_in((result,), {})))
+            return result
+        return self._others.run(func, args, named, product, self._made, self._weights)
 
-    def _locate_made(self, product: Product, given: Iterator[Tensor]) -> Located | None:
-        """Return the parameter that a product's weight was made from.
+    def _in_layers(
+        self, func: Any, args: tuple[Any, ...], named: dict[str, Any], product: Product | None, where: Located | None
+    ) -> Callable[[], Any] | None:
+        """Return a call of torch as code whose individual products can be seen, or None if it is one, or has none."""
+        weights = self._weights
+        if product is not None:
+            compute = with_hidden_axis(product, lambda x: func(x, *args[1:], **named))
+            if compute is None and where is not None and needs_the_whole(where, product):
+                compute = by_the_whole(where, product, weights.get(where.name), func, args, named)
+            if compute is not None or where is not None:
+                return compute
+        if func in COMPOSITES and any(weights.owner(part) is not None for part in tensors_in(args, named)):
+            return lambda: COMPOSITES[func](*args, **named)
+        if (
+            self._others is not None
+            and self._made is not None
+            and any(map(self._made.is_product, tensors_in(args, named)))
+        ):
+            return None  # a product of weights with another weight: still the same in every call
+        return as_linear(func, args, named, self._is_weight)
 
-        The tensors are searched as they were given: ``product.weight`` may be a view that recognising made.
+    def _is_weight(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is a weight, a view of one, or what the network's code made of one."""
+        made = self._made is not None and self._made.locate(tensor) is not None
+        return made or self._weights.owner(tensor) is not None
+
+    def _locate(self, product: Product, args: tuple[Any, ...], named: dict[str, Any]) -> Located | None:
+        """Return the parameter that a product's weight is, or was made from.
+
+        For the latter, tensors are searched as they were given: ``product.weight`` may be a view that recognising made.
         """
-        if self._made is None:
-            return None
+        where = self._weights.locate(product.weight)
+        if where is not None or self._made is None:
+            return where
+        given: Iterator[Tensor] = tensors_in(args[1:], named)
         part = next((part for part in given if self._made.locate(part)), None)
         return None if part is None or part is product.bias else self._made.locate(part)
 
@@ -129,41 +150,26 @@ class Interception(TorchFunctionMode):
         self, where: Located, product: Product, func: Any, args: tuple[Any, ...], named: dict[str, Any]
     ) -> Tensor:
         """Let a product be computed, and follow the result if it is a product of weights alone."""
+        if self._driven != 1:
+            product = replace(product, driven=self._driven)
         if self._samples_second and isinstance(product.geometry, Dense):
             product = replace(product, sample_axis=1)
         # a layer: the function names the weight, or adds a bias to vectors
         layer = func in WEIGHT_BY_NAME or (product.bias is not None and product.bias.dim() == 1)
-        if self._other is not None and self._made is not None and not layer and self._made.constant(product.inputs):
-            product = replace(product, constant=True)
-        outputs = self._multiply(where, product, lambda: func(*args, **named))
-        if self._made is not None:
-            self._made.combine(list(tensors_in(args, named)), [outputs], layer=layer)
-            if product.constant and self._other is not None:
-                given = [product.inputs] if product.bias is None else [product.inputs, product.bias]
-                for source in sorted(frozenset().union(*(self._made.sources(part) for part in given))):
-                    self._other(source, func.__name__, None)
-        return outputs
-
-    def _note(
-        self, func: Any, parts: list[Tensor], result: Any, macs: float, factors: list[Tensor], weight: Tensor | None
-    ) -> None:
-        """Follow what is made of the weights, and report uses that are not products that were handed over."""
+        if self._others is None:
+            outputs = self._multiply(where, product, lambda: func(*args, **named))
+            if self._made is not None:
+                self._made.combine(list(tensors_in(args, named)), [outputs], layer=layer)
+            return outputs
         assert self._made is not None
-        assert self._parameters is not None
-        name = getattr(func, "__name__", str(func))
-        results = list(tensors_in((result,), {}))
-        hidden = self._made.hidden(parts, factors, weight) if macs else frozenset()
-        alone = self._made.alone(parts)
-        used = self._made.follow(name, parts, results, layer=func in WEIGHT_BY_NAME) | hidden
-        if self._other is None:
-            return
-        if func in _ATTENTION:
-            macs = 0.0  # a product of activations, even where one of them is a parameter
-        whole = sum(self._parameters.size(source) for source in used)
-        for source in sorted(used):
-            # several weights in one call: each gets a share in proportion to its size, so that nothing counts twice
-            self._other(source, name, None if alone else macs * self._parameters.size(source) / whole)
-        if not results:
-            for part in parts:
-                if (owner := self._parameters.owner(part)) is not None:
-                    self._other(owner[0], "", 0.0)
+        if not layer and self._made.constant(product.inputs):
+            product = replace(product, constant=True)
+        outputs = self._others.product(
+            lambda: self._multiply(where, product, lambda: func(*args, **named)), product.constant
+        )
+        self._made.combine(list(tensors_in(args, named)), [outputs], layer=layer)
+        if product.constant:
+            given = [product.inputs] if product.bias is None else [product.inputs, product.bias]
+            for source in sorted(frozenset().union(*(self._made.sources(part) for part in given))):
+                self._others.use(source, func.__name__, None)
+        return outputs

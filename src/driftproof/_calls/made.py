@@ -93,6 +93,10 @@ class Made:
             matrix = not layer and all(known) and (bool(known) or result.dim() <= 2)
             self._combined[result] = (self._all_sources(parts), matrix)
 
+    def is_product(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is a product of weights, as one matrix."""
+        return self._combined.get(tensor, (_NOTHING, False))[1]
+
     def mixes(self, parts: list[Tensor]) -> bool:
         """Return whether some tensors contain weights, in whatever form, and also something that changes."""
         return bool(self._all_sources(parts)) and self._changes(parts)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize, prune
 
 from driftproof._calls.analog import check_digital
+from driftproof._calls.copies import copied
 from driftproof._errors import DriftproofError
 
 
@@ -26,6 +27,16 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model if inner is None else unwrap(inner)
 
 
+def check_numbers(network: nn.Module) -> None:
+    """Raise DriftproofError for parameters or buffers without numbers: lazy ones, and those on the meta device."""
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        lazy = is_lazy(tensor)
+        if lazy or tensor.is_meta:
+            kind = "a lazy layer's, which gets its shape" if lazy else "on the meta device, and gets its numbers"
+            when = "in a first pass: call the network once" if lazy else "when weights are loaded: load them"
+            raise DriftproofError(f"the network's {name} has no numbers yet. It is {kind} {when}, then give it here")
+
+
 def plain(model: nn.Module) -> nn.Module:
     """Return the network itself if it is plain already, in train or eval mode; otherwise a :func:`plain_copy`.
 
@@ -33,6 +44,7 @@ def plain(model: nn.Module) -> nn.Module:
         DriftproofError: If the network is analog already, or cannot be copied.
     """
     check_digital(unwrap(model))
+    check_numbers(model)
     for module in model.modules():
         if unwrap(module) is not module or module._forward_pre_hooks or parametrize.is_parametrized(module):
             return plain_copy(model)
@@ -56,14 +68,8 @@ def plain_copy(model: nn.Module) -> nn.Module:
     """
     network = unwrap(model)
     check_digital(network)
-    try:
-        made = copy.deepcopy(network, _results(network))
-    except Exception as error:  # a network's own code may raise anything
-        raise DriftproofError(
-            f"the network {type(network).__name__} cannot be copied: {type(error).__name__}: {error}. "
-            "Give one without open files, locks, or tensors that are results of a computation"
-        ) from error
-    made.eval()
+    check_numbers(network)
+    made = copied(network).eval()
     for path, module in list(made.named_modules(remove_duplicate=False)):
         inner = unwrap(module)
         if inner is not module and path:
@@ -71,12 +77,6 @@ def plain_copy(model: nn.Module) -> nn.Module:
     for module in made.modules():
         _fix_weights(module)
     return made
-
-
-def _results(network: nn.Module) -> dict[int, Any]:
-    """Return copies of results that modules keep (an old-style weight norm does), since ``deepcopy`` refuses them."""
-    values = (value for module in network.modules() for value in vars(module).values())
-    return {id(value): value.detach().clone() for value in values if isinstance(value, Tensor) and not value.is_leaf}
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from driftproof._calls.geometry import Geometry
 from driftproof._calls.layout import Layout
+from driftproof._sparse import dense_parts
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,9 @@ class Located:
 
     Attributes:
         name: Name of the parameter.
-        columns: Outputs of the matrix [out, …] that the view holds; None for all of them.
+        columns: Outputs of the matrix [out, …] that the view holds; None for all of them. A slice with a step, or of a
+            convolution with groups, is a part that an array cannot multiply by alone.
+        rows: Inputs of the matrix that the view holds; None for all of them.
         transposed: Whether the view is the transpose of the stored matrix.
         stacked: Whether the view is one of several matrices in the parameter.
         made: Whether the tensor was computed from the parameter (standardised, quantised, …) and is as large.
@@ -27,6 +30,7 @@ class Located:
 
     name: str
     columns: slice | None = None
+    rows: slice | None = None
     transposed: bool = False
     stacked: bool = False
     made: bool = False
@@ -51,8 +55,9 @@ class Parameters:
         self._sizes: dict[str, int] = {}
         for name, parameter in parameters:
             self._sizes[name] = parameter.numel()
-            if parameter.numel():
-                self._at.setdefault(parameter.untyped_storage().data_ptr(), []).append((name, parameter))
+            for part in _stored(parameter):
+                if part.numel():
+                    self._at.setdefault(part.untyped_storage().data_ptr(), []).append((name, part))
 
     def size(self, name: str) -> int:
         """Return the number of elements of a parameter."""
@@ -61,18 +66,24 @@ class Parameters:
     def owner(self, tensor: Tensor) -> tuple[str, Tensor] | None:
         """Return the parameter that a tensor shares memory with, and its name; None if there is none."""
         try:
-            nearby = self._at.get(tensor.untyped_storage().data_ptr(), ())
-        except (NotImplementedError, RuntimeError):  # sparse and other tensors without a storage
+            first = next(iter(_stored(tensor)), None)
+            nearby = () if first is None else self._at.get(first.untyped_storage().data_ptr(), ())
+        except (NotImplementedError, RuntimeError):  # tensors without a storage, such as those of torch.vmap
             return None
         for name, parameter in nearby:
-            if 0 <= tensor.storage_offset() - parameter.storage_offset() < parameter.numel():
+            assert first is not None
+            if 0 <= first.storage_offset() - parameter.storage_offset() < parameter.numel():
                 return name, parameter
         return None
 
-    def locate(self, tensor: Tensor) -> Located | None:
-        """Return the parameter, and which of its columns, that a weight [out, in] or [out, in, *kernel] is.
+    def get(self, name: str) -> Tensor:
+        """Return a parameter."""
+        return next(part for parts in self._at.values() for other, part in parts if other == name)
 
-        Return None if the weight belongs to no parameter, or does not consist of whole columns.
+    def locate(self, tensor: Tensor) -> Located | None:
+        """Return the parameter, and which of its rows and columns, that a weight [out, in] or [out, in, *kernel] is.
+
+        Return None if the weight belongs to no parameter, or is no rectangle of a matrix.
         """
         owner = self.owner(tensor)
         if owner is None:
@@ -85,17 +96,53 @@ class Parameters:
         if not parameter.is_contiguous() or tensor.dim() < 2:
             return None
         # first, the index along the parameter's first axis at which the tensor begins
-        first, rest = divmod(int(tensor.storage_offset()) - int(parameter.storage_offset()), parameter[0].numel())
-        if rest:
-            return None
-        if parameter.dim() == 3 and tensor.dim() == 2:
+        offset = int(tensor.storage_offset()) - int(parameter.storage_offset())
+        first, rest = divmod(offset, parameter[0].numel())
+        if parameter.dim() == 3 and tensor.dim() == 2 and not rest:
             for matrix, transposed in ((parameter[0], False), (parameter[0].t(), True)):
                 if (tensor.shape, tensor.stride()) == (matrix.shape, matrix.stride()):
                     outputs = len(matrix)
-                    return Located(name, slice(first * outputs, (first + 1) * outputs), transposed, stacked=True)
-        if not tensor.is_contiguous() or tensor[0].numel() != parameter[0].numel():
-            return None
-        return Located(name, None if len(tensor) == len(parameter) else slice(first, first + len(tensor)))
+                    return Located(
+                        name, slice(first * outputs, (first + 1) * outputs), transposed=transposed, stacked=True
+                    )
+            if tensor.is_contiguous() and tensor.shape == (len(parameter) * parameter.shape[1], parameter.shape[2]):
+                return Located(name, stacked=True)
+        if tensor.is_contiguous() and tensor[0].numel() == parameter[0].numel() and not rest:
+            return Located(name, None if len(tensor) == len(parameter) else slice(first, first + len(tensor)))
+        return _rectangle(name, parameter, tensor, offset)
+
+
+def _rectangle(name: str, parameter: Tensor, tensor: Tensor, offset: int) -> Located | None:
+    """Return where a tensor is some rows and columns of a matrix, or of a convolution's kernels [out, in, *kernel]."""
+    matrix = parameter.flatten(1) if tensor.dim() == 2 else parameter
+    if tensor.shape[2:] != matrix.shape[2:] or tensor.stride()[2:] != matrix.stride()[2:]:
+        return None
+    (long, short), (height, width) = matrix.stride()[:2], matrix.shape[:2]
+    for transposed in (False, True) if parameter.dim() == 2 else (False,):
+        (tall, wide), steps = tensor.shape[:2], tensor.stride()[:2]
+        if transposed:
+            (wide, tall), steps = (tall, wide), steps[::-1]
+        outputs = _along(offset // long, tall, steps[0], long, height)
+        inputs = _along(offset % long // short, wide, steps[1], short, width)
+        if offset % short == 0 and outputs is not None and inputs is not None:
+            parts = (
+                None if outputs == slice(0, height, 1) else outputs,
+                None if inputs == slice(0, width, 1) else inputs,
+            )
+            return Located(name, *(reversed(parts) if transposed else parts), transposed)
+    return None
+
+
+def _along(first: int, count: int, step: int, unit: int, size: int) -> slice | None:
+    """Return the places of an axis that a view takes; None if it does not take places of this axis."""
+    step = unit if count == 1 else step  # an axis of size 1 has any stride
+    last = first + (count - 1) * (step // unit)
+    return slice(first, last + 1, step // unit) if step > 0 and step % unit == 0 and last < size else None
+
+
+def _stored(tensor: Tensor) -> list[Tensor]:
+    """Return the tensor in memory that holds a tensor's numbers: those that are not zero, if it is sparse."""
+    return [part for name, part in dense_parts(tensor).items() if name in ("", "values")]
 
 
 def _place(tensor: Tensor) -> tuple[object, ...]:

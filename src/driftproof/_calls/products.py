@@ -25,6 +25,7 @@ class Product:
         sample_axis: Axis of the samples: 0 if it is the outermost axis of the inputs; 1 if it is the second one,
             [steps, samples, …], or the faster one of [steps · samples, …].
         constant: Whether the inputs are parameters, too, so that the outputs are the same in every call.
+        driven: Share of the matrix's rows that the inputs drive; zeros were added for the others.
     """
 
     inputs: Tensor
@@ -33,6 +34,7 @@ class Product:
     geometry: Geometry
     sample_axis: int = 0
     constant: bool = False
+    driven: float = 1.0
 
     def add_bias(self, outputs: Tensor) -> Tensor:
         """Return outputs with the bias."""

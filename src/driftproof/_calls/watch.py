@@ -10,13 +10,15 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import keystr, tree_flatten_with_path
 
 from driftproof._calls.geometry import Dense
 from driftproof._calls.interception import Interception
 from driftproof._calls.layout import Layout
+from driftproof._calls.others import Leftover, Others
 from driftproof._calls.parameters import Located, Parameters
 from driftproof._calls.products import Product
-from driftproof._inputs import Inputs, count, example_call
+from driftproof._inputs import Inputs, count, example_call, tensors
 
 _CHANGING = "a computation that gives another weight each time"
 _MADE_TRANSPOSED = "the transpose of what the network's code makes of it, from which an array is not read"
@@ -69,10 +71,17 @@ class Uses:
 
 @dataclass(frozen=True)
 class Watched:
-    """The uses of all weights by their (first) name, and the number of samples."""
+    """What was seen of a network.
+
+    Attributes:
+        uses: The uses of all weights by their (first) name.
+        samples: Number of samples.
+        left: Products that no weight of a layer is in.
+    """
 
     uses: dict[str, Uses]
     samples: int
+    left: Leftover
 
 
 def matrices(network: nn.Module) -> list[tuple[str, nn.Parameter]]:
@@ -92,11 +101,23 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
     """
     notes = _Notes(network)
     weights = Parameters(matrices(network))
-    fixed = Parameters([*network.named_parameters(), *network.named_buffers()])
-    watching = Interception(lambda: weights, notes.multiply, fixed=lambda: fixed, other=notes.other)
-    with notes.following(network), torch.no_grad(), watching:
+    held = [*network.named_parameters(), *network.named_buffers()]
+    fixed, all_fixed = Parameters(held), Parameters([*held, *attributes(network)])
+    others = Others(tensors(example), all_fixed, notes.other, notes.module)
+    watching = Interception(lambda: weights, notes.multiply, fixed=lambda: fixed, others=others)
+    with notes.following(network), torch.no_grad(), others.counter, watching:
         example_call(network, example)
-    return Watched(notes.uses(), count(example))
+    return Watched(notes.uses(), count(example), others.finish())
+
+
+def attributes(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors that modules keep as plain attributes, or in lists and dicts, with their names."""
+    for path, module in network.named_modules():
+        for name, value in vars(module).items():
+            if name not in ("_parameters", "_buffers", "_modules"):
+                for place, leaf in tree_flatten_with_path(value)[0]:
+                    if isinstance(leaf, Tensor):
+                        yield f"{path}.{name}{keystr(place)}".removeprefix("."), leaf
 
 
 class _Notes:
@@ -118,6 +139,10 @@ class _Notes:
                     hooks.enter_context(module.register_forward_pre_hook(partial(self._enter, path)))
                     hooks.enter_context(module.register_forward_hook(self._leave, always_call=True))
             yield
+
+    def module(self) -> str:
+        """Return the path of the module whose code runs."""
+        return self._stack[-1]
 
     def _enter(self, path: str, *_: object) -> None:
         self._stack.append(path)
@@ -145,13 +170,13 @@ class _Notes:
         use.modules.add(self._stack[-1])
         outputs, _ = layout.size(tuple(product.weight.shape) if where.made else self._sizes[where.name])
         taken = outputs if where.columns is None else where.columns.stop - where.columns.start
-        forward, back = _vectors(product)
+        forward, back = (number * product.driven for number in _vectors(product))
         use.vectors[layout] = use.vectors.get(layout, 0.0) + forward * taken / outputs
         use.vectors_back[layout] = use.vectors_back.get(layout, 0.0) + back * taken / outputs
         return compute()
 
     def other(self, name: str, function: str, macs: float | None) -> None:
-        """Record a use that is not a product of inputs and the weight; arguments as for ``Interception``."""
+        """Record a use that is not a product of inputs and the weight; arguments as for ``Others``."""
         if not function:
             self._readers.setdefault(name, set()).add(self._stack[-1])
             return

@@ -13,6 +13,7 @@ from rich.text import Text
 from driftproof._cli.tables import plain_table, titled
 from driftproof._mapping import LayerEntry
 from driftproof._record import LAYER_COUNTS, total_of
+from driftproof._shares import analog_share, share_text
 
 LONGEST_KIND, UNLIMITED = 12, 10_000  # characters
 SIZES = ("kind", "rows x cols", "tiles", "used %", "weights")
@@ -68,14 +69,20 @@ class LayerTable:
         """Return how much of the network is analog."""
         analog = [layer for layer in self.layers if layer.analog]
         weights, total = (sum(layer.weights for layer in part) for part in (analog, self.layers))
-        macs, all_macs = (sum(layer.macs_per_input or 0 for layer in part) for part in (analog, self.layers))
         clipped = sum(layer.clipped for layer in analog)
+        layers = sum(bool(layer.shape) for layer in self.layers)
         shares = [
-            f"{len(analog)} of {len(self.layers)} layers on {sum(layer.tiles for layer in analog):,} tiles",
+            f"{len(analog)} of {layers} layers on {sum(layer.tiles for layer in analog):,} tiles",
             f"{weights:,} of {total:,} weights ({100 * weights / total:.1f} %)",
         ]
-        if all_macs:
-            shares.append(f"{short_number(macs)} of {short_number(all_macs)} MACs ({100 * macs / all_macs:.1f} %)")
+        macs, all_macs = (sum(layer.macs_per_input or 0 for layer in part) for part in (analog, self.layers))
+        share, weighted = analog_share(self.layers), analog_share(self.layers, with_weights=True)
+        if share is not None:
+            shares.append(f"{short_number(macs)} of {short_number(all_macs)} MACs ({100 * share:.1f} %)")
+            if weighted != share and weighted is not None:
+                shares.append(f"{100 * weighted:.1f} % of the MACs with weights")
+        elif text := share_text(self.layers):
+            shares.append(text)
         if clipped:
             shares.append(f"{clipped:,} weights clipped")
         return f"analog: {', '.join(shares)}; biases are digital."

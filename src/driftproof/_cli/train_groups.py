@@ -149,7 +149,8 @@ class SettingsOptions:
         lr: Largest learning rate, reached after a linear warm-up and followed by a cosine to zero.
         optimizer: Optimizer: sgd (momentum 0.9, Nesterov) or adamw.
         weight_decay: Weight decay of all parameters.
-        loss: Loss: cross-entropy, mse, or causal (next-token cross-entropy of a language model).
+        loss: Loss: cross-entropy, binary (one logit for yes or no), mse, or causal (next-token cross-entropy of a
+            language model).
         clip_norm (NORM): Largest norm of the gradient; a larger gradient is scaled down to it. Default: no limit.
         precision: Number format of multiplications: float32, bfloat16 or float16. Weights stay float32.
         augment: Augmentation of images: none, crop-flip (shifts by up to 4 pixels, mirror images), crop, or another

@@ -8,14 +8,17 @@ from typing import Any
 
 from torch import nn
 
+from driftproof._behaviour import check_function, fresh
 from driftproof._conversion.analog_model import AnalogModel
 from driftproof._conversion.digital import digital_network
 from driftproof._conversion.tiles import check_dtype, scaled_by_column
+from driftproof._defaults import SCALE
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs
 from driftproof._keywords import checks_keywords
-from driftproof._mapping import LayerEntry, MappedWeight, TileSize, Where, map_model, plain_copy
-from driftproof._mapping.places import count_places
+from driftproof._mapping import LayerEntry, MappedWeight, TileSize, Where, map_plain, plain_copy
+from driftproof._mapping.places import as_torch_made_it, count_places
+from driftproof._random_state import random_state_kept
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,11 @@ class AihwkitNetwork:
     @property
     def digital(self) -> dict[str, str]:
         """The layers that stay digital: name → reason."""
-        return {entry.name: entry.reason for entry in self.layers if not entry.analog}
+        return {entry.name: entry.reason for entry in self.layers if entry.shape and not entry.analog}
 
 
 @checks_keywords
+@random_state_kept()
 def to_aihwkit(
     model: nn.Module | AnalogModel, rpu_config: Any = None, *, example: Inputs | None = None, where: Where | None = None
 ) -> AihwkitNetwork:
@@ -55,8 +59,8 @@ def to_aihwkit(
         where: Layers to convert, as for :func:`driftproof.convert` (default: all).
 
     Raises:
-        DriftproofError: If aihwkit is missing, if it has no layer for any part of the network, or if ``example`` or
-            ``where`` is given with a converted network.
+        DriftproofError: If aihwkit is missing, if it has no layer for any part of the network, if ``example`` or
+            ``where`` is given with a converted network, or if the network keeps something between calls or is random.
 
     >>> network = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Conv1d(1, 2, 3, groups=1))
     >>> made = to_aihwkit(network)
@@ -69,7 +73,10 @@ def to_aihwkit(
         network, mapping = digital_network(model), model.mapping
     elif isinstance(model, nn.Module):
         network = plain_copy(model)
-        mapping = map_model(network, example=example, where=where)
+        unused = fresh(network)
+        mapping = map_plain(network, None, example, where=where, scale=SCALE, clip=None, all_analog=False)
+        if example is not None:
+            check_function(unused, network, example)
     else:
         raise DriftproofError(f"to_aihwkit: wanted a network, or the result of convert, got a {type(model).__name__}")
     config = _default_config(mapping.tile) if rpu_config is None else rpu_config
@@ -119,6 +126,8 @@ def _why_not(layer: nn.Module, mapped: MappedWeight, network: nn.Module) -> str:
     """Return why aihwkit's layers cannot replace this layer; empty if they can."""
     if type(layer) not in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d):
         return f"aihwkit has no layer for {type(layer).__name__}"
+    if not as_torch_made_it(layer):
+        return "it has a hook or a forward of its own, which aihwkit's layer would not run"
     if mapped.aliases or count_places(layer, network) > 1:
         return _SHARED
     if mapped.made:

@@ -7,6 +7,8 @@ from importlib import metadata
 
 import torch
 
+from driftproof._random_state import random_state_kept
+
 _PAIRS = "aihwkit 1.2 goes with torch 2.13 or newer, aihwkit 1.1 with torch 2.9 to 2.12"
 
 
@@ -29,6 +31,7 @@ class Health:
     advice: str
 
 
+@random_state_kept()
 def check_installation() -> Health:
     """Run one MVM on each kind of aihwkit tile and return which of them work.
 

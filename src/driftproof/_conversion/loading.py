@@ -21,15 +21,19 @@ from driftproof._devices import Device
 from driftproof._errors import DriftproofError, explained, warn
 from driftproof._files import read_tensors
 from driftproof._mapping import Mapping, plain_copy
+from driftproof._random_state import random_state_kept
 
 _TENSORS = ("target", "scale", "lost")
 """The tensors of a mapped weight."""
 
 
 @overload
+@random_state_kept()
 def load(folder: str | Path, model: None = None) -> Chip: ...
 @overload
+@random_state_kept()
 def load(folder: str | Path, model: nn.Module) -> AnalogModel | ProgrammedChip: ...
+@random_state_kept()
 def load(folder: str | Path, model: nn.Module | None = None) -> AnalogModel | ProgrammedChip | Chip:
     """Return the network or chip that :func:`driftproof.save` wrote, equal bit for bit.
 

@@ -19,6 +19,7 @@ from driftproof._conversion.saved_form import SavedNetwork, Tensors
 from driftproof._errors import DriftproofError
 from driftproof._mapping import MappedWeight
 from driftproof._mapping.places import join
+from driftproof._sparse import dense_parts
 
 SHOWN = 6
 # settings that change no number in eval mode
@@ -152,12 +153,19 @@ def _state(network: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
                 "it cannot be saved; keep it in buffers"
             )
         for name, value in (*module._parameters.items(), *module._buffers.items()):
-            if value is not None:
-                yield join(path, name), value, name not in module._non_persistent_buffers_set
+            if value is None:
+                continue
+            for part, tensor in ({"": value} if _has_no_numbers(value) else dense_parts(value)).items():
+                kept = value if part == "" else tensor
+                yield join(path, f"{name} {part}".rstrip()), kept, name not in module._non_persistent_buffers_set
+
+
+def _has_no_numbers(value: Tensor) -> bool:
+    return is_lazy(value) or value.is_meta
 
 
 def _form(value: Tensor) -> tuple[tuple[int, ...] | str, torch.dtype]:
-    if is_lazy(value) or value.is_meta:
+    if _has_no_numbers(value):
         return "without numbers", value.dtype
     return tuple(value.shape), value.dtype
 

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from driftproof._devices import Device
 from driftproof._errors import DriftproofError, warn
-from driftproof._inputs import Inputs, count, example_call, main_output, on_tensors, split
+from driftproof._inputs import Inputs, count, example_call, on_tensors, split
 from driftproof._mapping import Mapping
 from driftproof._mapping.quantised import ROUNDED_OTHERWISE, are_same
+from driftproof._outputs import main_output
 
 _SAMPLES = 64
 _AGREEMENT = 1e-3

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from driftproof._behaviour import check_function, fresh
 from driftproof._calls import geometry_of
+from driftproof._calls.copies import copied
 from driftproof._chip import Chip
 from driftproof._compensation import Compensation, as_compensation
 from driftproof._conversion.analog_model import AnalogModel, ProgrammedChip
@@ -31,12 +33,13 @@ from driftproof._mapping import (
     Scale,
     TileSize,
     Where,
-    map_model,
+    map_plain,
     plain_copy,
     unasked_text,
     untie_tables,
 )
-from driftproof._mapping.places import count_places
+from driftproof._mapping.places import as_torch_made_it, count_places
+from driftproof._random_state import random_state_kept
 from driftproof.arrays import AnalogArray, input_ranges
 from driftproof.arrays._passes import Passes
 from driftproof.arrays._ranges import Ranges
@@ -47,6 +50,7 @@ _FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAt
 
 
 @checks_keywords
+@random_state_kept()
 def convert(
     model: nn.Module,
     preset: Device | str,
@@ -88,9 +92,10 @@ def convert(
         calibration: Inputs, or batches of inputs, on which static input ranges are measured (default: ``example``).
 
     Raises:
-        DriftproofError: If nothing can be converted, weights are not finite, or aihwkit is missing; for an unknown
-            device, compensation or periphery, and for a device of layers that do not exist; for static input ranges
-            without inputs to measure them on.
+        DriftproofError: If nothing can be converted, weights are not finite, or aihwkit is missing; if the network
+            keeps something between calls or is random, which the example shows; for an unknown device, compensation or
+            periphery, and for a device of layers that do not exist; for static input ranges without inputs to measure
+            them on.
 
     >>> analog = convert(nn.Sequential(nn.Linear(8, 4), nn.ReLU()), "pcm-nandakumar-2019")
     >>> [(layer.name, layer.kind, layer.tiles) for layer in analog.layers]
@@ -98,7 +103,10 @@ def convert(
     """
     preset = load_device(preset) if isinstance(preset, str) else preset
     network = plain_copy(model)
-    mapping = map_model(network, tile, example, where=where, scale=scale, clip=clip, all_analog=all_analog or strict)
+    unused, analog = fresh(network), all_analog or strict
+    mapping = map_plain(network, tile, example, where=where, scale=scale, clip=clip, all_analog=analog)
+    if example is not None:
+        check_function(unused, network, example)
     if text := unasked_text(mapping):
         warn(text)
     periphery, ranges = load_periphery(periphery), None
@@ -122,6 +130,7 @@ def convert(
     return made
 
 
+@random_state_kept()
 def convert_mapped(
     model: nn.Module,
     preset: Device,
@@ -213,7 +222,9 @@ class _Placing:
         """Return whether aihwkit's layer can replace a layer."""
         if self.mapping.clip or self.mapping.scale != "column" or self.periphery is not None:
             return False
-        # aihwkit's layer has no weight that other code could read, and cannot stand in several places
+        # aihwkit's layer runs no other code, has no weight that other code could read, and cannot be in several places
+        if not as_torch_made_it(layer):
+            return False
         alone = not mapped.made and not mapped.aliases and {*mapped.modules, *mapped.readers} <= {mapped.path}
         return alone and count_places(layer, self.network) <= 1
 
@@ -230,6 +241,7 @@ class _Placing:
 
 
 @checks_keywords
+@random_state_kept()
 def program(analog: AnalogModel, *, seed: int = SEED, chip: int = 0) -> ProgrammedChip:
     """Program one chip of a converted network; it is at t = 0, the end of programming.
 
@@ -247,6 +259,6 @@ def program(analog: AnalogModel, *, seed: int = SEED, chip: int = 0) -> Programm
     >>> chip.drift(t_s=3600.0).model(torch.ones(1, 8)).shape
     torch.Size([1, 4])
     """
-    model, tiled, passes = copy.deepcopy((analog.model, analog.tiled, analog.passes))
+    model, tiled, passes = copied((analog.model, analog.tiled, analog.passes))
     made = Chip(analog.mapping, analog.preset, seed=seed, chip=chip, compensation=analog.compensation)
     return ProgrammedChip.on(replace(analog, model=model, tiled=tiled, passes=passes), made)

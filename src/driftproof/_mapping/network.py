@@ -7,75 +7,31 @@ are known. Biases stay digital.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
 from driftproof._calls import Layout
-from driftproof._calls.network import plain
+from driftproof._calls.network import plain, plain_copy
 from driftproof._calls.watch import Uses, Watched, watch
 from driftproof._defaults import SCALE
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs
 from driftproof._keywords import checks_keywords
+from driftproof._mapping.entry import LayerEntry
+from driftproof._mapping.leftover import leftover_entries
 from driftproof._mapping.places import TABLES, Place, listed
 from driftproof._mapping.rules import array_layout, known_uses, why_digital
 from driftproof._mapping.weight import MappedWeight, Scale, TileSize, map_weight
 from driftproof._mapping.where import Where, choose
+from driftproof._random_state import random_state_kept
+from driftproof._shares import analog_share
 
 ALSO_MULTIPLIED = (
     "a look-up table that is multiplied by, too; give the product a layer of its own that shares the weight (an "
     "nn.Linear, head.weight = table.weight), then that goes on tiles"
 )
-
-
-@dataclass(frozen=True)
-class LayerEntry:
-    """The mapping of one weight: on tiles, or digital and the reason.
-
-    Attributes:
-        name: Canonical name of the layer; of the parameter if it is not called ``weight``.
-        kind: Class of the layer.
-        shape: Shape of the stored weight.
-        weights: Number of weights.
-        tiles: Number of tiles; 0 if the weight is digital, or on another layer's array.
-        analog: Whether its products are computed on tiles.
-        reason: Why it is digital, or whose array it uses.
-        mvms_per_input: Vectors that the array multiplies per sample; None if the network was not watched.
-        rows: Inputs of the array (of one group).
-        columns: Outputs of the array.
-        groups: Number of groups of a grouped convolution.
-        utilisation: Used devices divided by the devices of its tiles.
-        macs_per_input: Multiply-accumulates per sample, digital ones included; None if they could not be counted.
-        dac_per_input: DAC conversions per sample.
-        adc_per_input: ADC conversions per sample.
-        clipped: Number of weights that were clipped.
-        unasked: Whether it stays digital although it is (or may be) used in a matrix multiplication and ``where`` does
-            not exclude it.
-        more: Further counts per sample by name, for the columns of :data:`driftproof._record.LAYER_COUNTS`.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    weights: int
-    tiles: int
-    analog: bool
-    reason: str
-    mvms_per_input: int | None = None
-    rows: int | None = None
-    columns: int | None = None
-    groups: int = 1
-    utilisation: float | None = None
-    macs_per_input: int | None = None
-    dac_per_input: int | None = None
-    adc_per_input: int | None = None
-    clipped: int = 0
-    unasked: bool = False
-    more: dict[str, int] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.name or '(root)'} ({self.kind}): {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -98,14 +54,16 @@ class Mapping:
 
     @property
     def analog_macs(self) -> float | None:
-        """Share of the multiply-accumulates that are computed on tiles.
+        """Share of all multiply-accumulates that are computed on tiles.
 
-        None if the network was not watched, or if the multiply-accumulates of an ``unasked`` entry are not known.
+        None if the network was not watched, or if some multiply-accumulates could not be counted.
         """
-        if any(entry.unasked and entry.macs_per_input is None for entry in self.layers):
-            return None
-        total = sum(entry.macs_per_input or 0 for entry in self.layers)
-        return sum(entry.macs_per_input or 0 for entry in self.layers if entry.analog) / total if total else None
+        return analog_share(self.layers)
+
+    @property
+    def analog_macs_with_weights(self) -> float | None:
+        """The same without products of activations with activations, such as attention's, which no array computes."""
+        return analog_share(self.layers, with_weights=True)
 
 
 @dataclass(frozen=True)
@@ -133,6 +91,7 @@ class _Candidate:
 
 
 @checks_keywords
+@random_state_kept()
 def map_model(
     model: nn.Module,
     tile: TileSize | None = None,
@@ -166,13 +125,28 @@ def map_model(
     >>> [(e.name, e.tiles, e.mvms_per_input) for e in map_model(nn.Linear(3, 2), example=torch.ones(1, 3)).layers]
     [('', 1, 1)]
     """
-    network = plain(model)
+    network = plain(model) if example is None else plain_copy(model)  # an example runs the user's code
+    return map_plain(network, tile, example, where=where, scale=scale, clip=clip, all_analog=all_analog or strict)
+
+
+def map_plain(
+    network: nn.Module,
+    tile: TileSize | None,
+    example: Inputs | None,
+    *,
+    where: Where | None,
+    scale: Scale,
+    clip: float | None,
+    all_analog: bool,
+) -> Mapping:
+    """Return the mapping of a plain network, which :func:`map_model` explains. With an example the network is run."""
     tile = tile or TileSize()
     watched = watch(network, example) if example is not None else None
     known = known_uses(network)
     uses = known if watched is None else watched.uses
     candidates = _candidates(network, uses, known, watched is not None)
-    wished, home_names = _wished(candidates, list(uses), where)
+    left = list(leftover_entries(watched, dict(network.named_parameters())))
+    wished, home_names = _wished(candidates, list(uses), where, [(entry.name, network) for entry in left])
     entries: list[LayerEntry] = []
     weights: dict[str, MappedWeight] = {}
     taken: dict[str, str] = {}  # parameter → name of its array
@@ -188,6 +162,8 @@ def map_model(
             continue
         if use is not None and (use.layouts or use.other_macs) and (place.is_home or not place.is_table):
             entry = _counted(entry, candidate, use, watched)
+        elif entry.unasked and watched is not None and watched.left.hidden.macs:
+            entry = replace(entry, macs_per_input=0)  # the row of hidden code has them
         if entry.analog:
             if entry.name in weights:
                 raise DriftproofError(
@@ -198,7 +174,16 @@ def map_model(
             taken[place.owner.name] = entry.name
             entry = _on_tiles(entry, mapped, tile, use, watched)
         entries.append(entry)
-    _check(entries, weights, all_analog or strict)
+    for entry in left:
+        entry = replace(entry, unasked=entry.unasked and entry.name in wished)
+        listed_as = next((place for place, other in enumerate(entries) if other.name == entry.name), None)
+        if listed_as is None:
+            entries.append(entry)
+        else:  # a vector, which is listed as it is stored
+            entries[listed_as] = replace(
+                entries[listed_as], reason=entry.reason, macs_per_input=entry.macs_per_input, unasked=entry.unasked
+            )
+    _check(entries, weights, all_analog)
     return Mapping(tile, tuple(entries), weights, scale, clip)
 
 
@@ -211,18 +196,21 @@ def _candidates(network: nn.Module, uses: dict[str, Uses], known: dict[str, Uses
     return candidates
 
 
-def _wished(candidates: list[_Candidate], used: list[str], where: Where | None) -> tuple[set[str], dict[str, str]]:
+def _wished(
+    candidates: list[_Candidate], used: list[str], where: Where | None, left: list[tuple[str, nn.Module]]
+) -> tuple[set[str], dict[str, str]]:
     """Return the names of the layers that are wanted on tiles, and parameter → name of its layer.
 
     Args:
         candidates: All weights.
         used: Names of parameters in the order of use.
         where: The layers that the user wants.
+        left: (name, module) of products that no weight of a layer is in.
     """
     homes = {c.place.owner.name: c.place for c in candidates if not c.reason and c.place.is_home}
     in_order = [homes[name] for name in used if name in homes]
     others = [c.place for c in candidates if c.reason and c.multiplies]
-    chosen = choose(where, [(p.name, p.module) for p in in_order], [(p.name, p.module) for p in others])
+    chosen = choose(where, [(p.name, p.module) for p in in_order], [*((p.name, p.module) for p in others), *left])
     return chosen, {name: place.name for name, place in homes.items()}
 
 
@@ -265,6 +253,8 @@ def _mapped(candidate: _Candidate, use: Uses, tile: TileSize, scale: Scale, clip
 def _counted(entry: LayerEntry, candidate: _Candidate, use: Uses, watched: Watched | None) -> LayerEntry:
     """Return the entry with the size of its matrix, and with the multiply-accumulates of a forward pass."""
     others = use.other_macs / watched.samples if watched else 0.0
+    if math.isnan(others):
+        return replace(entry, macs_per_input=None)
     if not use.layouts:
         return replace(entry, macs_per_input=round(others))
     layout = array_layout(use, candidate.known)

@@ -71,6 +71,12 @@ class Place:
         return isinstance(self.module, TABLES)
 
 
+def as_torch_made_it(layer: nn.Module) -> bool:
+    """Return whether a call of a layer does what its class does: no hook, and no ``forward`` of this object alone."""
+    hooked = layer._forward_hooks or layer._forward_pre_hooks
+    return not hooked and "forward" not in vars(layer)
+
+
 def count_places(module: nn.Module, network: nn.Module) -> int:
     """Return in how many places a network has a module."""
     return sum(child is module for parent in network.modules() for child in parent._modules.values())

@@ -42,7 +42,7 @@ def known_uses(network: nn.Module) -> dict[str, Uses]:
     for path, module in network.named_modules(remove_duplicate=False):
         if isinstance(module, torch.jit.ScriptModule):
             continue  # its class does not tell what it computes
-        forward = type(module).forward
+        forward = vars(module).get("forward", type(module).forward)
         parameters: Iterable[str] = ("weight",)
         layout, by = Layout(), path
         if forward is nn.Linear.forward:
@@ -111,7 +111,9 @@ def why_digital(
                 "another product than that of inputs by the whole weight (F.linear(x, W), x @ W, a convolution), which "
                 "is what an array computes"
             )
-        return f"its weight {also}goes through {listed}: {form}", bool(use.layouts or others - _ELEMENTWISE)
+        return f"its weight {also}goes through {listed}: {form}", bool(
+            use.layouts or use.multiplying or others - _ELEMENTWISE
+        )
     if not use.layouts and use.constant:
         return "it is computed with other parameters only, no inputs: the result is the same at every call", False
     if len(use.layouts) > 1 and not _opposite(list(use.layouts)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from driftproof._mapping.network import LayerEntry, Mapping
+from driftproof._mapping.entry import LayerEntry
+from driftproof._mapping.network import Mapping
 
 SHOWN = 4
 

@@ -14,6 +14,7 @@ from driftproof._reporting.html import data_uri, fill_template
 from driftproof._reporting.lifetime import default_keep
 from driftproof._reporting.statistics import PRELIMINARY_BELOW, bad_percentile
 from driftproof._reporting.verdict import threshold_in_words, verdicts
+from driftproof._shares import share_text
 from driftproof.times import format_time
 
 
@@ -124,7 +125,7 @@ def _table_row(evidence: Evidence, key: str, preset: str, row: pd.Series) -> dic
 def _account(evidence: Evidence, account: Account) -> dict[str, Any]:
     layers = account.conversion.layers
     analog = [layer for layer in layers if layer.analog]
-    weights, macs = total_of(layers, "weights"), total_of(layers, "macs_per_input")
+    weights = total_of(layers, "weights")
     return {
         "subject": account.subject,
         "conversion": account.conversion,
@@ -137,7 +138,8 @@ def _account(evidence: Evidence, account: Account) -> dict[str, Any]:
         "weights": weights,
         "tiles": total_of(layers, "tiles"),
         "counts": [total_of(layers, name) for name in LAYER_COUNTS.values()],
-        "analog_macs": f"{100 * total_of(analog, 'macs_per_input') / macs:.1f}" if macs else "",
+        "analog_macs": share_text(layers),
+        "weight_layers": sum(bool(layer.shape) for layer in layers),
         "clipped": total_of(layers, "clipped"),
         "analog_share": f"{100 * total_of(analog, 'weights') / weights:.1f}" if weights else "0",
         "analog_layers": len(analog),

@@ -22,13 +22,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from driftproof._calls.network import unwrap
 from driftproof._chip import Chip
 from driftproof._defaults import SEED
 from driftproof._errors import DriftproofError
-from driftproof._inputs import main_output
 from driftproof._keywords import checks_keywords
-from driftproof.analysis._answers import BATCH_SIZE, answers, are_classes
+from driftproof._outputs import main_output
+from driftproof._random_state import random_state_kept
+from driftproof.analysis._answers import BATCH_SIZE, answers, are_classes, own_copy
 from driftproof.analysis._bound import DELTA, Bound, check_delta, pac_bayes_bound
 from driftproof.analysis._divergence import gaussian_kl
 from driftproof.analysis._fresh_key import fresh_key
@@ -52,6 +52,7 @@ class Normal:
 
 
 @checks_keywords
+@random_state_kept()
 def measure_bound(
     model: nn.Module,
     start: nn.Module | None,
@@ -103,10 +104,11 @@ def measure_bound(
         raise DriftproofError("prior_sigma is the spread around a start, and there is none: held-out samples need none")
     samples, law = hold(as_data(data)), as_noise(noise)
     example, _ = next(iter(samples.batches(1)))
-    weights = AnalogWeights.of(model, example, on_tiles)
+    weights = AnalogWeights.of(own_copy(model, example), example, on_tiles)
     kl = {}
     if start is not None:
-        _check_same_structure(weights.network, unwrap(start))
+        start = own_copy(start, example)
+        _check_same_structure(weights.network, start)
         kl = _kl_by_layer(weights, AnalogWeights.of(start, example, on_tiles), law, prior_sigma)
     errors, classes = _errors(weights, samples, law, draws, seed, batch_size)
     bound = pac_bayes_bound(errors=errors, kl=kl, samples=len(samples), classes=classes, noise=str(law), delta=delta)

@@ -12,10 +12,11 @@ import pandas as pd
 from torch import Tensor, nn
 
 from driftproof._defaults import LOSS, SEED
-from driftproof._errors import DriftproofError
-from driftproof._inputs import main_output
+from driftproof._errors import DriftproofError, foreign_code
 from driftproof._keywords import checks_keywords
-from driftproof.analysis._answers import BATCH_SIZE, answers, are_classes
+from driftproof._outputs import main_output
+from driftproof._random_state import random_state_kept
+from driftproof.analysis._answers import BATCH_SIZE, answers, are_classes, own_copy
 from driftproof.analysis._fresh_key import fresh_key
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
@@ -75,6 +76,7 @@ class Surface:
 
 
 @checks_keywords
+@random_state_kept()
 def loss_surface(
     model: nn.Module,
     data: Data | object,
@@ -117,7 +119,8 @@ def loss_surface(
     if not (math.isfinite(span) and span > 0):
         raise DriftproofError(f"span {span!r}: wanted a length above 0, in errors of one chip")
     samples, law, (_, measure) = hold(as_data(data)), as_noise(noise), as_loss(loss)
-    weights = AnalogWeights.of(model, next(iter(samples.batches(1)))[0], on_tiles)
+    example, _ = next(iter(samples.batches(1)))
+    weights = AnalogWeights.of(own_copy(model, example), example, on_tiles)
     w, first, across, cosine, ratio, error = _directions(weights, law, seed)
     axis = np.linspace(-span, span, points)
     axis[points // 2] = 0.0
@@ -170,7 +173,8 @@ def _measured(weights: AnalogWeights, at: State, data: Data, loss: Loss, batch_s
     total, right = 0.0, 0.0
     with weights.holding(at):
         for returned, targets in answers(weights.network, data, batch_size):
-            total += float(loss(returned, targets)) * len(targets)
+            with foreign_code(f"the loss fails for targets {list(targets.shape)}:"):
+                total += float(loss(returned, targets)) * len(targets)
             outputs = main_output(returned)
             right += int((outputs.argmax(dim=1) == targets).sum()) if are_classes(outputs, targets) else math.nan
     return total / len(data), right / len(data)

@@ -89,20 +89,22 @@ def by_sample(
     Raises:
         DriftproofError: If no axis of the outputs counts these samples.
     """
-    count = len(passes.samples)
+    count, whole = len(passes.samples), shape
+    while count > 1 and len(shape) > 2 and shape[0] == 1:  # an axis that counts nothing
+        shape = shape[1:]
     second = product.sample_axis == 1 and isinstance(product.geometry, Dense)
     steps, rows = (shape[0], shape[1]) if second and len(shape) > 2 else (1, shape[0])
     if rows == count == 0:
         return draw(shape, passes.samples)
     if not count or rows % count:
         raise DriftproofError(
-            f"layer {layer!r} gives outputs {list(shape)} for {count} samples: noise that is new in every MVM is drawn "
+            f"layer {layer!r} gives outputs {list(whole)} for {count} samples: noise that is new in every MVM is drawn "
             "sample by sample and needs the samples first; use a device (read.new_every) and a periphery without it, "
             "or call the layer with the samples in its first dimension"
         )
     if not second:
-        return draw((count, rows // count, *shape[1:]), passes.samples).view(shape)
+        return draw((count, rows // count, *shape[1:]), passes.samples).view(whole)
     # [steps, samples, …] or [steps · samples, …]: drawn sample by sample, then put in that order
     steps *= rows // count
     numbers = draw((count, steps, *shape[2 if len(shape) > 2 else 1 :]), passes.samples)
-    return numbers.transpose(0, 1).reshape(shape)
+    return numbers.transpose(0, 1).reshape(whole)

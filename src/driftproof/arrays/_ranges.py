@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from driftproof._calls import Convolution, Interception, Located, Parameters, Product
 from driftproof._inputs import Inputs, example_call
-from driftproof._mapping import Mapping
+from driftproof._mapping import Mapping, plain_copy
+from driftproof._random_state import random_state_kept
 from driftproof.arrays._forward import channels
 from driftproof.arrays._transposed import driven_columns
 from driftproof.periphery import Periphery, StaticRange
@@ -41,12 +42,13 @@ def back_name(name: str, relative_to: Literal["column", "layer"] = "column") -> 
     return f"{name} (transposed)" if relative_to == "column" else f"{name} (transposed, {relative_to})"
 
 
+@random_state_kept()
 @torch.no_grad()
 def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, batches: Iterable[Inputs]) -> Ranges:
     """Return the static input range of every tile row, and of every tile of arrays that are also driven from columns.
 
     Args:
-        network: The digital network that was mapped.
+        network: The digital network that was mapped. A copy of it is run.
         mapping: Mapping of this network.
         periphery: Periphery whose ``input_range`` names the method. The result is empty unless the range is static.
         batches: Batches of inputs without targets.
@@ -64,6 +66,7 @@ def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, bat
     settings = periphery.input_range
     if not isinstance(settings, StaticRange):
         return {}
+    network = plain_copy(network)
     statistics: dict[str, list[RangeStatistics]] = {}
     for name, w in mapping.weights.items():
         places = [f"{name or '(root)'}, rows {rows.start}–{rows.stop - 1}" for rows in w.rows]
@@ -85,7 +88,9 @@ def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, bat
         return compute()
 
     weights = [(name, network.get_submodule(w.path).get_parameter(w.parameter)) for name, w in mapping.weights.items()]
-    with Interception(lambda: Parameters(weights), observe):
+    makes = any(mapped.made for mapped in mapping.weights.values())
+    fixed = Parameters([*network.named_parameters(), *network.named_buffers()])
+    with Interception(lambda: Parameters(weights), observe, fixed=(lambda: fixed) if makes else None):
         for inputs in batches:
             example_call(network, inputs)
     return {name: tuple(one.value() for one in parts) for name, parts in statistics.items()}

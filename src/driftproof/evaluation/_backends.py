@@ -13,10 +13,11 @@ from driftproof._batch_norm import recalibrate
 from driftproof._chip import Chip
 from driftproof._conversion import check_installation, convert_mapped
 from driftproof._errors import DriftproofError, warn
-from driftproof._inputs import Inputs, call, count, split
+from driftproof._inputs import Inputs, call, count, on_tensors, split
 from driftproof._keywords import parse_choice
 from driftproof._mapping import Mapping as NetworkMapping
 from driftproof._presets import load_preset
+from driftproof._random_state import random_state_kept
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._ranges import Ranges
 from driftproof.periphery import Periphery
@@ -52,15 +53,20 @@ class Backend(ABC):
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
         """Return the outputs of one forward pass."""
 
-    @torch.inference_mode()
+    @random_state_kept()
     def __call__(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
         """Return the outputs of the chip that was loaded last.
 
         Args:
-            inputs: Inputs [N, …] of the network.
+            inputs: Inputs [N, …] of the network. They are not changed.
             samples: Numbers of these inputs in the data (default: 0 to N − 1).
         """
-        number = count(inputs)
+        return self.outputs(inputs, samples)
+
+    @torch.no_grad()
+    def outputs(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
+        """Return the same, but do not keep the random states, which takes as long as a pass of a small network."""
+        number, inputs = count(inputs), on_tensors(inputs, Tensor.clone)  # the network's code may write into them
         samples = range(number) if samples is None else samples
         if number <= self.at_once:
             return self._pass(inputs, samples)
@@ -73,7 +79,11 @@ class Backend(ABC):
 
         Each batch is one forward pass, so that the statistics do not depend on :attr:`at_once`.
         """
-        recalibrate(self.model, lambda part, first: self._pass(part, range(first, first + count(part))), inputs)
+
+        def run(part: Inputs, first: int) -> Any:
+            return self._pass(on_tensors(part, Tensor.clone), range(first, first + count(part)))
+
+        recalibrate(self.model, run, inputs)
 
     def diagnostics(self) -> dict[str, dict[str, float]]:
         """Return the share of clipped conversions since the last chip was loaded: layer → name → share."""

@@ -8,16 +8,17 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
+from driftproof._behaviour import SAMPLES, Behaviour, observe_first
 from driftproof._defaults import BACKEND, BATCH_SIZE, METRIC, RANGE_SAMPLES, TORCH_DEVICE
 from driftproof._errors import DriftproofError, warn
-from driftproof._inputs import Inputs, call, to_device
+from driftproof._inputs import Inputs, call_on_copies, to_device
 from driftproof._keywords import ChecksKeywords
-from driftproof._mapping import Mapping, MappingOptions, plain_copy, unasked_text, unwrap
+from driftproof._mapping import Mapping, MappingOptions, map_plain, plain_copy, unasked_text, unwrap
 from driftproof._numerics import VERSION
 from driftproof._provenance import model_hash
+from driftproof._random_state import random_state_kept
 from driftproof._record import Outcome, Subject, as_samples
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
@@ -31,8 +32,6 @@ from driftproof.evaluation._recalibration import check_recalibration
 from driftproof.evaluation._score import Network, score
 from driftproof.evaluation._trial import Trial
 
-EXAMPLES = 8
-"""Number of samples on which the network is watched, to see which weights it multiplies by."""
 HARDWARE_KEPT = 4
 """Number of mappings and peripheries that stay ready. Each holds a copy of the network."""
 
@@ -82,7 +81,8 @@ class Evaluator(ChecksKeywords):
         self.metric, self.backend = as_metric(metric), check_backend(backend)
         check_numbers(batch_size=batch_size)
         self.batch_size, self.torch_device = batch_size, check_torch_device(torch_device)
-        self.network = plain_copy(network).to(self.torch_device)
+        with random_state_kept():
+            self.network = plain_copy(network).to(self.torch_device)
         self.name = name or type(unwrap(network)).__name__
         self._mappings: dict[MappingOptions, Mapping] = {}
         self._hardware: OrderedDict[tuple[Any, ...], Hardware] = OrderedDict()
@@ -91,10 +91,15 @@ class Evaluator(ChecksKeywords):
             warn_of_compiled_tile()
 
     def _take(self, data: Data | object) -> None:
-        self.data = hold(as_data(data))
-        first, _ = next(iter(self.data.batches(min(EXAMPLES, len(self.data)))))
-        self.example: Inputs = to_device(first, self.torch_device)
+        with random_state_kept():
+            self.data = hold(as_data(data))
+            self.example = self._first(SAMPLES)
         self._calibration: Data | None = None
+        self._behaviour: Behaviour | None = None
+
+    def _first(self, number: int) -> Inputs:
+        inputs, _ = next(iter(self.data.batches(min(number, len(self.data)))))
+        return to_device(inputs, self.torch_device)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copies and other processes, without mappings and hardware."""
@@ -112,6 +117,28 @@ class Evaluator(ChecksKeywords):
         other._take(data)
         return other
 
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the network does with the example, found out once, before anything is measured.
+
+        Raises:
+            DriftproofError: The network fails on the first samples. It keeps something between calls, or is random.
+                Axis 0 of its main output does not count the samples.
+        """
+        if self._behaviour is None:
+            examples = (self._first(number) for number in (SAMPLES, self.batch_size))
+            behaviour, self.example = observe_first(self.network, examples)
+            behaviour.check_axis()
+            if behaviour.joint:
+                warn(
+                    "the samples of a batch see each other: the network's outputs for a sample depend on the others in "
+                    "its batch (or it takes batches of some sizes only). Batches are computed as wholes; all numbers "
+                    f"depend on batch_size ({self.batch_size}) and on the order of the data"
+                )
+            self._behaviour = behaviour
+        return self._behaviour
+
+    @random_state_kept()
     def __call__(self, trial: Trial, samples: Iterable[int] | None = None) -> Outcome:
         """Measure one trial.
 
@@ -121,15 +148,21 @@ class Evaluator(ChecksKeywords):
                 the same outcome in any subset, up to the rounding of another batch.
 
         Raises:
-            DriftproofError: The device does not fit the network, the network fails, or an output is not finite.
+            DriftproofError: The device does not fit the network, the network fails, or an output is not finite; some
+                samples are asked for, but their outputs depend on the others in their batches.
         """
         start = time.perf_counter()
         chosen = as_samples(samples, len(self.data))
+        if self.behaviour.joint and chosen is not None:
+            raise DriftproofError(
+                "the samples of a batch see each other, so that some samples have other outputs than they have among "
+                "all; measure all samples, or make an evaluator of the wanted ones: evaluator.on(data)"
+            )
         network: Network = self._digital
         hardware = None
         if trial.deployment is not None:
             hardware = self._ready(trial.deployment)
-            network = hardware.become(trial)
+            network = hardware.become(trial).outputs
         indices = None if chosen is None else chosen.tolist()
         data = self.data if indices is None else self.data.take(indices)
         value, per_sample = score(self.metric, network, data, self.batch_size, self.torch_device, str(trial), indices)
@@ -160,7 +193,9 @@ class Evaluator(ChecksKeywords):
     def mapping(self, options: MappingOptions) -> Mapping:
         """Return the mapping of the network to tiles under some options."""
         if options not in self._mappings:
-            self._mappings[options] = mapping = options.map(self.network, self.example)
+            _ = self.behaviour  # what the network does is found out before it is watched
+            with random_state_kept():
+                self._mappings[options] = mapping = map_plain(self.network, example=self.example, **vars(options))
             if text := unasked_text(mapping):
                 warn(text)
         return self._mappings[options]
@@ -215,6 +250,5 @@ class Evaluator(ChecksKeywords):
         self._hardware.move_to_end(key)
         return self._hardware[key]
 
-    @torch.inference_mode()
     def _digital(self, inputs: Inputs, _: Sequence[int]) -> Any:
-        return call(self.network, inputs)
+        return call_on_copies(self.network, inputs)

@@ -8,7 +8,6 @@ products, and nothing folds.
 
 from __future__ import annotations
 
-import copy
 import io
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext, redirect_stderr
@@ -18,23 +17,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof._behaviour import AGREEMENT, Behaviour, observe
 from driftproof._calls import Interception, Located, Parameters, Product
+from driftproof._calls.copies import copied
 from driftproof._chip import Chip
 from driftproof._errors import DriftproofError
-from driftproof._inputs import Inputs, call, main_output, on_tensors
-from driftproof._mapping import MappedWeight, Mapping, map_weight, plain, plain_copy, untie_tables
+from driftproof._inputs import Inputs, call, on_tensors
+from driftproof._mapping import MappedWeight, Mapping, map_weight, plain_copy, untie_tables
+from driftproof._outputs import main_output
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._passes import Passes
 from driftproof.arrays._ranges import Ranges
 from driftproof.arrays._reading import ArrayReading
 from driftproof.evaluation._backends import Backend
-from driftproof.evaluation._folding import fold_norm, foldable_norms, samples_at_once, straight
+from driftproof.evaluation._folding import fold_norm, foldable_norms, straight
 from driftproof.periphery import Periphery
 
 _LAYOUTS = {nn.Conv2d: torch.channels_last, nn.Conv3d: torch.channels_last_3d}
 _DIMENSIONS = {torch.channels_last: 4, torch.channels_last_3d: 5}
-# largest accepted error relative to the largest output: float32 rounding is far below it, any mistake far above
-AGREEMENT = 1e-3
 
 
 @dataclass
@@ -68,12 +68,14 @@ class FoldedNetwork(Backend):
         example: A batch of inputs on the network's torch device. It is used to choose the memory layout, and to check
             that the folded network computes the same outputs as the given one.
         fold: Whether BatchNorms may fold. They must not if their statistics are re-estimated.
+        behaviour: What the network does with ``example``. If it is given, ``model`` is a plain copy in eval mode
+            (default: it is observed).
         periphery: The periphery of the arrays (default: ideal).
         ranges: Static input ranges (:func:`driftproof.arrays.input_ranges`).
 
     Raises:
-        DriftproofError: The periphery has IR drop; two passes of the network on the example differ; or the folded
-            network has other outputs than the given one on the example.
+        DriftproofError: The periphery has IR drop; the network keeps something between calls, or is random; or the
+            folded network has other outputs than the given one on the example.
 
     >>> from driftproof._mapping import map_model
     >>> from driftproof._presets import load_preset
@@ -94,30 +96,20 @@ class FoldedNetwork(Backend):
         fold: bool = True,
         periphery: Periphery | None = None,
         ranges: Ranges | None = None,
+        behaviour: Behaviour | None = None,
     ) -> None:
         self.periphery = None if periphery is None or periphery.is_ideal else periphery
         self._ranges = ranges or {}
         self.alphas = {}
         if self.periphery and self.periphery.ir_drop:
             raise DriftproofError("only aihwkit's compiled tile computes IR drop: use --backend tiles")
-        network = plain_copy(model) if any(module.training for module in model.modules()) else plain(model)
-        with torch.inference_mode():
-            outputs = call(network, example)
-            reference, repeated = main_output(outputs), main_output(call(network, example))
-        if not torch.equal(reference, repeated):
-            raise DriftproofError(
-                "two passes of the network on the same inputs differ: something in it is random in eval mode, such as "
-                "functional dropout without training=self.training; make it deterministic"
-            )
-        self.at_once = samples_at_once(network, example, outputs)
-        # a norm folds into a weight that is used once, under one name, and is not quantised: sums of quantised weights
-        # may lie exactly on a threshold behind the norm
-        analog = {w.path for w in mapping.weights.values() if _simple(w) and w.lost is None}
-        foldable = foldable_norms(network, example) if fold and not self.periphery else {}
-        self.norms = {path: norm for path, norm in foldable.items() if path in analog}
+        network = plain_copy(model) if behaviour is None else model
+        self.behaviour = observe(network, example) if behaviour is None else behaviour
+        self.at_once, reference = self.behaviour.at_once, self.behaviour.outputs
+        self._fold = fold and self.periphery is None
         error = self._build(network, mapping, example, reference, traced=isinstance(example, Tensor))
         if not error <= self._tolerance:  # "not <=" is also true for NaN
-            self.norms = {}  # slower, with the same outputs
+            self._fold = False  # slower, with the same outputs
             error = self._build(network, mapping, example, reference, traced=False)
         if not error <= self._tolerance:
             raise DriftproofError(
@@ -129,7 +121,12 @@ class FoldedNetwork(Backend):
     def _build(self, model: nn.Module, mapping: Mapping, example: Inputs, reference: Tensor, traced: bool) -> float:
         """Copy the network and fold its BatchNorms. Return the relative error of its outputs with exact weights."""
         self.model = nn.Identity()  # frees the copy of an earlier attempt
-        self.model = untie_tables(copy.deepcopy(model), mapping)
+        self.model = untie_tables(copied(model), mapping)
+        # a norm folds into a weight that is used once, under one name, and is not quantised: sums of quantised weights
+        # may lie exactly on a threshold behind the norm
+        analog = {w.path for w in mapping.weights.values() if _simple(w) and w.lost is None}
+        foldable = foldable_norms(self.model, example) if self._fold else {}
+        self.norms = {path: norm for path, norm in foldable.items() if path in analog}
         self.layout: torch.memory_format | None = None
         self._passes = Passes()
         self._slots: dict[str, _Slot] = {}

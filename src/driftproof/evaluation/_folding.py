@@ -5,16 +5,14 @@ from __future__ import annotations
 import io
 from collections import Counter, defaultdict
 from contextlib import redirect_stderr
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from driftproof._inputs import Inputs, call
+from driftproof._inputs import Inputs
 
 _NORM_OF = {nn.Linear: nn.BatchNorm1d, nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d}
-CACHE_BYTES = 4 * 1024**2  # on a CPU, activations up to this size stay in the cache and need no new memory pages
 
 
 def foldable_norms(model: nn.Module, example: Inputs) -> dict[str, str]:
@@ -22,6 +20,10 @@ def foldable_norms(model: nn.Module, example: Inputs) -> dict[str, str]:
 
     The pairs come from a torch.fx trace. A network that cannot be traced, or that takes other inputs than one tensor,
     folds nothing. This is slower and gives the same outputs.
+
+    Args:
+        model: A copy of a network: its own code runs on torch.fx's stand-ins for numbers, and may keep some.
+        example: A batch of inputs.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
     >>> foldable_norms(net, torch.zeros(1, 1, 8, 8))
@@ -31,8 +33,8 @@ def foldable_norms(model: nn.Module, example: Inputs) -> dict[str, str]:
         return {}
     try:
         graph = fx.Tracer().trace(model)
-        with torch.inference_mode(), redirect_stderr(io.StringIO()):  # it prints what it also raises
-            ShapeProp(fx.GraphModule(model, graph)).propagate(example)
+        with torch.no_grad(), redirect_stderr(io.StringIO()):  # it prints what it also raises
+            ShapeProp(fx.GraphModule(model, graph)).propagate(example.clone())
     except Exception:  # a network's own Python may fail under tracing
         return {}
     modules = dict(model.named_modules())
@@ -66,25 +68,6 @@ def foldable_norms(model: nn.Module, example: Inputs) -> dict[str, str]:
     return pairs
 
 
-def samples_at_once(model: nn.Module, example: Inputs, outputs: Any) -> int:
-    """Return the number of samples to compute at once. On a CPU, the largest activation of so many fits into the cache.
-
-    The number depends on shapes only, so that the same evaluation gives the same numbers. (For ResNet-20 on CIFAR it is
-    64 of a batch of 250, which takes half the time of the whole batch.)
-    """
-    if not isinstance(example, Tensor) or not isinstance(outputs, Tensor) or example.device.type != "cpu":
-        return 2**31
-    sizes = [example.nbytes]
-
-    def note(_: nn.Module, __: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            sizes.append(output.nbytes)
-
-    with nn.modules.module.register_module_forward_hook(note), torch.inference_mode():
-        call(model, example)
-    return max(8, CACHE_BYTES * len(example) // max(sizes))
-
-
 def straight(model: nn.Module) -> nn.Module:
     """Return the network as straight-line code over the same modules, or the network itself if it cannot be traced.
 
@@ -93,14 +76,14 @@ def straight(model: nn.Module) -> nn.Module:
     """
     try:
         graph = fx.Tracer().trace(model)
-    except Exception:  # as in foldable_norms
+        modules = dict(model.named_modules())
+        for node in list(graph.nodes):
+            if node.op == "call_module" and type(modules[str(node.target)]) is nn.Identity:
+                node.replace_all_uses_with(node.args[0])
+                graph.erase_node(node)
+        return fx.GraphModule(model, graph).eval()
+    except Exception:  # as in foldable_norms; names of modules may not be names in Python
         return model
-    modules = dict(model.named_modules())
-    for node in list(graph.nodes):
-        if node.op == "call_module" and type(modules[str(node.target)]) is nn.Identity:
-            node.replace_all_uses_with(node.args[0])
-            graph.erase_node(node)
-    return fx.GraphModule(model, graph).eval()
 
 
 @torch.no_grad()

@@ -44,7 +44,13 @@ class Hardware:
             self.network: Backend = TilesNetwork(network, mapping, periphery, ranges)
         else:
             self.network = FoldedNetwork(
-                network, mapping, evaluator.example, fold=fold, periphery=periphery, ranges=ranges
+                network,
+                mapping,
+                evaluator.example,
+                fold=fold,
+                periphery=periphery,
+                ranges=ranges,
+                behaviour=evaluator.behaviour,
             )
         # statistics that the norms return to when all layers are digital
         self._trained = [] if fold else [(b, b.clone()) for n in batch_norms(self.network.model) for b in n.buffers()]

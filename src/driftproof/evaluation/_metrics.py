@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from driftproof._errors import DriftproofError, foreign_code
 from driftproof._old_paths import old_attribute
+from driftproof._outputs import chosen_output, joined, main_output, on_tensors, several
 from driftproof._record import QUANTITIES, Quantity, quantity_of
 from driftproof._record.outcome import FLIPPED, ROUNDING
 from driftproof.data._user_file import is_user_file, user_object
@@ -20,7 +20,7 @@ from driftproof.evaluation import _tallies as tallies
 
 ALIASES = {"top-5": "top5"}
 
-type Function = Callable[[Tensor, Tensor], Any]
+type Function = Callable[[Any, Tensor], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class Metric:
     Attributes:
         quantity: Name, unit and range of the metric, and whether a higher value is better.
         tally: Function of the outputs [N, …] and targets [N, …] of one batch. Its results add up with ``+`` over
-            batches. Outputs are the network's main output: the tensor that it returns, its ``logits``, or its first
-            tensor.
+            batches. Outputs are the tensor that the network returns, its ``logits``, or the only one of its tensors
+            that fits; see :meth:`chosen`.
         value: Function of the sum of all tallies that returns the metric.
         tolerance: Function of a value and the number of samples. It returns the largest difference that rounding can
             cause when the same network is measured again, for example with another batch size.
@@ -64,7 +64,32 @@ class Metric:
         """The quantity, which a record must keep. None for built-in metrics."""
         return None if self.quantity == QUANTITIES.get(self.name) else self.quantity
 
-    def __call__(self, outputs: Tensor, targets: Tensor) -> float:
+    def chosen(self, returned: Any, targets: Tensor) -> Any:
+        """Return what the metric sees of a network's outputs.
+
+        It is the tensor that the network returns, or ``logits``, or the only tensor that the metric takes with these
+        targets. A metric of the user's own gets all outputs if there are several.
+
+        Raises:
+            DriftproofError: A built-in metric takes several of the tensors, or none of them.
+        """
+        own = self.custom_quantity is not None
+        output = chosen_output(returned, len(targets), (lambda _: True) if own else partial(self._takes, targets))
+        if output is not None or own:
+            return returned if output is None else output
+        raise DriftproofError(
+            f"the network returns {several(returned)}: which one {self.name} is about is not clear. Call it logits, "
+            "return it alone (a wrapper network), or give a metric of your own, which gets all of them"
+        )
+
+    def _takes(self, targets: Tensor, outputs: Tensor) -> bool:
+        try:
+            (self.per_sample or self.tally)(outputs, targets)
+        except DriftproofError:
+            return False
+        return True
+
+    def __call__(self, outputs: Any, targets: Tensor) -> float:
         """Return the metric of one batch."""
         return self.value(self.tally(outputs, targets))
 
@@ -83,14 +108,15 @@ class Metric:
         """Return the metric of a function of all outputs and all targets.
 
         Args:
-            function: Function of the main outputs [N, …] and targets [N, …] on the CPU that returns a number. All
-                batches are held until the end.
+            function: Function of the outputs [N, …] and targets [N, …] on the CPU that returns a number. All batches
+                are held until the end. Of a network that returns several tensors it gets ``logits`` or ``out``; if
+                there is neither, it gets all, in the form in which the network returns them.
             name: Name in the record (default: the name of the function).
             words: Name in the report (default: ``name``).
             higher_is_better: Whether a higher value is better.
             percent: Whether values are percentages, 0 to 100.
             lowest: The lowest possible value, or None.
-            per_sample: Function of the main outputs and targets of a batch that returns [N], one entry per sample whose
+            per_sample: Function of the outputs and targets of a batch that returns [N], one entry per sample whose
                 mean is the metric: bool if ``percent``, else a number. Records then keep the entries, and ``function``
                 is not called.
 
@@ -113,23 +139,24 @@ class Metric:
         return cls(quantity=quantity, tally=_held, value=value, tolerance=_tolerance_of_function, per_sample=per_sample)
 
 
-def _apply(function: Function, name: str, held: list[tuple[Tensor, Tensor]]) -> float:
+def _apply(function: Function, name: str, held: list[tuple[Any, Tensor]]) -> float:
     """Return a user's function of all outputs and targets."""
     try:
-        outputs, targets = (torch.cat(parts) for parts in zip(*held, strict=True))
+        outputs, targets = (joined(parts) for parts in zip(*held, strict=True))
     except RuntimeError as error:
-        shapes = sorted({tuple(part.shape[1:]) for part, _ in held})
+        shapes = sorted({tuple(main_output(part).shape[1:]) for part, _ in held})
         raise DriftproofError(
             f"metric {name}: the outputs of different batches have different shapes per sample ({shapes}) and cannot "
             "be concatenated; pad the inputs to one length"
         ) from error
-    shapes_of_both = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)}"
+    given = f"outputs {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"outputs, {several(outputs)},"
+    shapes_of_both = f"{given} and targets {tuple(targets.shape)}"
     with foreign_code(f"metric {name}: wanted a number of {shapes_of_both}, got"):
         return float(function(outputs, targets))
 
 
-def _held(outputs: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
-    return [(outputs.cpu(), targets.cpu())]
+def _held(outputs: Any, targets: Tensor) -> list[tuple[Any, Tensor]]:
+    return [(on_tensors(Tensor.cpu, outputs), targets.cpu())]
 
 
 def _tolerance_of_share(_: float, samples: int) -> float:

@@ -11,7 +11,7 @@ from torch import nn
 
 from driftproof._batch_norm import batch_norms
 from driftproof._errors import DriftproofError, did_you_mean, foreign_code, warn
-from driftproof._inputs import Inputs, call, to_device
+from driftproof._inputs import Inputs, call_on_copies, to_device
 from driftproof._keywords import ChecksKeywords
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
@@ -75,8 +75,8 @@ def check_recalibration(recalibration: Recalibration, network: nn.Module, report
         )
     # before anything is computed or written
     place = f"recalibrate: the network does not take inputs of {held.name}:"
-    with foreign_code(place, ". Give inputs like those that it is evaluated on"), torch.inference_mode():
-        call(network, next(inputs_of(held.head(min(2, len(held))), 2, next(network.parameters()).device)))
+    with foreign_code(place, ". Give inputs like those that it is evaluated on"):
+        call_on_copies(network, next(inputs_of(held.head(min(2, len(held))), 2, next(network.parameters()).device)))
 
 
 def even_batch(samples: int, batch_size: int) -> int:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from driftproof._errors import DriftproofError, foreign_code
-from driftproof._inputs import Inputs, count, describe, main_output, to_device
+from driftproof._inputs import Inputs, count, describe, to_device
+from driftproof._outputs import main_output
 from driftproof._record import PerSample, value_of
 from driftproof.data import Data
 from driftproof.evaluation._metrics import Metric, check_value
@@ -38,8 +39,7 @@ def score(
     """Return the metric of a network over data, computed batch by batch.
 
     Args:
-        metric: The metric. It sees the network's main output: the tensor that the network returns, its ``logits``, or
-            its first tensor.
+        metric: The metric. It sees the outputs that it chooses (:meth:`Metric.chosen`).
         network: A function of inputs [N, …] and their indices in the data that returns outputs.
         data: The samples, with targets as the metric needs them.
         batch_size: Number of samples in a forward pass.
@@ -65,15 +65,15 @@ def score(
             inputs, targets = to_device(inputs, torch_device), targets.to(torch_device)
             with foreign_code(f"the network fails on inputs {describe(inputs)}:"):
                 returned = network(inputs, indices[first : first + count(inputs)])
-            outputs = main_output(returned)
+            outputs = metric.chosen(returned, targets)
             if metric.per_sample is not None:
                 gathered.append(_entries(metric, metric.per_sample, outputs, targets))
             if metric.one_size:
-                sizes.add(outputs.shape[1:].numel())
+                sizes.add(main_output(outputs).shape[1:].numel())
             if metric.per_sample is None or metric.one_size:
                 tally = metric.tally(outputs, targets)
                 total = tally if total is None else total + tally
-            _check_finite(outputs, len(targets))
+            _check_finite(main_output(outputs), len(targets))
             first += count(inputs)
         if gathered and len(sizes) <= 1:
             joined = torch.cat(gathered)
@@ -84,11 +84,9 @@ def score(
         raise DriftproofError(f"{what}: {error}") from error
 
 
-def _entries(
-    metric: Metric, per_sample: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor
-) -> Tensor:
+def _entries(metric: Metric, per_sample: Callable[[Any, Tensor], Tensor], outputs: Any, targets: Tensor) -> Tensor:
     """Return a metric's entries for the samples of one batch, [N], on the CPU."""
-    shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)}"
+    shapes = f"outputs {tuple(main_output(outputs).shape)} and targets {tuple(targets.shape)}"
     with foreign_code(f"metric {metric.name}: wanted one entry per sample of {shapes}, got"):
         entries = torch.as_tensor(per_sample(outputs, targets))
     if entries.shape != targets.shape[:1]:

@@ -14,15 +14,44 @@ IGNORED = -100
 """The target of a position that does not count, as in torch's cross entropy and in Hugging Face's models."""
 
 
+_ENOUGH = 16
+"""Samples of a batch from which it is no accident that all outputs lie between 0 and 1."""
+
+
 def right(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return [samples whose largest output is their target, samples] of outputs [N, classes] and targets [N]."""
     return _counted(is_right(outputs, targets))
 
 
 def is_right(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return [N] bool: whether the largest output of a sample is its target."""
+    """Return [N] bool: whether the largest output of a sample is its target.
+
+    One output a sample, [N] or [N, 1], is the logit of class 1 of two: above 0 the answer is 1.
+    """
+    if outputs.dim() == 1 or (outputs.dim() == 2 and outputs.shape[1] == 1):
+        return _is_right_of_two(outputs, targets)
     _check_classes("accuracy", outputs, targets, axes=1)
     return outputs.argmax(dim=1) == targets
+
+
+def _is_right_of_two(outputs: Tensor, targets: Tensor) -> Tensor:
+    if outputs.numel() != targets.numel() or targets.shape not in (outputs.shape[:1], (len(outputs), 1)):
+        raise DriftproofError(
+            f"accuracy of one logit a sample, {tuple(outputs.shape)}, wants one target a sample, got "
+            f"{tuple(targets.shape)}"
+        )
+    wanted = targets.flatten()
+    if not bool(((wanted == 0) | (wanted == 1)).all()):
+        raise DriftproofError(
+            f"accuracy of one logit a sample wants targets 0 and 1, got {float(wanted.min()):g} to "
+            f"{float(wanted.max()):g}. For numbers use mse; for other classes give a metric of your own"
+        )
+    if len(outputs) >= _ENOUGH and 0 <= float(outputs.min()) <= float(outputs.max()) <= 1:
+        raise DriftproofError(
+            "accuracy of one logit a sample: all outputs lie between 0 and 1, as probabilities do. Leave out the "
+            "sigmoid at the end, so that a positive output means class 1, or give a metric of your own"
+        )
+    return (outputs.flatten() > 0) == (wanted == 1)
 
 
 def right_in_five(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -153,8 +182,9 @@ def _check_classes(name: str, outputs: Tensor, targets: Tensor, axes: int) -> No
     low, high = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
     if classes < 2 or low < 0 or high >= classes:
         raise DriftproofError(
-            f"{name} wants classes 0 to n - 1 of n outputs, at least 2; got {classes} outputs and targets from {low} "
-            f"to {high}. Renumber the classes, or give the network that was trained for them"
+            f"{name} wants classes 0 to n - 1 of n outputs, at least 2 (accuracy also takes one logit); got {classes} "
+            f"outputs and targets from {low} to {high}. Renumber the classes, or give the network that was trained for "
+            "them"
         )
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from driftproof._inputs import Inputs, call, main_output, to_device
-from driftproof.training._losses import as_loss
+from driftproof._inputs import Inputs, call, on_tensors, to_device
+from driftproof._outputs import main_output
+from driftproof.training._losses import as_loss, with_classes_last
 from driftproof.training._passes import Closure
 from driftproof.training._settings import Settings
 
@@ -47,15 +48,19 @@ class BatchLoss:
         if self.teacher is None:
             return inputs, targets, None
         with torch.no_grad(), self._autocast():
-            return inputs, targets, main_output(call(self.teacher, inputs)).float()
+            return inputs, targets, main_output(call(self.teacher, on_tensors(inputs, Tensor.clone))).float()
 
     def _loss(self, inputs: Inputs, targets: Tensor, taught: Tensor | None) -> Tensor:
         with self._autocast():
             returned = call(self.model, inputs)
-        loss = as_loss(self.settings.loss)[1](returned, targets)
+        name, function = as_loss(self.settings.loss)
+        loss = function(returned, targets)
         if taught is None or self.settings.distil is None:
             return loss
-        return self.settings.distil.loss(loss, main_output(returned), taught)
+        outputs = main_output(returned)
+        if name == "cross-entropy" and outputs.dim() > 2:
+            outputs, taught = (with_classes_last(logits, targets) for logits in (outputs, taught))
+        return self.settings.distil.loss(loss, outputs, taught)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.settings.precision == "float32":

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from driftproof._batch_norm import norms_with_statistics
 from driftproof._errors import DriftproofError
-from driftproof._inputs import Inputs
+from driftproof._inputs import Inputs, on_tensors
 from driftproof._random_state import random_state_kept
 from driftproof.training._noise import Key
 from driftproof.training._norms import statistics_kept
@@ -52,6 +54,23 @@ def key_of(seed: int, updates: int, index: int, shards: int) -> Key:
     if world * shards > MOST_SHARDS:
         raise DriftproofError(f"{shards} micro-batches in {world} processes: more than {MOST_SHARDS} in one update")
     return Key(seed, updates * MOST_SHARDS + rank * shards + index)
+
+
+@contextmanager
+def inputs_copied(model: nn.Module) -> Iterator[None]:
+    """Give a network copies of its inputs inside, since its code may write into them: each pass gets the same batch."""
+
+    def copy(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+        return on_tensors(args, Tensor.clone), on_tensors(named, Tensor.clone)
+
+    if isinstance(model, torch.jit.ScriptModule):  # it has no hooks
+        yield
+        return
+    handle = model.register_forward_pre_hook(copy, with_kwargs=True, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class _Seen(BaseException):

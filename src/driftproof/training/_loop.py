@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,11 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof._behaviour import check_function
+from driftproof._calls.copies import copied
+from driftproof._calls.network import check_numbers
 from driftproof._errors import DriftproofError
 from driftproof._files import write_tensors
-from driftproof._inputs import Inputs, to_device
+from driftproof._inputs import Inputs, example_call, to_device
 from driftproof._keywords import check_keywords, keywords_of, new_names
-from driftproof._mapping import unasked_text, unwrap
+from driftproof._mapping import plain_copy, unasked_text, unwrap
 from driftproof._progress import Progress
 from driftproof._provenance import describe_run, model_hash
 from driftproof._random_state import random_state_kept
@@ -159,7 +161,8 @@ class _Run:
     ) -> None:
         self.method, self.settings, self.validate, self.torch_device = method, settings, validate, torch_device
         self.sign = 1 if higher_is_better else -1
-        self.network = copy.deepcopy(unwrap(model)).to(torch_device)
+        check_numbers(unwrap(model))
+        self.network = copied(unwrap(model)).to(torch_device)
         self.batches = Batches(data, settings, method.closures_per_update)
         self.total = settings.epochs * len(self.batches)
         teacher = None if settings.distil is None else settings.distil.frozen_teacher(model).to(torch_device)
@@ -168,6 +171,10 @@ class _Run:
         for network in (self.network, teacher):
             if channels_last and network is not None:
                 to_channels_last(network)
+        unused = plain_copy(self.network)
+        used = copied(unused)
+        example_call(used, first)
+        check_function(unused, used, first)
         if all_analog:  # only to check: the method belongs to the caller, so its own settings stay
             AnalogWeights.of(self.network, first, replace(method.on_tiles, all_analog=True))
         method.prepare(self.network, first)
@@ -241,10 +248,10 @@ class _Run:
 
     def _validate(self, validate: Validate, row: Row) -> None:
         assert self.method.weights is not None
-        self.network.eval()
+        network = copied(self.network).eval()  # to eval mode and back would round layers that merge there
         warned = unasked_text(self.method.weights.mapping)
         with random_state_kept(), torch.no_grad(), not_again([warned]):
-            value = float(validate(self.network))
+            value = float(validate(network))
         if not math.isfinite(value):
             raise self._failure(f": the validation value is {value}")
         row["validation"] = value

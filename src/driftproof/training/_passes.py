@@ -69,7 +69,12 @@ class Passes(Shared):
         with self._pass(perturbed, moves_norms, exchanged=self.last and last):
             loss = checked(closure(), perturbed)
             scaled = loss * (self.share * share) if self.share * share != 1 else loss
-            torch.autograd.backward(self._scaled(scaled))
+            try:
+                torch.autograd.backward(self._scaled(scaled))
+            except RuntimeError as error:
+                if "a second time" in str(error):
+                    raise DriftproofError(_REMEMBERS) from error
+                raise
         return loss.detach()
 
     def plain(self, closure: Closure) -> Tensor:
@@ -142,6 +147,12 @@ class Passes(Shared):
             elif self.policy == "recalibrate" or not moves_norms:
                 contexts.enter_context(statistics_kept(self.norms))
             yield
+
+
+_REMEMBERS = (
+    "the loss depends on a pass that was made before: the network keeps something between calls, such as the membrane "
+    "potential of a spiking neuron or a hidden state; reset that at the start of forward(), or detach it"
+)
 
 
 def checked(loss: object, perturbed: bool) -> Tensor:

@@ -37,7 +37,8 @@ class Settings(ChecksKeywords):
         lr_schedule: Learning rate after a linear warm-up: ``cosine`` to zero, or ``constant`` (default: ``cosine``).
         warm_up: Share of the updates in which the learning rate rises, in [0, 1) (default: 0.05).
         weight_decay: Weight decay of all parameters, for ``sgd`` and ``adamw`` (default: 0.0001).
-        loss: ``cross-entropy``, ``mse``, ``causal``, or a function of (outputs, targets) (default: ``cross-entropy``).
+        loss: ``cross-entropy``, ``binary``, ``mse``, ``causal``, or a function of (outputs, targets) (default:
+            ``cross-entropy``).
         clip_norm: Largest norm of the gradient (default: no clipping).
         precision: Precision of the network's products in forward and backward passes (autocast): ``float32``,
             ``bfloat16`` or ``float16``. Weights stay float32 (default: ``float32``).

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from driftproof._calls.analog import check_digital
 from driftproof._calls.network import unwrap
 from driftproof._errors import DriftproofError, warn
-from driftproof._inputs import Inputs, in_eval_mode
+from driftproof._inputs import Inputs
 from driftproof._mapping import MappedWeight, Mapping, MappingOptions, unasked_text
 from driftproof._mapping.places import array_name
-from driftproof._random_state import random_state_kept
 
 OnTiles = MappingOptions
 """Which weights will be on tiles, and how: give an evaluation of the trained network the same."""
@@ -65,8 +64,7 @@ class AnalogWeights:
         """
         network, asked = unwrap(model), on_tiles or OnTiles()
         check_digital(network)
-        with in_eval_mode(network.modules()), random_state_kept():
-            mapping = asked.map(network, example)
+        mapping = asked.map(network, example)  # it watches a copy
         if text := unasked_text(mapping):
             warn(text)
         places = [

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from driftproof._calls.analog import ANALOG_WEIGHTS, check_digital, check_digital_weights
 from driftproof._errors import DriftproofError, did_you_mean
 from driftproof._files import read_tensors, write_tensors
+from driftproof._sparse import as_dense, in_layout_of
 
 PICKLES = (".pt", ".pth", ".th")
 SAFETENSORS = ".safetensors"
@@ -139,8 +140,10 @@ def _fitted(model: nn.Module, entries: Mapping[str, Tensor], path: Path) -> dict
         elif value.dtype != target.dtype and not (value.dtype in _FLOATS and target.dtype in _FLOATS):
             problems["other kinds of number"].append(f"{short} (file {value.dtype}, model {target.dtype})")
         else:
-            prepared[names[short]] = cast = value.detach().to(target.dtype)
+            cast = value.detach().to(target.dtype)
+            prepared[names[short]] = in_layout_of(cast, target)
             # An infinity in the file may be intended (attention masks); NaN and an overflow are not.
+            cast, value = as_dense(cast), as_dense(value)
             if bool(cast.isnan().any()) or bool((cast.isinf() & ~value.isinf()).any()):
                 problems["NaN, or too large for the model's dtype"].append(short)
     listed = [f"{len(some_names)} {kind}: {some(some_names)}" for kind, some_names in problems.items() if some_names]

@@ -22,7 +22,7 @@ from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import TileSize, unwrap
 from driftproof._old_paths import old_attribute
 from driftproof.training._clipping import ClipWeights
-from driftproof.training._closures import inputs_of_first_pass, key_of, shards_of
+from driftproof.training._closures import inputs_copied, inputs_of_first_pass, key_of, shards_of
 from driftproof.training._methods.by_name import make_known
 from driftproof.training._noise import Noise
 from driftproof.training._norms import NormPolicy, statistics_kept
@@ -188,7 +188,7 @@ class Method(ChecksKeywords, ABC):
             strengths=strengths,
             step=self.updates,
         )
-        with ExitStack() as undo, statistics_kept(self._norms, on_failure_only=True):
+        with ExitStack() as undo, statistics_kept(self._norms, on_failure_only=True), inputs_copied(model):
             undo.callback(self.load_state_dict, self.state_dict())
             loss, measured = self._gradients(shards, update)
             norm, skipped = update.make(self.finish, clip_norm)

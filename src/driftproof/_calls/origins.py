@@ -1,0 +1,67 @@
+"""Which tensors of a forward pass come from the network's inputs, and which are the same in every call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from driftproof._calls.parameters import Parameters
+
+_RANDOM = ("rand", "normal", "bernou", "empty")
+_NOTHING: frozenset[str] = frozenset()
+
+
+class Origins:
+    """Follow results: what comes neither from the inputs nor from a computation on them is the same in every call.
+
+    Args:
+        inputs: The network's inputs.
+        fixed: Tensors that the network has: parameters, buffers, attributes of modules.
+    """
+
+    def __init__(self, inputs: Iterable[Tensor], fixed: Parameters) -> None:
+        self._fixed = fixed
+        self._changing = WeakIdKeyDictionary()  # by identity; nothing is kept alive
+        self._same = WeakIdKeyDictionary()
+        self._written: set[str] = set()  # fixed tensors that the code writes into are the network's state
+        self.add_changing(inputs)
+
+    def add_changing(self, tensors: Iterable[Tensor]) -> None:
+        """Record tensors that may be others in the next call."""
+        for tensor in tensors:
+            self._changing[tensor] = True
+
+    def of(self, tensor: Tensor) -> frozenset[str]:
+        """Return the names of the fixed tensors that a tensor is, or was made from."""
+        owner = self._fixed.owner(tensor)
+        names: frozenset[str] = self._same.get(tensor, _NOTHING)
+        return names if owner is None else frozenset((owner[0],))
+
+    def change(self, tensors: Sequence[Tensor]) -> bool:
+        """Return whether any of some tensors may be another in the next call."""
+        return any(self._changes(tensor) for tensor in tensors)
+
+    def follow(self, function: str, parts: Sequence[Tensor], results: Iterable[Tensor]) -> None:
+        """Record the results of a call.
+
+        Args:
+            function: Name of the function.
+            parts: Tensors among the arguments.
+            results: Tensors among the results.
+        """
+        if self.change(parts) or (not parts and any(word in function for word in _RANDOM)):
+            if parts and (function == "__setitem__" or (function.endswith("_") and not function.endswith("__"))):
+                self._written |= self.of(parts[0])
+            self.add_changing(results)
+            return
+        names = _NOTHING.union(*(self.of(part) for part in parts))
+        for result in results:
+            self._same[result] = names
+
+    def _changes(self, tensor: Tensor) -> bool:
+        owner = self._fixed.owner(tensor)
+        if owner is not None:
+            return owner[0] in self._written
+        return tensor in self._changing
