@@ -20,7 +20,7 @@ from aihwkit.simulator.configs.devices import SoftBoundsDevice
 from aihwkit.simulator.parameters.enums import WeightClipType, WeightModifierType, WeightRemapType
 from aihwkit.simulator.parameters.inference import WeightModifierParameter
 from aihwkit.simulator.parameters.mapping import MappingParameter
-from aihwkit.simulator.presets import PCMPreset, StandardHWATrainingPreset, TikiTakaEcRamPreset
+from aihwkit.simulator.presets import PCMPreset, ReRamESPreset, StandardHWATrainingPreset, TikiTakaEcRamPreset
 
 from driftproof import load_preset
 from driftproof._compensation import as_compensation
@@ -76,7 +76,7 @@ def test_constants_of_noise_models_are_named() -> None:
     config.noise_model = PCMLikeNoiseModel(read_noise_scale=0.5)
     assert "aihwkit's own constants; read_noise_scale = 0.5 would need" in beyond(config)["noise_model"]
 
-    class Mine(BaseNoiseModel):
+    class Mine(BaseNoiseModel):  # type: ignore[misc]
         def __init__(self, sigma: float) -> None:
             super().__init__()
             self.sigma = sigma
@@ -187,13 +187,14 @@ def test_devices_that_are_trained_by_pulses_are_named(config: Any, kind: str) ->
 
 
 def test_presets_name_what_they_set() -> None:
+    assert "dw_min=0.00135" in beyond(ReRamESPreset())["device"]  # the default of the preset, not of its device
     named = beyond(StandardHWATrainingPreset())
     assert {"clip.type", "remap.type", "mapping.learn_out_scaling", "noise_model", "drift_compensation"} <= named.keys()
 
 
 def test_settings_of_other_versions_and_misspelt_ones_are_named() -> None:
     @dataclass
-    class Later(TorchInferenceRPUConfig):
+    class Later(TorchInferenceRPUConfig):  # type: ignore[misc]
         line_loss: float = 0.0
         wires: WeightModifierParameter = field(default_factory=WeightModifierParameter)
 
@@ -202,7 +203,7 @@ def test_settings_of_other_versions_and_misspelt_ones_are_named() -> None:
     config.line_loss, config.wires.res = 0.5, 0.25
     assert beyond(config)["line_loss"].startswith("0.5")
     assert "wires.res" in beyond(config)
-    config.noise_modle = None  # type: ignore[attr-defined]
+    config.noise_modle = None
     assert "did you mean noise_model?" in beyond(config)["noise_modle"]
     config.update.desired_bl = 7
     config.backward.out_noise = 0.3

@@ -42,7 +42,7 @@ def digital() -> nn.Sequential:
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
 
 
-class Mine(AnalogLinear):
+class Mine(AnalogLinear):  # type: ignore[misc]
     """A user's subclass of aihwkit's layer, in a module of the user's."""
 
 
@@ -56,7 +56,7 @@ class Deep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.parts["a"](x)
-        for part in self.parts["b"]:  # type: ignore[union-attr]
+        for part in self.parts["b"].children():
             x = part(x)
         return x
 
@@ -186,12 +186,14 @@ def test_the_command_line_refuses_both(
     )
     analog = convert_to_analog(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), TorchInferenceRPUConfig())
     torch.save(analog.state_dict(), tmp_path / "analog.pt")
+    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).state_dict(), tmp_path / "digital.pt")
     monkeypatch.chdir(tmp_path)
     evaluation = ["--data", "digits", "--preset", "ideal", "--out", "record", "--times", "1s", "--chips", "1"]
     training = ["--data", "digits", "--method", "plain", "--epochs", "1", "--out", "trained"]
     for words in (
         ["evaluate", "nets.py:analog", *evaluation],
         ["evaluate", "nets.py:digital", "--weights", "analog.pt", *evaluation],
+        ["evaluate", "nets.py:analog", "--weights", "digital.pt", *evaluation],
         ["convert", "nets.py:analog", "--preset", "ideal"],
         ["train", "nets.py:analog", *training],
         ["train", "nets.py:digital", "--weights", "analog.pt", *training],

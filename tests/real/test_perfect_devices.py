@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import driftproof as dp
-from driftproof import DriftproofWarning, TileSize
+from driftproof import DriftproofError, DriftproofWarning, TileSize
 from driftproof._chip import Chip
+from driftproof._conversion.digital import digital_network
 from driftproof._mapping import map_model, map_weight
 from driftproof._mapping.quantised import is_quantised
 from driftproof.evaluation._folded import FoldedNetwork
 
-WITHOUT_NOISE = ("levels", "programming", "drift", "read", "stuck")
 
-
-def integers(shape: torch.Size, low: int, high: int, seed: int) -> Tensor:
+def integers(shape: Any, low: int, high: int, seed: int) -> Tensor:
     return torch.randint(low, high, shape, generator=torch.Generator().manual_seed(seed)).float()
 
 
@@ -99,6 +101,21 @@ class Signs(nn.Module):
         return F.linear(hidden, torch.sign(self.b))
 
 
+class Normed(nn.Module):
+    """Five-bit weights, and a BatchNorm before a sign: sums of 0 are exactly on the threshold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(24, 40, bias=False), nn.BatchNorm1d(40), nn.Linear(40, 6, bias=False)
+        for seed, layer in enumerate((self.a, self.b)):
+            layer.weight.data = integers(layer.weight.shape, -15, 16, seed) / 16
+        assert self.norm.running_var is not None
+        self.norm.running_var.fill_(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.sign(self.norm(self.a(x))))  # type: ignore[no-any-return]
+
+
 def spikes(n: int, *size: int) -> Tensor:
     return (torch.rand(n, *size, generator=torch.Generator().manual_seed(1)) < 0.3).float()
 
@@ -109,6 +126,8 @@ def given(name: str) -> tuple[nn.Module, Tensor]:
     if name.startswith("spiking"):
         bits, step = {"spiking-4": (4, 1 / 16), "spiking-8": (8, 1 / 256)}[name]
         network, inputs = Spiking(bits, step), spikes(150, 12, 48)
+    elif name == "normed":
+        network, inputs = Normed(), 2 * spikes(200, 24) - 1
     elif name == "images":
         network, inputs = SpikingImages(), spikes(60, 2, 8, 8)
     elif name == "rounded":
@@ -118,7 +137,7 @@ def given(name: str) -> tuple[nn.Module, Tensor]:
     return network.eval(), inputs
 
 
-NAMES = ("spiking-4", "spiking-8", "images", "rounded", "signs")
+NAMES = ("spiking-4", "spiking-8", "images", "rounded", "signs", "normed")
 
 
 @pytest.mark.parametrize("tile", [TileSize(512, 512), TileSize(20, 24)], ids=("one tile", "several"))
@@ -132,7 +151,8 @@ def test_quantised_networks_are_the_same_to_the_last_bit_on_perfect_devices(name
     folded.load(Chip(mapping, dp.load_preset("ideal"), seed=0, chip=0), 1.0)
     with torch.no_grad():
         wanted = network(x)
-        assert torch.equal(network.double()(x.double()).float(), wanted)  # no sum is rounded
+        if name != "normed":
+            assert torch.equal(network.double()(x.double()).float(), wanted)  # no sum is rounded
         network.float()
         assert len(wanted.unique(dim=0)) > 10
         assert torch.equal(analog.model(x), wanted)
@@ -147,8 +167,9 @@ def test_evaluations_on_perfect_devices_give_the_digital_value(name: str, backen
     network, x = given(name)
     with torch.no_grad():
         y = network(x).argmax(1)
-    exact = dp.load_preset("pcm-nandakumar-2019").without(*WITHOUT_NOISE)  # off by float32 rounding of conductances
-    devices = ["ideal", "gaussian:0", "gaussian-layer:0", exact]
+    # off by the float32 rounding of conductances
+    exact = dp.load_preset("pcm-nandakumar-2019").without("levels", "programming", "drift", "read", "stuck")
+    devices: list[Any] = ["ideal", "gaussian:0", "gaussian-layer:0", exact]
     cells = dp.evaluate(network, (x, y), presets=devices, times="1s", chips=1, backend=backend, progress=False).cells()
     assert dict(zip(cells["preset"], cells["value"], strict=True)) == dict.fromkeys(cells["preset"], 100.0)
 
@@ -171,7 +192,7 @@ def test_the_network_without_this_care_loses_spikes() -> None:
     with torch.no_grad():
         wanted = network(x)
         first, *_ = layers = [Scaled(layer) for layer in network.layers if isinstance(layer, nn.Linear)]
-        assert int((first.target * first.scale[:, None] != network.layers[0].weight).sum()) > 0
+        assert not torch.equal(first.target * first.scale[:, None], network.get_parameter("layers.0.weight"))
         network.layers = nn.ModuleList(layers)
         assert int((network(x) != wanted).any(1).sum()) > 15
 
@@ -227,6 +248,9 @@ def test_peripheries_keep_the_scale_of_the_columns() -> None:
 def test_saved_networks_and_chips_keep_quantised_weights(tmp_path: Path) -> None:
     network, x = given("spiking-8")
     analog = dp.convert(network, "ideal", example=x[:8])
+    assert torch.equal(
+        digital_network(analog).get_parameter("layers.0.weight"), network.get_parameter("layers.0.weight")
+    )
     with torch.no_grad():
         wanted = network(x)
         fresh = Spiking(4, 1.0)
@@ -235,7 +259,40 @@ def test_saved_networks_and_chips_keep_quantised_weights(tmp_path: Path) -> None
         chip = dp.load(dp.save(dp.program(analog), tmp_path / "programmed"), fresh)
         assert torch.equal(chip.model(x), wanted)
         alone = dp.load(dp.save(dp.program(analog).chip, tmp_path / "chip"))
-        assert torch.equal(alone.weight("layers.0", 1.0), network.layers[0].weight)  # type: ignore[index,union-attr]
+        assert torch.equal(alone.weight("layers.0", 1.0), network.get_parameter("layers.0.weight"))
+
+
+def test_files_of_older_versions_give_what_they_gave(tmp_path: Path) -> None:
+    """They do not know what the division lost: their weights are targets times scales."""
+    network, x = given("spiking-8")
+    analog = dp.convert(network, "ideal", example=x[:8])
+    folder = dp.save(dp.program(analog), tmp_path / "saved")
+    tensors = load_file(folder / "weights.safetensors")
+    assert {name for name in tensors if name.startswith("lost/")} == {f"lost/layers.{k}" for k in range(3)}
+    rewrite(folder, {name: value for name, value in tensors.items() if not name.startswith("lost/")})
+    chip: Any = dp.load(folder, Spiking(4, 1.0))
+    for k in range(3):
+        name = f"layers.{k}"
+        product = tensors[f"target/{name}"] * tensors[f"scale/{name}"].T
+        assert torch.equal(chip.chip.weight(name, 1.0), product)
+        (tile, split, columns), *others = chip.tiled[name].tiles
+        assert not others
+        assert torch.equal(tile.tile.get_weights(), tensors[f"target/{name}"])
+        assert torch.equal(tile.get_mapping_scales(), tensors[f"scale/{name}"][split, columns])
+    for wrong in (torch.zeros(3, dtype=torch.int8), torch.zeros(96, 48)):
+        rewrite(folder, tensors | {"lost/layers.0": wrong})
+        with pytest.raises(
+            DriftproofError, match=r"tensor 'lost/layers.0' is torch\.\w+ \[.*\], wanted torch.int8 \[\] or"
+        ):
+            dp.load(folder, Spiking(4, 1.0))
+
+
+def rewrite(folder: Path, tensors: dict[str, Tensor]) -> None:
+    """Replace the tensors of a saved folder."""
+    save_file(tensors, folder / "weights.safetensors")
+    form = json.loads((folder / "converted.json").read_text())
+    form["weights_sha256"] = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    (folder / "converted.json").write_text(json.dumps(form))
 
 
 def test_what_counts_as_quantised() -> None:
@@ -247,4 +304,5 @@ def test_what_counts_as_quantised() -> None:
     assert is_quantised((weights * 20).round() * 0.013)
     assert is_quantised((weights[:2, :3] * 20).round() / 512)
     assert is_quantised(torch.zeros(3, 4))
+    assert is_quantised(torch.tensor([[1.0]]))
     assert not is_quantised(torch.zeros(0, 4))

@@ -127,15 +127,16 @@ class TiledLayer:
             net: Net values of the array relative to the columns' maxima, [out, in].
             factors: The columns' maxima times their drift compensation, [row splits, out].
         """
-        mapped, exact = self.mapped, self.mapped.exact
-        if exact is None or not self.ideal or not torch.equal(mapped.matrix(net, factors), exact):
+        mapped, exact = self.mapped, self.mapped.held(net, factors) if self.ideal else None
+        if exact is None:
             return net, factors
-        exponents = torch.frexp(mapped.scale).exponent.clamp(max=126)
-        held = torch.empty_like(net)
+        # their inverses are numbers of float32, too
+        exponents = torch.frexp(mapped.scale).exponent.clamp(-125, 125)
+        powers = torch.ldexp(torch.ones_like(mapped.scale), exponents)
         for split, rows in enumerate(mapped.rows):
-            held[:, rows] = torch.ldexp(exact[:, rows], -exponents[split, :, None])
+            exact[:, rows] *= (1 / powers[split])[:, None]
         # a column without weights keeps the factor 0
-        return held, torch.where(mapped.scale > 0, torch.ldexp(torch.ones_like(mapped.scale), exponents), 0.0)
+        return exact, torch.where(mapped.scale > 0, powers, 0.0)
 
     def multiply_back(self, product: Product) -> Tensor:
         """Return a product by the transpose; before a chip is programmed, the targets multiply exactly."""

@@ -146,8 +146,16 @@ class MappedWeight:
             scale: Factors of each tile's outputs, such as the columns' maxima times a drift compensation,
                 [row splits, out] (default: the columns' maxima).
         """
-        values, exact = _scaled(net, self.scale if scale is None else scale, self.rows), self.exact
-        return values if exact is None or not are_same(values, exact) else exact
+        scale = self.scale if scale is None else scale
+        exact = self.held(net, scale)
+        return _scaled(net, scale, self.rows) if exact is None else exact
+
+    def held(self, net: Tensor, scale: Tensor) -> Tensor | None:
+        """Return :attr:`exact` if an array holds it without any error; arguments as for :meth:`matrix`."""
+        exact = self.exact
+        if exact is None or (net is self.target and scale is self.scale):
+            return exact
+        return exact if are_same(_scaled(net, scale, self.rows), exact) else None
 
     def weight(self, net: Tensor, scale: Tensor | None = None) -> Tensor:
         """Return the values of an array in weight units and in the stored shape; arguments as for :meth:`matrix`."""

@@ -122,8 +122,9 @@ class FoldedNetwork(Backend):
         """Copy the network and fold its BatchNorms. Return the relative error of its outputs with exact weights."""
         self.model = nn.Identity()  # frees the copy of an earlier attempt
         self.model = untie_tables(copied(model), mapping)
-        # a norm folds into a weight that is used once, under one name
-        analog = {w.path for w in mapping.weights.values() if _simple(w)}
+        # a norm folds into a weight that is used once, under one name, and is not quantised: sums of quantised weights
+        # may lie exactly on a threshold behind the norm
+        analog = {w.path for w in mapping.weights.values() if _simple(w) and w.lost is None}
         foldable = foldable_norms(self.model, example) if self._fold else {}
         self.norms = {path: norm for path, norm in foldable.items() if path in analog}
         self.layout: torch.memory_format | None = None

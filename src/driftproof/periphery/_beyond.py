@@ -97,10 +97,10 @@ def _device(config: Any) -> Iterator[str]:
         text = _COMPENSATIONS.get(kind)
         advice = f"compensation={text!r}" if text else f"choose one of {', '.join(sorted(_COMPENSATIONS.values()))}"
         yield f"drift_compensation = {shown(config.drift_compensation)}: {advice}"
-    device = getattr(config, "device", None)
-    if device is not None and type(device).__name__ != "IdealDevice":
+    pulsed = dict(_attributes(config)).get("device")
+    if pulsed is not None and type(pulsed).__name__ != "IdealDevice":
         yield (
-            f"device = {shown(device)}: a device that aihwkit trains by pulses; here trained weights are programmed: "
+            f"device = {shown(pulsed)}: a device that aihwkit trains by pulses; here trained weights are programmed: "
             "choose a device, and train with dp.train"
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from driftproof._calls.analog import ANALOG_WEIGHTS, check_digital_weights
+from driftproof._calls.analog import ANALOG_WEIGHTS, check_digital, check_digital_weights
 from driftproof._errors import DriftproofError, did_you_mean
 from driftproof._files import read_tensors, write_tensors
 from driftproof._sparse import as_dense, in_layout_of
@@ -34,9 +34,10 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
     Raises:
         DriftproofError: the file is missing, cannot be read or contains more than tensors; names, shapes or kinds of
-            number do not fit; values are NaN, or too large for the model's dtype.
+            number do not fit; values are NaN, or too large for the model's dtype; model or file are analog already.
     """
     path = Path(path).expanduser()
+    check_digital(model)
     entries = _unwrapped(_read(path), path)
     prepared = _fitted(model, entries, path)
     before = {name: value.clone() for name, value in _tensors(model).items()}
