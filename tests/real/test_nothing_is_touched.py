@@ -22,6 +22,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
+from torch.utils.data import Dataset
 
 import driftproof as dp
 from driftproof._random_state import random_state_kept
@@ -32,7 +33,7 @@ from driftproof.periphery import StaticRange, load_periphery
 from driftproof.plans import causes, choose_digital_layers, sensitivity
 from driftproof.training import Method
 from driftproof.zoo import save_weights
-from real.networks import KINDS, ODD, SAMPLES, Given, given
+from real.networks import CLASSES, KINDS, ODD, SAMPLES, Given, given
 
 DEVICE = "pcm-nandakumar-2019"
 PACKAGES = ("analysis", "arrays", "data", "evaluation", "figures", "fitting", "measured", "periphery", "plans", "zoo")
@@ -246,6 +247,41 @@ def test_a_report_changes_nothing(tmp_path: Path) -> None:
         )
         dp.report(record, tmp_path)
         dp.summarise(record)
+
+
+class Augmented(Dataset[Any]):
+    """Draws from all global random states whenever a sample is read. Its inputs are not tensors only."""
+
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        noise = torch.rand(6) + np.random.rand() + random.random()  # noqa: NPY002
+        return {"x": number / 20 + 0.01 * noise, "name": f"sample {number}", "labels": number % CLASSES}
+
+
+class Named(nn.Module):
+    """Takes the names of the samples, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor, name: list[str]) -> Tensor:
+        y: Tensor = self.layer(x)
+        return y
+
+
+def test_data_that_draw_leave_the_random_states_alone() -> None:
+    torch.manual_seed(0)
+    user = Given(Named().eval(), torch.zeros(1), torch.zeros(1))
+    data = Augmented()
+    with untouched(user):
+        dp.evaluate(user.network, data, presets="gaussian:0.1", times="1s", chips=1)
+        evaluator = dp.Evaluator(user.network, data)
+        deployment = dp.Deployment(device="gaussian:0.1", calibration=data, periphery="standard")
+        sensitivity(evaluator, deployment, "1s", chips=2)
+        dp.ChipValidation(data=data, preset="gaussian:0.1", chips=1)(user.network)
 
 
 class Fails(RuntimeError):

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs, as_inputs, count, describe, on_tensors, select, split, tensors
+from driftproof._random_state import random_state_kept
 from driftproof.data._pairs import as_pair
 
 HELD_BYTES = 2 * 1024**3
@@ -55,6 +56,7 @@ class Data(ABC):
     @abstractmethod
     def _digest(self) -> hashlib._Hash: ...
 
+    @random_state_kept()
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change when the samples do; they do not depend on name and batch size."""
         if self._fingerprint is None:
@@ -196,6 +198,7 @@ class DatasetData(Data):
             yield as_pair(batch, f"data {self.name}: a batch")
 
 
+@random_state_kept()
 def hold(data: Data, most_bytes: int = HELD_BYTES) -> Data:
     """Return the same samples in memory, so that a dataset is read once and not once per cell.
 

@@ -13,6 +13,7 @@ from driftproof._errors import DriftproofError
 from driftproof._keywords import checks_keywords
 from driftproof._progress import Progress
 from driftproof._provenance import describe_run
+from driftproof._random_state import random_state_kept
 from driftproof._record import DIGITAL_CELL, CellKey, Outcome, Record, Samples, Series, as_samples
 from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._evaluator import Evaluator
@@ -71,6 +72,7 @@ def ask(trials: Iterable[Trial], samples: Iterable[int] | None = None) -> list[R
 
 
 @checks_keywords
+@random_state_kept()
 def run[T](
     plan: Plan[T],
     evaluator: Evaluator,

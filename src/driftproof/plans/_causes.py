@@ -12,6 +12,7 @@ from driftproof._devices import Device
 from driftproof._errors import DriftproofError
 from driftproof._keywords import checks_keywords
 from driftproof._presets import Law
+from driftproof._random_state import random_state_kept
 from driftproof._record import Record
 from driftproof.evaluation import Deployment, Evaluator, Trial, run
 from driftproof.evaluation._checks import check_numbers
@@ -107,6 +108,7 @@ def devices_by_cause(device: Device) -> dict[str, Device]:
 
 
 @checks_keywords
+@random_state_kept()
 def causes(
     evaluator: Evaluator,
     deployment: Deployment,

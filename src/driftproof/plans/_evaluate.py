@@ -15,6 +15,7 @@ from driftproof._errors import DriftproofError
 from driftproof._keywords import checks_keywords
 from driftproof._mapping import MappingOptions, Scale, TileSize, Where
 from driftproof._presets import load_preset
+from driftproof._random_state import random_state_kept
 from driftproof._record import IDEAL_ANALOG, Record
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
@@ -31,6 +32,7 @@ from driftproof.times import parse_times
 
 
 @checks_keywords
+@random_state_kept()
 def evaluate(
     model: nn.Module,
     data: Data | object,
@@ -146,6 +148,7 @@ def evaluate(
 
 
 @checks_keywords
+@random_state_kept()
 def evaluate_deployments(
     evaluator: Evaluator,
     deployments: Sequence[Deployment],

@@ -10,6 +10,7 @@ import numpy as np
 from driftproof._defaults import CHIPS, LAYER_CHIPS
 from driftproof._errors import DriftproofError, warn
 from driftproof._keywords import checks_keywords
+from driftproof._random_state import random_state_kept
 from driftproof._record import Record
 from driftproof.data._parts import shared_samples
 from driftproof.evaluation import Deployment, Evaluator, Trial, run
@@ -31,6 +32,7 @@ from driftproof.times import parse_time
 
 
 @checks_keywords
+@random_state_kept()
 def choose_digital_layers(
     evaluator: Evaluator,
     report_evaluator: Evaluator,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from driftproof._defaults import LAYER_CHIPS
 from driftproof._keywords import checks_keywords
+from driftproof._random_state import random_state_kept
 from driftproof._record import Record
 from driftproof.evaluation import Deployment, Evaluator, run
 from driftproof.evaluation._checks import check_numbers
@@ -69,6 +70,7 @@ class Sensitivity(Measured):
 
 
 @checks_keywords
+@random_state_kept()
 def sensitivity(
     evaluator: Evaluator,
     deployment: Deployment,

@@ -14,6 +14,7 @@ from driftproof._devices import Device
 from driftproof._errors import DriftproofError
 from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import MappingOptions, unasked_text
+from driftproof._random_state import random_state_kept
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.data._batched import hold
@@ -99,6 +100,7 @@ class ChipValidation(ChecksKeywords):
         values = self.each(model)
         return sum(values) / len(values)
 
+    @random_state_kept()
     def each(self, model: nn.Module) -> list[float]:
         """Return the metric of every chip at every time."""
         where = next(model.parameters()).device.type
