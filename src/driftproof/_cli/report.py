@@ -53,7 +53,11 @@ def merge_command(records: list[Path], *, out: Path) -> None:
 
 
 def export_command(
-    record: Path, *, form: Annotated[str, typer.Option("--format")] = "csv", out: Path | None = None
+    record: Path,
+    *,
+    form: Annotated[str, typer.Option("--format")] = "csv",
+    out: Path | None = None,
+    leave_out_damaged: bool = False,
 ) -> None:
     """Write every cell of a record to a file: a table (csv, parquet), or everything that the record holds (json).
 
@@ -63,13 +67,15 @@ def export_command(
         record (FOLDER): Folder that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
         form: Format of the file: csv, parquet or json.
         out (FILE): File to write. Default: cells.csv, cells.parquet or cells.json in the folder of the record.
+        leave_out_damaged: Leave damaged rows out of the export, with a warning that counts them. Default: a damaged
+            record is refused.
 
     Example:
         driftproof export my-report --format json
     """
     from driftproof._record import Record, export
 
-    with Record.open(record) as opened:
+    with Record.open(record, leave_out_damaged=leave_out_damaged) as opened:
         folder = record if record.is_dir() else record.parent
         path = export(opened, form, out or folder / f"cells.{form}")
     print_line(f"{form}: {path}")

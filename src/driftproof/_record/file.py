@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from driftproof._errors import DriftproofError
-from driftproof._record import old_form, schema
+from driftproof._record import audit, old_form, schema
 from driftproof._record.lock import WriterLock
 
 FILE_NAME = "record.sqlite"
@@ -51,17 +51,23 @@ class RecordFile:
             elif old_form.is_old(connection):
                 connection.close()
                 raise DriftproofError(old_form.CONTINUE.format(where=path))
+            with schema.damage_explained(path):
+                audit.check_rows(connection, str(path))
         except BaseException:
             lock.release()
             raise
         return cls(connection, path, lock)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, leave_out_damaged: bool = False) -> Self:
         """Return an existing record to read from, by its folder or file.
 
+        Args:
+            path: The folder, or the file in it.
+            leave_out_damaged: Whether damaged rows are left out with a warning (default: the record is refused).
+
         Raises:
-            DriftproofError: there is no file; it is not a record, or a record of a later driftproof.
+            DriftproofError: there is no file; it is not a record, or a record of a later driftproof; it is damaged.
         """
         given = Path(path)
         file = given / FILE_NAME if given.is_dir() else given
@@ -73,9 +79,15 @@ class RecordFile:
         if schema.is_empty(connection):
             connection.close()
             raise DriftproofError(f"{file} is empty: its evaluation was stopped at the very start; run it again")
-        if old_form.is_old(connection):
-            with closing(connection) as old:
-                connection = old_form.in_new_form(old)
+        with schema.damage_explained(file), ExitStack() as opened:
+            opened.callback(connection.close)
+            if old_form.is_old(connection):
+                connection = old_form.in_new_form(connection, str(file))
+            elif leave_out_damaged:
+                connection = audit.without_damage(connection, str(file))
+            else:
+                opened.pop_all()
+            audit.check_rows(connection, str(file))
         connection.execute("PRAGMA query_only = ON")
         return cls(connection, file, None)
 

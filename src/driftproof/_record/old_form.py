@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
+from driftproof._errors import DriftproofError
 from driftproof._record import schema
 from driftproof._record.entries import DIGITAL, IDEAL_ANALOG, Configuration, Conversion, Series, Subject, digest
 
@@ -23,8 +24,20 @@ def is_old(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("PRAGMA user_version").fetchone()[0] == schema.OLD_FORM)
 
 
-def in_new_form(old: sqlite3.Connection) -> sqlite3.Connection:
-    """Return a copy of an old record in memory, in the new form: the same cells under the same configurations."""
+def in_new_form(old: sqlite3.Connection, where: str) -> sqlite3.Connection:
+    """Return a copy of an old record in memory, in the new form: the same cells under the same configurations.
+
+    Raises:
+        DriftproofError: A row of the old record is damaged.
+    """
+    try:
+        return _in_new_form(old)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        fault = " ".join(str(error).split())
+        raise DriftproofError(f"{where} is damaged: {fault}; restore the file from a copy") from error
+
+
+def _in_new_form(old: sqlite3.Connection) -> sqlite3.Connection:
     new = schema.in_memory()
     row = old.execute("SELECT body FROM subject").fetchone()
     if row is None:

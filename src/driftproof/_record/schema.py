@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from driftproof._errors import DriftproofError
@@ -89,6 +89,32 @@ def check(connection: sqlite3.Connection, where: str) -> None:
         raise DriftproofError(
             f"{where} has schema version {version}, this driftproof reads up to {VERSION}; upgrade driftproof"
         )
+    if version == VERSION:
+        _check_tables(connection, where)
+
+
+def _check_tables(connection: sqlite3.Connection, where: str) -> None:
+    """Check that a database has the tables of a record, and nothing else: a view or a trigger could do anything."""
+    with closing(in_memory()) as new:
+        wanted = _tables(new)
+    there = _tables(connection)
+    if wanted != there:
+        odd = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+        raise DriftproofError(
+            f"{where} does not have the tables of a record: {', '.join(odd)} is missing, changed or unknown; restore "
+            "the file from a copy"
+        )
+
+
+def _tables(connection: sqlite3.Connection) -> dict[str, tuple[str, list[tuple[object, ...]]]]:
+    """Return name → type and columns of everything in a database but SQLite's own."""
+    rows = connection.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite%'").fetchall()
+    columns = {
+        name: [tuple(row) for row in connection.execute("SELECT * FROM pragma_table_xinfo(?)", (name,))]
+        for name, kind in rows
+        if kind == "table"
+    }
+    return {name: (kind, columns.get(name, [])) for name, kind in rows}
 
 
 def in_memory() -> sqlite3.Connection:
@@ -104,8 +130,21 @@ def connect(target: str, uri: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(target, uri=uri, timeout=_BUSY_S, isolation_level=None)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
+
+
+@contextmanager
+def damage_explained(path: Path) -> Iterator[None]:
+    """Raise DriftproofError for what SQLite says of a damaged file."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, UnicodeDecodeError, OverflowError) as error:
+        raise DriftproofError(
+            f"{path} cannot be read as a driftproof record ({error}); restore it from a copy, or "
+            "name a folder that `driftproof evaluate --out` wrote"
+        ) from error
 
 
 def open_file(path: Path, mode: str) -> sqlite3.Connection:
@@ -114,16 +153,12 @@ def open_file(path: Path, mode: str) -> sqlite3.Connection:
     Raises:
         DriftproofError: not SQLite, not a record, or a later schema.
     """
-    try:
-        with ExitStack() as opened:
-            connection = connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
-            opened.callback(connection.close)
-            if not is_empty(connection):
-                check(connection, str(path))
-            opened.pop_all()  # the connection stays open
-            return connection
-    except sqlite3.DatabaseError as error:
-        raise DriftproofError(
-            f"{path} cannot be read as a driftproof record ({error}); "
-            "name a folder that `driftproof evaluate --out` wrote"
-        ) from error
+    if path.exists() and not path.is_file():
+        raise DriftproofError(f"{path} is no file; name a folder that `driftproof evaluate --out` wrote")
+    with damage_explained(path), ExitStack() as opened:
+        connection = connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
+        opened.callback(connection.close)
+        if not is_empty(connection):
+            check(connection, str(path))
+        opened.pop_all()  # the connection stays open
+        return connection
