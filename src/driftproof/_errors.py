@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import warnings
 from collections.abc import Iterable, Iterator
@@ -30,7 +31,8 @@ class DriftproofWarning(UserWarning):
 
 def warn(text: str) -> None:
     """Warn with a :class:`DriftproofWarning` that points to the line of the user's code that led to it."""
-    warnings.warn(text, DriftproofWarning, skip_file_prefixes=(str(Path(__file__).parent),))
+    # functions of the package that keep the random states are called by a function of contextlib
+    warnings.warn(text, DriftproofWarning, skip_file_prefixes=(str(Path(__file__).parent), contextlib.__file__))
 
 
 @contextmanager
