@@ -31,8 +31,9 @@ class DriftproofWarning(UserWarning):
 
 def warn(text: str) -> None:
     """Warn with a :class:`DriftproofWarning` that points to the line of the user's code that led to it."""
-    # functions of the package that keep the random states are called by a function of contextlib
-    warnings.warn(text, DriftproofWarning, skip_file_prefixes=(str(Path(__file__).parent), contextlib.__file__))
+    # contextlib calls the functions that keep the random states; a prefix must be shorter than the path
+    internal = str(Path(__file__).parent), contextlib.__file__.removesuffix(".py")
+    warnings.warn(text, DriftproofWarning, skip_file_prefixes=internal)
 
 
 @contextmanager
