@@ -134,15 +134,15 @@ def write_measured(folder: Path) -> Path:
     chip = folder / "chips" / "chip0"
     chip.mkdir(parents=True)
     (folder / "chips" / "device.toml").write_text(
-        'name = "mine"\nsource = "none"\n\n[conductance]\nencoding = "pair"\ng_min_us = 0.0\ng_max_us = 25.0\n'
+        'name = "mine"\n[conductance]\nencoding = "pair"\ng_min_us = 0.0\ng_max_us = 20.0\n'
     )
-    np.savez(chip / "fc.npz", g_plus=np.full((2, 3), 5.0), g_minus=np.full((2, 3), 1.0), t_s=np.array([1.0]))
+    np.savez(chip / "fc.npz", g_plus_us=np.full((2, 3), 20.0), g_minus_us=np.zeros((2, 3)))
     return chip / "fc.npz"
 
 
 def write_csv(folder: Path) -> Path:
     path = folder / "measured.csv"
-    rows = [f"{device},{target},{time},{target * 0.9}" for device in "ab" for target in (5.0, 10.0) for time in (1, 10)]
+    rows = [f"{n}{t:g},{t},{s},{t * (0.9 + n / 99)}" for n in range(12) for t in (5.0, 10.0) for s in (1, 10)]
     path.write_text("\n".join(["device,g_target_us,t_s,g_us", *rows]) + "\n")
     return path
 
