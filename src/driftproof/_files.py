@@ -68,11 +68,35 @@ def make_folder(folder: Path) -> Path:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "there is a file of this name")
     except (OSError, ValueError) as error:
-        text = ascii(str(folder))
-        short = text if len(text) < _LONG else f"{text[:_LONG]}… ({len(text)} characters)"
-        fault = getattr(error, "strerror", None) or error
-        raise DriftproofError(f"folder {short} cannot be made: {fault}; choose another one") from error
+        raise _cannot_be_made(folder, error) from error
     return folder
+
+
+def is_folder(path: Path, what: str) -> bool:
+    """Return whether a folder is there; False if nothing is.
+
+    Args:
+        path: The folder.
+        what: What the folder is for, for the message.
+
+    Raises:
+        DriftproofError: It is a file, or its path is too long or cannot be encoded.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            raise DriftproofError(f"{path} is a file, wanted a folder for {what}; choose another one")
+        return path.is_dir()
+    except DriftproofError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _cannot_be_made(path, error) from error
+
+
+def _cannot_be_made(folder: Path, error: Exception) -> DriftproofError:
+    text = ascii(str(folder))
+    short = text if len(text) < _LONG else f"{text[:_LONG]}… ({len(text)} characters)"
+    fault = getattr(error, "strerror", None) or error
+    return DriftproofError(f"folder {short} cannot be made: {fault}; choose another one")
 
 
 _LONG = 200

@@ -74,16 +74,19 @@ def load(folder: str | Path, model: nn.Module | None = None) -> AnalogModel | Pr
         raise DriftproofError(f"{folder} holds a chip without a network: load it without a model")
     network = plain_copy(model)
     fill(network, saved.network, tensors, mapping.weights)
-    analog = convert_mapped(
-        network,
-        device,
-        _moved_to(network, mapping),
-        saved.compensation,
-        copied=True,
-        periphery=saved.periphery,
-        ranges=saved.ranges,
-        within_validity=bool(saved.within_validity),
-    )
+    try:
+        analog = convert_mapped(
+            network,
+            device,
+            _moved_to(network, mapping),
+            saved.compensation,
+            copied=True,
+            periphery=saved.periphery,
+            ranges=saved.ranges,
+            within_validity=bool(saved.within_validity),
+        )
+    except RuntimeError as error:  # tiles of other sizes than the form says
+        raise DriftproofError(f"{folder / FORM} is damaged: {error}; save it again") from error
     if saved.chip is None or saved.moment is None:
         return analog
     programmed = ProgrammedChip.on(analog, _chip(saved, tensors, analog.mapping, device))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from driftproof._errors import DriftproofError
-from driftproof._files import make_folder
+from driftproof._files import is_folder, make_folder
 from driftproof._record import audit, old_form, schema
 from driftproof._record.lock import WriterLock
 
@@ -35,8 +35,7 @@ class RecordFile:
         if folder is None:
             return cls(schema.in_memory(), None, None)
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise DriftproofError(f"{folder} is a file, wanted a folder for {FILE_NAME}; choose another --out folder")
+        is_folder(folder, FILE_NAME)
         try:
             make_folder(folder)
             lock = WriterLock(folder / LOCK_NAME)
