@@ -24,7 +24,7 @@ from driftproof._conversion import load
 from driftproof.fitting import read_measurements
 from driftproof.measured import load_measured
 from driftproof.periphery import load_periphery, write_periphery
-from driftproof.zoo import load_weights, save_weights
+from driftproof.zoo._weights import load_weights, save_weights
 
 LONGEST_S = 5
 TOKENS = [

@@ -20,7 +20,7 @@ from driftproof._errors import DriftproofError
 from driftproof.fitting import read_measurements
 from driftproof.measured import load_measured
 from driftproof.periphery import load_periphery
-from driftproof.zoo import load_weights
+from driftproof.zoo._weights import load_weights
 from real.test_fuzz import in_time, write_measured, write_record
 
 

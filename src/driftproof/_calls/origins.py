@@ -36,7 +36,7 @@ class Origins:
     def of(self, tensor: Tensor) -> frozenset[str]:
         """Return the names of the fixed tensors that a tensor is, or was made from."""
         owner = self._fixed.owner(tensor)
-        names: frozenset[str] = self._same.get(tensor, _NOTHING)
+        names: frozenset[str] = self._same[tensor] if tensor in self._same else _NOTHING
         return names if owner is None else frozenset((owner[0],))
 
     def change(self, tensors: Sequence[Tensor]) -> bool:
