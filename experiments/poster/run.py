@@ -48,7 +48,7 @@ class NaiveNoise(Method):
         super().__init__(strength=0.1, norms="perturbed", seed=seed)
         self.generator = torch.Generator().manual_seed(seed)
 
-    def gradient(self, passes: Any, closures: Sequence[Callable[[], Tensor]]) -> Tensor:
+    def accumulate(self, passes: Any, closures: Sequence[Callable[[], Tensor]]) -> Tensor:
         with torch.no_grad():
             for weight in passes.weights.parameters.values():
                 weight.add_(torch.randn(weight.shape, generator=self.generator), alpha=0.1)

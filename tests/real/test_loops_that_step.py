@@ -140,7 +140,7 @@ def test_a_failure_inside_leaves_clean_weights_and_no_update() -> None:
         fails()
     assert torch.equal(before["layers.0.weight"], network.layers[0].weight)
     assert method.updates == 0
-    with pytest.raises(DriftproofError, match=r"part 1 of 2 came; part 0 of 1 was wanted"):
+    with pytest.raises(DriftproofError, match=r"part 1 of 2 came; part 0 was wanted"):
         method.gradient(closure(network, BATCHES[0]), network, part=1, parts=2)
     with pytest.raises(DriftproofError, match="did not call the network"), prepared("rwp").perturbed(network):
         pass
