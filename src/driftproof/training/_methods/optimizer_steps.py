@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import weakref
+import functools
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakSet
 
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
+
+_waiting: WeakSet[OptimizerSteps] = WeakSet()
+"""Everybody who waits for a step."""
 
 
 class OptimizerSteps:
@@ -21,7 +25,7 @@ class OptimizerSteps:
         parameters: The parameters.
 
     Attributes:
-        seen: Whether an optimizer has stepped. Afterwards nobody listens any more.
+        seen: Whether an optimizer has stepped.
 
     >>> import torch
     >>> mine, other = nn.Linear(2, 2), nn.Linear(2, 2)
@@ -37,15 +41,21 @@ class OptimizerSteps:
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.seen = False
         self._parameters = {id(parameter) for parameter in parameters}
-        me = weakref.ref(self)  # torch's list of listeners does not keep it alive
+        _listen()
+        _waiting.add(self)
 
-        def listen(optimizer: Optimizer, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-            if (steps := me()) is not None:
-                steps._note(optimizer)
 
-        self._stop = weakref.finalize(self, register_optimizer_step_post_hook(listen).remove)
+@functools.cache
+def _listen() -> None:
+    """Listen to all optimizers, once in a process: torch fails if a listener goes while it tells of a step."""
+    register_optimizer_step_post_hook(_note)
 
-    def _note(self, optimizer: Optimizer) -> None:
-        if any(id(parameter) in self._parameters for group in optimizer.param_groups for parameter in group["params"]):
-            self.seen = True
-            self._stop()
+
+def _note(optimizer: Optimizer, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+    if not _waiting:
+        return
+    changed = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    for steps in list(_waiting):
+        if not changed.isdisjoint(steps._parameters):
+            steps.seen = True
+            _waiting.discard(steps)
