@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from torch.nn import functional as F
 
 import driftproof as dp
 from driftproof._errors import DriftproofError
+from real.trainers import Hooks
+from real.trainers import Trainer as SmallTrainer
 from training.small import NAMES, method_of
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -32,9 +35,9 @@ class Net(nn.Module):
         torch.manual_seed(0)
         self.layers = nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 3))
 
-    def forward(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         logits = self.layers(x)
-        return {"loss": F.cross_entropy(logits, labels), "logits": logits}
+        return {"logits": logits} if labels is None else {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
 
 def sgd(network: nn.Module) -> torch.optim.Optimizer:
@@ -140,7 +143,7 @@ def test_a_failure_inside_leaves_clean_weights_and_no_update() -> None:
         fails()
     assert torch.equal(before["layers.0.weight"], network.layers.get_parameter("0.weight"))
     assert method.updates == 0
-    with pytest.raises(DriftproofError, match=r"part 1 of 2 came; part 0 of 1 was wanted"):
+    with pytest.raises(DriftproofError, match=r"part 1 of 2 came; part 0 was wanted"):
         method.gradient(closure(network, BATCHES[0]), network, part=1, parts=2)
     with pytest.raises(DriftproofError, match="did not call the network"), prepared("rwp").perturbed(network):
         pass
@@ -155,11 +158,63 @@ def test_a_step_leaves_no_gradients() -> None:
     assert same(after, network.state_dict())
 
 
-@pytest.mark.parametrize("name", ["rwp", "sam"])
-def test_hugging_faces_trainer(name: str, tmp_path: Path) -> None:
-    transformers, seen = pytest.importorskip("transformers"), []
+def in_double(batches: Any = BATCHES) -> list[tuple[Tensor, Tensor]]:
+    return [(x.double(), y) for x, y in batches]
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.3])
+@pytest.mark.parametrize("accumulate", [1, 2, 4])  # of six batches: the last update of four has two
+@pytest.mark.parametrize("name", ["plain", "rwp", "two-point-rwp", "sam", "asam", "m-rwp", "sam-rwp"])
+def test_a_trainer_that_calls_training_step(name: str, accumulate: int, clip_norm: float | None) -> None:
+    class Robust(SmallTrainer):
+        def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+            return robust_method.gradient(lambda: self.loss(batch), self.network)  # type: ignore[no-any-return]
+
+    robust_method, method, batches = prepared(name), prepared(name), in_double()
+    network, reference = Net().double(), Net().double().train()
+    Robust(network, sgd(network), accumulate, clip_norm).train(batches)
+    optimizer = sgd(reference)
+    for start in range(0, len(batches), accumulate):
+        update = batches[start : start + accumulate]
+        closures = [closure(reference, batch) for batch in update for _ in range(method.closures_per_update)]
+        method.step(closures, reference, optimizer, clip_norm=clip_norm)
+    for key, value in reference.state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[key], rtol=1e-10, atol=1e-12)
+    assert robust_method.updates == method.updates == -(-len(batches) // accumulate)
+    if accumulate == 1:
+        assert same(reference.state_dict(), network.state_dict())
+
+
+@pytest.mark.parametrize("name", ["plain", "rwp", "arwp"])
+def test_a_trainer_that_calls_hooks(name: str) -> None:
+    network, method = Net(), prepared(name)
+    trainer = Hooks(network, sgd(network))
+    block = recipe("class Perturb")["ExitStack"]()
+    trainer.before = lambda: block.enter_context(method.perturbed(network))
+    trainer.after_backward = block.close
+    trainer.train(BATCHES)
+    assert same(plain_loop(prepared(name), Net()), network.state_dict())
+    assert method.updates == len(BATCHES)
+
+
+@pytest.mark.parametrize("name", ["plain", "rwp", "sam", "gsam", "looksam", "arwp", "m-rwp"])
+def test_a_step_inside_a_trainers_step_is_not_made_twice(name: str) -> None:
+    class Robust(SmallTrainer):
+        def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+            return method.step(lambda: self.loss(batch), self.network, self.optimizer)  # type: ignore[no-any-return]
+
+    network, method = Net(), prepared(name)
+    Robust(network, sgd(network)).train(BATCHES)
+    assert same(plain_loop(prepared(name), Net()), network.state_dict())
+
+
+def hugging_face(
+    tmp_path: Path, method: Any, seen: list[tuple[Tensor, Tensor]], make: Any = sgd, **settings: Any
+) -> dict[str, Tensor]:
+    """Train with the recipe, or with the Trainer itself if there is no method; return the weights."""
+    transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
-    robust = recipe("RobustTrainer")["RobustTrainer"]
+    robust = transformers.Trainer if method is None else recipe("RobustTrainer")["RobustTrainer"]
 
     class Noting(robust):  # type: ignore[misc, valid-type]
         def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
@@ -171,21 +226,65 @@ def test_hugging_faces_trainer(name: str, tmp_path: Path) -> None:
         output_dir=str(tmp_path),
         per_device_train_batch_size=8,
         num_train_epochs=1,
-        max_grad_norm=0,
         report_to="none",
         use_cpu=True,
         save_strategy="no",
         disable_tqdm=True,
         logging_strategy="no",
+        **{"max_grad_norm": 0} | settings,
     )
-    network, method = Net(), prepared(name)
-    optimizer = sgd(network)
+    network = Net()
+    network.config = SimpleNamespace(problem_type=None)  # type: ignore[assignment]  # wanted for the smoothing of labels
+    optimizer = make(network)
     constant = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     trainer = Noting(model=network, args=arguments, train_dataset=rows, optimizers=(optimizer, constant))
     trainer.method = method
     trainer.train()
+    return network.state_dict()
+
+
+@pytest.mark.parametrize("clip_norm", [0, 0.3])
+@pytest.mark.parametrize("name", ["rwp", "sam", "gsam"])
+def test_hugging_faces_trainer(name: str, clip_norm: float, tmp_path: Path) -> None:
+    method, seen = prepared(name), list[tuple[Tensor, Tensor]]()
+    weights = hugging_face(tmp_path, method, seen, max_grad_norm=clip_norm)
     assert method.updates == len(seen) == 6
-    assert same(plain_loop(prepared(name), Net(), seen), network.state_dict())
+    network, reference = Net().train(), prepared(name)
+    optimizer = sgd(network)
+    for batch in seen:
+        reference.step(closure(network, batch), network, optimizer, clip_norm=clip_norm or None)
+    assert same(network.state_dict(), weights)
+
+
+def fused(network: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(network.parameters(), lr=0.01, fused=True)  # the Trainer's own choice
+
+
+@pytest.mark.parametrize("make", [sgd, fused])
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_hugging_faces_trainer_with_the_recipe_is_itself(accumulate: int, make: Any, tmp_path: Path) -> None:
+    settings = {"gradient_accumulation_steps": accumulate, "label_smoothing_factor": 0.1, "max_grad_norm": 0.3}
+    method = prepared("plain")
+    one = hugging_face(tmp_path, None, [], make, **settings)
+    assert same(one, hugging_face(tmp_path, method, [], make, **settings))
+    assert method.updates == -(-6 // accumulate)
+
+
+def test_hugging_faces_trainer_accumulates_and_smooths_labels_in_several_passes(tmp_path: Path) -> None:
+    seen, method = list[tuple[Tensor, Tensor]](), prepared("sam")
+    settings = {"gradient_accumulation_steps": 2, "label_smoothing_factor": 0.1}
+    weights = hugging_face(tmp_path, method, seen, **settings)
+    network, reference = Net().train(), prepared("sam")
+    optimizer = sgd(network)
+
+    def smoothed(batch: tuple[Tensor, Tensor]) -> Callable[[], Tensor]:
+        return lambda: F.cross_entropy(network(batch[0])["logits"], batch[1], label_smoothing=0.1)
+
+    for pair in zip(seen[::2], seen[1::2], strict=True):
+        reference.step([smoothed(batch) for batch in pair], network, optimizer)
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(value, weights[key], rtol=1e-4, atol=1e-5)  # sums in another order
+    assert method.updates == 3
 
 
 @pytest.mark.parametrize("name", ["rwp", "sam"])
@@ -201,10 +300,29 @@ def test_accelerate(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["rwp", "sam"])
-def test_lightning(name: str) -> None:
+def test_accelerate_accumulates(name: str) -> None:
+    accelerate = pytest.importorskip("accelerate")
+    accelerate.state.GradientState._reset_state()
+    accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
+    network, method = Net().train(), prepared(name)
+    wrapped, optimizer = accelerator.prepare(network, sgd(network))
+    for batch in BATCHES:
+        with accelerator.accumulate(wrapped):
+            method.gradient(lambda batch=batch: wrapped(*batch)["loss"] / 2, wrapped)
+            optimizer.step()
+            optimizer.zero_grad()
+    accelerate.state.GradientState._reset_state()
+    reference, stepped = prepared(name), Net().train()
+    optimizer = sgd(stepped)
+    for pair in zip(BATCHES[::2], BATCHES[1::2], strict=True):
+        reference.step([closure(stepped, batch) for batch in pair], stepped, optimizer)
+    assert method.updates == 3
+    for key, value in stepped.state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[key], rtol=1e-5, atol=1e-6)
+
+
+def lightning_trained(network: nn.Module, method: Any, manual: bool, fails_at: int = -1, **settings: Any) -> None:
     lightning = pytest.importorskip("lightning")
-    network, method = Net(), prepared(name)
-    manual = name == "sam"  # several passes
 
     class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
@@ -214,7 +332,9 @@ def test_lightning(name: str) -> None:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return sgd(self)
 
-        def training_step(self, batch: Any, _: int) -> Tensor | None:
+        def training_step(self, batch: Any, number: int) -> Tensor | None:
+            if number == fails_at:
+                raise ZeroDivisionError
             if not manual:
                 return self.network(*batch)["loss"]  # type: ignore[no-any-return]
             method.gradient(closure(self.network, batch), self.network)
@@ -231,10 +351,37 @@ def test_lightning(name: str) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=callbacks,
+        **settings,
     )
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=8)
     trainer.fit(Module(), loader)
+
+
+@pytest.mark.parametrize("name", ["rwp", "sam"])
+def test_lightning(name: str) -> None:
+    network, method = Net(), prepared(name)
+    lightning_trained(network, method, manual=name == "sam")  # several passes
     assert same(plain_loop(prepared(name), Net()), network.state_dict())
+
+
+def test_lightning_accumulates_and_clips() -> None:
+    network, method = Net(), prepared("rwp")
+    lightning_trained(network, method, manual=False, accumulate_grad_batches=2, gradient_clip_val=0.3)
+    reference, stepped = prepared("rwp"), Net().train()
+    optimizer = sgd(stepped)
+    for pair in zip(BATCHES[::2], BATCHES[1::2], strict=True):
+        reference.step([closure(stepped, batch) for batch in pair], stepped, optimizer, clip_norm=0.3)
+    assert method.updates == 3
+    for key, value in stepped.state_dict().items():
+        torch.testing.assert_close(value, network.state_dict()[key], rtol=1e-5, atol=1e-6)
+
+
+def test_a_failure_in_lightnings_loop_leaves_clean_weights() -> None:
+    network, method = Net(), prepared("rwp")
+    with pytest.raises(ZeroDivisionError):
+        lightning_trained(network, method, manual=False, fails_at=3)
+    wanted = plain_loop(prepared("rwp"), Net(), BATCHES[:3])
+    assert same({key: value for key, value in wanted.items() if "weight" in key}, network.state_dict())
 
 
 def test_asam_without_eta_leaves_weights_at_zero_out_of_the_ascent() -> None:

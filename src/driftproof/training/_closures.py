@@ -48,12 +48,20 @@ def shards_of(closure: Closure | Sequence[Closure], size: int) -> list[list[Clos
     return [closures[start : start + size] for start in range(0, len(closures), size)]
 
 
-def key_of(seed: int, updates: int, index: int, shards: int) -> Key:
-    """Return the key of one micro-batch; micro-batches are counted over the processes, each of which has ``shards``."""
+def key_of(seed: int, updates: int, index: int, shards: int | None) -> Key:
+    """Return the key of one micro-batch; micro-batches are counted over the processes.
+
+    Args:
+        seed: Seed of the draws.
+        updates: Number of the update.
+        index: Number of the micro-batch in this process.
+        shards: Number of micro-batches of each process. If it is not known, those of one index stand side by side.
+    """
     rank, world = processes()
-    if world * shards > MOST_SHARDS:
-        raise DriftproofError(f"{shards} micro-batches in {world} processes: more than {MOST_SHARDS} in one update")
-    return Key(seed, updates * MOST_SHARDS + rank * shards + index)
+    place, most = (index * world + rank, index + 1) if shards is None else (rank * shards + index, shards)
+    if world * most > MOST_SHARDS:
+        raise DriftproofError(f"{most} micro-batches in {world} processes: more than {MOST_SHARDS} in one update")
+    return Key(seed, updates * MOST_SHARDS + place)
 
 
 @contextmanager

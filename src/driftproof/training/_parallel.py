@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 from torch import distributed as dist
-from torch import nn
 
 from driftproof._errors import DriftproofError
 from driftproof.training._norms import NormPolicy
@@ -104,12 +104,56 @@ def check_exchange(model: nn.Module, what: str) -> None:
         model: The network, in its wrappers.
         what: What would differ between the processes.
     """
-    if processes()[1] > 1 and not any(isinstance(m, nn.parallel.DistributedDataParallel) for m in model.modules()):
+    check_whole(model)
+    if processes()[1] > 1 and group_of(model) is None:
         raise DriftproofError(
             f"there are {processes()[1]} processes, but the network is not wrapped in DistributedDataParallel: {what} "
             "would differ between them, and their weights would drift apart. Give the wrapper, and let the closure "
             "call it (in Lightning use perturbed() in a callback, see README)"
         )
+
+
+def group_of(model: nn.Module) -> dist.ProcessGroup | None:
+    """Return the processes between which a network's wrapper exchanges gradients; None for all."""
+    wrappers = (part for part in model.modules() if isinstance(part, nn.parallel.DistributedDataParallel))
+    return next((part.process_group for part in wrappers), None)
+
+
+def check_whole(model: nn.Module) -> None:
+    """Raise DriftproofError if each process has only a part of the weights: noise is that of whole columns."""
+    if processes()[1] == 1:
+        return
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.tensor import DTensor
+
+    if any(isinstance(part, FullyShardedDataParallel) for part in model.modules()) or any(
+        isinstance(parameter, DTensor) for parameter in model.parameters()
+    ):
+        raise DriftproofError(
+            "the network's weights are split over the processes (FSDP or tensor parallelism), and noise is relative to "
+            "whole columns; use DistributedDataParallel, with whole weights in each process"
+        )
+
+
+def same_in_all(tensors: Iterable[Tensor], group: dist.ProcessGroup | None = None) -> bool:
+    """Whether all processes have the same numbers, bit for bit; all of them have to call it.
+
+    Args:
+        tensors: As many in each process, of the same types.
+        group: The processes to compare (default: all).
+    """
+    if processes()[1] == 1:
+        return True
+    integers = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    plain = [torch.view_as_real(t) if t.is_complex() else t for t in (tensor.detach() for tensor in tensors)]
+    dense = [(t.coalesce().values() if t.is_sparse else t).contiguous() for t in plain]
+    sums = [t.view(integers[t.element_size()]).sum(dtype=torch.int64) for t in dense]
+    if not sums:
+        return True
+    mine = torch.stack([one.to(sums[0].device) for one in sums])
+    all_sums = [torch.empty_like(mine) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(all_sums, mine, group=group)
+    return all(torch.equal(mine, other) for other in all_sums)
 
 
 def wrapped(network: nn.Module, torch_device: torch.device, norms: NormPolicy) -> nn.Module:

@@ -28,7 +28,7 @@ from driftproof.training._methods.own_loop import OwnLoop
 from driftproof.training._methods.settings_and_state import SettingsAndState
 from driftproof.training._noise import Noise
 from driftproof.training._norms import NormPolicy, statistics_kept
-from driftproof.training._parallel import check_exchange
+from driftproof.training._parallel import check_exchange, group_of, same_in_all
 from driftproof.training._passes import Closure, Closures, Passes
 from driftproof.training._schedules import STRENGTH, Schedule, StrengthLike, as_schedule
 from driftproof.training._update import Shared, Update, check_clip_norm
@@ -96,6 +96,7 @@ class Method(ChecksKeywords, SettingsAndState):
         self.total: int | None = None
         self.last: Diagnostics | None = None
         self.norms_with_statistics: Sequence[nn.Module] = ()
+        self._exchange_seen = False
         self._own_loop = OwnLoop(self)
         if self.noisy and self.strength.largest == 0:
             raise DriftproofError(
@@ -175,6 +176,7 @@ class Method(ChecksKeywords, SettingsAndState):
         with inputs_copied(model), kept, ExitStack() as undo:
             undo.callback(self.load_state_dict, self.state_dict())
             loss, measured = self.gradients_of(shards, update, 0, len(shards))
+            self._check_exchanged(model)
             norm, skipped = update.make(self.finish, clip_norm)
             undo.pop_all()
         clipped = self.clip.apply(update.weights, update.trained) if self.clip is not None and not skipped else 0
@@ -188,40 +190,46 @@ class Method(ChecksKeywords, SettingsAndState):
         model: nn.Module,
         *,
         part: int = 0,
-        parts: int = 1,
+        parts: int | None = None,
         scaler: torch.amp.GradScaler | None = None,
     ) -> Tensor:
         """Add the method's gradient to ``.grad`` and return the loss, for a loop that steps by itself.
 
-        ``method.gradient(closure, model); optimizer.step(); optimizer.zero_grad()`` is :meth:`step`. One call is one
-        update of the method, unless the loop accumulates gradients: then each call is one part of it.
+        ``method.gradient(closure, model); optimizer.step(); optimizer.zero_grad()`` is :meth:`step`. An update of the
+        method lasts until an optimizer steps or the gradients are dropped: a loop that accumulates gradients gives its
+        micro-batches one by one, and each has its own perturbation, of the same strength. With ``part`` and ``parts``
+        they are the micro-batches of :meth:`step`.
 
         Args:
             closure: Forward pass that returns the loss, as for :meth:`step`, or as many as the method takes.
             model: Network that the closure calls, in its wrappers.
             part: Number of this micro-batch in the update (default: 0).
-            parts: Number of micro-batches of the update (default: 1). The loss is divided by it here.
+            parts: Number of micro-batches of the update, by which the loss is divided here (default: not known; a loop
+                that accumulates divides the loss itself).
             scaler: Scaler of the loss in float16 (default: none).
 
         Raises:
-            DriftproofError: As for :meth:`step`; parts out of order; a method with weight clipping.
+            DriftproofError: As for :meth:`step`; parts out of order; a method with weight clipping; gradients that are
+                accumulated without ``parts``, for a method that looks at the gradient of the whole update.
         """
         return self._own_loop.gradient(closure, model, part, parts, scaler)
 
-    def perturbed(self, model: nn.Module, *, part: int = 0, parts: int = 1) -> AbstractContextManager[None]:
+    def perturbed(self, model: nn.Module, *, part: int = 0, parts: int | None = None) -> AbstractContextManager[None]:
         """Return a context in which the weights are perturbed: ``with method.perturbed(model): loss().backward()``.
 
         It is for loops that step by themselves, and for methods with one pass an update, such as
         :class:`driftproof.training.RWP`. Forward and backward belong inside. Afterwards the weights are as they were,
-        bit for bit. One block is one update of the method, or one part of it.
+        bit for bit. One block is one update of the method, or one micro-batch of it, as for :meth:`gradient`.
 
         Args:
-            model: Network that is called inside, in its wrappers.
+            model: Network that is called inside, in its wrappers or not.
             part: Number of this micro-batch in the update (default: 0).
-            parts: Number of micro-batches of the update (default: 1). The loop divides the loss by it.
+            parts: Number of micro-batches of the update (default: not known). The loop divides the loss by it.
 
         Raises:
-            DriftproofError: A method with several passes or with weight clipping; parts out of order.
+            DriftproofError: A method with several passes or with weight clipping; parts out of order; processes whose
+                weights have drifted apart, as they do if nothing exchanges the gradients; weights that are split over
+                processes (FSDP).
 
         >>> import driftproof as dp
         >>> network, method = nn.Linear(4, 2), dp.RWP(noise="gaussian:0.1")
@@ -233,10 +241,24 @@ class Method(ChecksKeywords, SettingsAndState):
         """
         return self._own_loop.perturbed(model, part, parts)
 
+    def _check_exchanged(self, model: nn.Module) -> None:
+        """Raise DriftproofError if the processes have other gradients, at the first update since :meth:`prepare`."""
+        if self._exchange_seen:
+            return
+        gradients = [p.grad for p in unwrap(model).parameters() if p.grad is not None]
+        if not same_in_all(gradients, group_of(model)):
+            raise DriftproofError(
+                "the gradients differ between the processes: nothing was updated. Let the closure call the network "
+                "that step() was given, the DistributedDataParallel, not the network inside"
+            )
+        self._exchange_seen = True
+
     @property
     def changes_gradients(self) -> bool:
         """Whether the method looks at the gradient of the whole update."""
-        return type(self).finish is not Method.finish
+        return type(self).finish is not Method.finish or any(
+            type(schedule).observe is not Schedule.observe for schedule in self.schedules()
+        )
 
     def new_update(
         self, model: nn.Module, optimizer: torch.optim.Optimizer | None, scaler: torch.amp.GradScaler | None
@@ -257,21 +279,21 @@ class Method(ChecksKeywords, SettingsAndState):
             step=self.updates,
         )
 
-    def passes_of(self, update: Update, part: int, parts: int) -> Passes:
-        """Return what the method can do with one micro-batch of an update."""
+    def passes_of(self, update: Update, part: int, parts: int | None) -> Passes:
+        """Return what the method can do with one micro-batch of an update; None if their number is not known."""
         shared = {field.name: getattr(update, field.name) for field in fields(Shared)}
         return Passes(
             **shared,
             norms=self.norms_with_statistics,
             policy=self.norms,
-            share=1 / parts,
-            last=part == parts - 1,
-            key=key_of(self.seed, self.updates, part, parts),
-            diagnose=bool(self.diagnose_every) and self.updates % self.diagnose_every == 0 and part == 0,
+            share=1 if parts is None else 1 / parts,
+            last=parts is None or part == parts - 1,
+            key=key_of(self.seed, update.step, part, parts),
+            diagnose=bool(self.diagnose_every) and update.step % self.diagnose_every == 0 and part == 0,
         )
 
     def gradients_of(
-        self, shards: list[list[Closure]], update: Update, first: int, parts: int
+        self, shards: list[list[Closure]], update: Update, first: int, parts: int | None
     ) -> tuple[Tensor, dict[str, list[Tensor]]]:
         """Sum the gradients of some micro-batches; return the loss, and what was measured in each.
 
@@ -279,13 +301,13 @@ class Method(ChecksKeywords, SettingsAndState):
             shards: The closures of each micro-batch.
             update: The update.
             first: Number of the first of them in the update.
-            parts: Number of all micro-batches of the update.
+            parts: Number of all micro-batches of the update; None if it is not known.
         """
         measured: dict[str, list[Tensor]] = defaultdict(list)
         losses = []
         for part, shard in enumerate(shards, start=first):
             passes = self.passes_of(update, part, parts)
-            losses.append(self.accumulate(passes, shard).float() / parts)
+            losses.append(self.accumulate(passes, shard).float() / (parts or 1))
             for name, value in passes.measured.items():
                 measured[name].append(value)
         return torch.stack(losses).sum(), measured
@@ -299,10 +321,21 @@ class Method(ChecksKeywords, SettingsAndState):
         *,
         skipped: bool = False,
         clipped: int = 0,
+        again: bool = False,
     ) -> None:
-        """Take note of an update that was made: :attr:`last`, the schedules, and the number of updates."""
+        """Take note of an update that was made: :attr:`last`, the schedules, and the number of updates.
+
+        Args:
+            update: The update.
+            loss: Its loss.
+            norm: Norm of its gradient.
+            measured: What was measured in its micro-batches.
+            skipped: Whether the optimizer's step was skipped.
+            clipped: Number of weights that were clipped.
+            again: Whether it was counted before, with fewer micro-batches.
+        """
         self.last = Diagnostics(
-            step=self.updates,
+            step=update.step,
             strength=update.strength,
             loss=loss,
             update_norm=norm,
@@ -310,6 +343,8 @@ class Method(ChecksKeywords, SettingsAndState):
             clipped=clipped,
             more={name: sum(map(float, values)) / len(values) for name, values in measured.items()},
         )
+        if again:
+            return
         if not skipped:
             for schedule in self.schedules():
                 schedule.observe(norm, self.total)
@@ -338,6 +373,7 @@ class Method(ChecksKeywords, SettingsAndState):
         """
         self.weights = AnalogWeights.of(model, example, self.on_tiles)
         self.norms_with_statistics = norms_with_statistics(self.weights.network)
+        self._exchange_seen = False
         return self.weights
 
     def prepared(self, model: nn.Module, closure: Closure) -> AnalogWeights:
