@@ -95,7 +95,7 @@ def _on_grid(weights: Tensor) -> bool:
     """Return whether weights are multiples of one power of two, at most 2^10 of them."""
     if not len(weights):
         return True
-    steps = torch.ldexp(weights, torch.tensor(_BITS - math.frexp(float(weights.abs().max()))[1]))
+    steps = torch.ldexp(weights, weights.new_tensor(_BITS - math.frexp(float(weights.abs().max()))[1]))
     return bool((steps == steps.round()).all())
 
 
