@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof._errors import DriftproofError
-from driftproof.training._closures import inputs_copied, shards_of
+from driftproof.training._closures import inputs_copied, inputs_of_call, shards_of
 from driftproof.training._methods.optimizer_steps import OptimizerSteps
 from driftproof.training._norms import statistics_kept
 from driftproof.training._parallel import check_exchange, check_whole, group_of, same_in_all
@@ -88,7 +88,7 @@ class OwnLoop:
 
             def first(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
                 handle.remove()
-                method.prepare(model, dict(named) if named else args[0] if len(args) == 1 else tuple(args))
+                method.prepare(model, inputs_of_call(args, named))
                 enter()
 
             if method.weights is None:
