@@ -57,6 +57,7 @@ ORDER = (
     "fitting",
     "figures",
     "_cli",
+    "_start",
     "__main__",
 )
 # what a part must not import, beyond the order: its user may not have it

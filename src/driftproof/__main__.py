@@ -1,6 +1,6 @@
 """``python -m driftproof`` runs the command line."""
 
-from driftproof._cli import main
+from driftproof._start import main
 
 if __name__ == "__main__":
     main()

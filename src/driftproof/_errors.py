@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import warnings
 from collections.abc import Iterable, Iterator
@@ -30,7 +31,9 @@ class DriftproofWarning(UserWarning):
 
 def warn(text: str) -> None:
     """Warn with a :class:`DriftproofWarning` that points to the line of the user's code that led to it."""
-    warnings.warn(text, DriftproofWarning, skip_file_prefixes=(str(Path(__file__).parent),))
+    # contextlib calls the functions that keep the random states; a prefix must be shorter than the path
+    internal = str(Path(__file__).parent), contextlib.__file__.removesuffix(".py")
+    warnings.warn(text, DriftproofWarning, skip_file_prefixes=internal)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
+import stat
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping
@@ -20,6 +22,84 @@ from driftproof._errors import DriftproofError
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
+
+
+LARGEST_TABLES = 16 * 2**20
+LARGEST_CSV = 2**30
+"""Sizes in bytes from which a file cannot be what it should be."""
+
+
+def check_file(path: Path, largest: int | None = None) -> Path:
+    """Return the path of a file that can be read to its end.
+
+    Args:
+        path: The file.
+        largest: Largest size in bytes (default: any).
+
+    Raises:
+        DriftproofError: It is a folder, a pipe, a device or a socket, from which a reader could wait for ever; it is
+            too large; its path is too long or cannot be encoded.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        state = path.stat()
+    except (ValueError, OSError) as error:  # a zero byte in the path, characters that are no UTF-8, a loop of links
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise DriftproofError(f"{str(path)!a}: cannot be read: {error}") from None
+    if not stat.S_ISREG(state.st_mode):
+        raise DriftproofError(f"{path}: wanted a file, got a folder, a pipe or a device")
+    if largest is not None and state.st_size > largest:
+        raise DriftproofError(f"{path}: {state.st_size:,} bytes; wanted at most {largest:,}: is this the right file?")
+    return path
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those above it, unless they are there.
+
+    Raises:
+        DriftproofError: A file is in the way, the folder cannot be written, or the path is too long or cannot be
+            encoded.
+    """
+    try:
+        missing = [part for part in (folder, *folder.parents) if not part.exists()]
+        for part in reversed(missing):
+            part.mkdir(exist_ok=True)
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "there is a file of this name")
+    except (OSError, ValueError) as error:
+        raise _cannot_be_made(folder, error) from error
+    return folder
+
+
+def is_folder(path: Path, what: str) -> bool:
+    """Return whether a folder is there; False if nothing is.
+
+    Args:
+        path: The folder.
+        what: What the folder is for, for the message.
+
+    Raises:
+        DriftproofError: It is a file, or its path is too long or cannot be encoded.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            raise DriftproofError(f"{path} is a file, wanted a folder for {what}; choose another one")
+        return path.is_dir()
+    except DriftproofError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _cannot_be_made(path, error) from error
+
+
+def _cannot_be_made(folder: Path, error: Exception) -> DriftproofError:
+    text = ascii(str(folder))
+    short = text if len(text) < _LONG else f"{text[:_LONG]}… ({len(text)} characters)"
+    fault = getattr(error, "strerror", None) or error
+    return DriftproofError(f"folder {short} cannot be made: {fault}; choose another one")
+
+
+_LONG = 200
 
 
 def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> Path:
@@ -55,13 +135,20 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
         DriftproofError: If the file cannot be read or is not TOML. The message names the file.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = check_file(path, LARGEST_TABLES).read_bytes() if isinstance(path, Path) else path.read_bytes()
+        return tomllib.loads(content.decode())
     except FileNotFoundError:
         raise DriftproofError(f"{path}: there is no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DriftproofError(f"{path}: not a TOML file: {error}") from None
+    except ValueError as error:  # no UTF-8, no TOML, or an integer of thousands of digits
+        raise error if isinstance(error, DriftproofError) else _not(path, "TOML", error) from None
+    except RecursionError:
+        raise _not(path, "TOML", "its tables or lists are nested too deep") from None
     except OSError as error:
         raise DriftproofError(f"{path}: cannot be read: {error}") from None
+
+
+def _not(path: object, form: str, fault: object) -> DriftproofError:
+    return DriftproofError(f"{path}: not a {form} file: {fault}")
 
 
 def write_toml(path: Path, tables: Mapping[str, Any]) -> Path:
@@ -95,7 +182,7 @@ def read_cells(path: Path, *, comments: bool = False) -> tuple[list[str], pd.Dat
     rows: dict[int, list[str]] = {}
     line = 1
     try:
-        text = path.read_text(encoding="utf-8-sig").rstrip()
+        text = check_file(path, LARGEST_CSV).read_text(encoding="utf-8-sig").rstrip()
         if "\0" in text:
             raise csv.Error("the file has zero bytes")
         lines = ("" if comments and row.lstrip().startswith("#") else row for row in io.StringIO(text))
@@ -133,16 +220,26 @@ def read_tensors(path: Path, what: str = "") -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path, device="cpu")
-    except (SafetensorError, OSError) as error:
+        return load_file(check_file(path), device="cpu")
+    except DriftproofError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as error:
         raise DriftproofError(f"{what}{path}: not a complete safetensors file ({error})") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> Path:
     """Write tensors as a safetensors file. Each is copied, because safetensors refuses tensors that share memory."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     from driftproof._sparse import as_dense
 
     copies = {name: as_dense(value.detach()).cpu().contiguous().clone() for name, value in tensors.items()}
-    return write_atomically(path, lambda temporary: save_file(copies, temporary))
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(copies, temporary)
+        except SafetensorError as error:  # no room, or a limit of sizes
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({error})", str(path)) from error
+
+    return write_atomically(path, write)

@@ -91,7 +91,8 @@ def _by_matrix(x: Tensor, weight: Tensor, batch: int, outputs: int) -> Tensor:
     flat = _merged(weight, outputs)
     if flat is not None:
         y = F.linear(x.flatten(x.dim() - inner), flat)
-        return y.unflatten(-1, weight.shape[:outputs])
+        unflattened: Tensor = y.reshape(*y.shape[:-1], *weight.shape[:outputs])
+        return unflattened
     if outputs > 1:
         parts = [_by_matrix(x, matrix, 0, outputs - 1) for matrix in weight.unbind()]
         return torch.stack(parts, dim=x.dim() - inner)
@@ -173,7 +174,8 @@ def _einsum(equation: Any, *operands: Any) -> Contraction | None:
     for label, size in zip(both, (*tensors[0].shape, *tensors[1].shape), strict=True):
         if sizes.setdefault(label, size) != size:  # an axis of size 1 that is repeated
             return None
-    return Contraction(*tensors, tuple(first), tuple(second), tuple(out))
+    one, other = tensors
+    return Contraction(one, other, tuple(first), tuple(second), tuple(out))
 
 
 def _terms(equation: Any, operands: Sequence[Any]) -> tuple[list[str], list[Tensor]]:

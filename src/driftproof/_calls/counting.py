@@ -15,7 +15,7 @@ _KNOWN = {"aten", "prim", "prims", "profiler", "inductor", "debugprims", "mkldnn
 _WITHOUT_PRODUCTS = {"torchvision::nms", "torchvision::roi_align", "torchvision::roi_pool"}
 
 
-class MacCounter(TorchDispatchMode):
+class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Count multiply-accumulates while it is active.
 
     It sees the operators that torch runs at last, whatever the code looks like that called them: inside ``einsum``,
@@ -32,7 +32,7 @@ class MacCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0.0
         self.unknown: list[str] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
@@ -36,7 +37,7 @@ class Origins:
     def of(self, tensor: Tensor) -> frozenset[str]:
         """Return the names of the fixed tensors that a tensor is, or was made from."""
         owner = self._fixed.owner(tensor)
-        names: frozenset[str] = self._same.get(tensor, _NOTHING)
+        names: frozenset[str] = cast(Any, self._same).get(tensor, _NOTHING)
         return names if owner is None else frozenset((owner[0],))
 
     def change(self, tensors: Sequence[Tensor]) -> bool:

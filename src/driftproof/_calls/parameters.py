@@ -126,11 +126,11 @@ def _rectangle(name: str, parameter: Tensor, tensor: Tensor, offset: int) -> Loc
         outputs = _along(offset // long, tall, steps[0], long, height)
         inputs = _along(offset % long // short, wide, steps[1], short, width)
         if offset % short == 0 and outputs is not None and inputs is not None:
-            parts = (
-                None if outputs == slice(0, height, 1) else outputs,
-                None if inputs == slice(0, width, 1) else inputs,
-            )
-            return Located(name, *(reversed(parts) if transposed else parts), transposed)
+            first = None if outputs == slice(0, height, 1) else outputs
+            second = None if inputs == slice(0, width, 1) else inputs
+            if transposed:
+                return Located(name, second, first, transposed=True)
+            return Located(name, first, second)
     return None
 
 

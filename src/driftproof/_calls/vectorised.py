@@ -49,13 +49,13 @@ def with_hidden_axis(product: Product, convolve: Callable[[Tensor], Tensor]) -> 
             x = inputs.movedim(axis, 0)
             batched = x.dim() == len(product.geometry.kernel) + 3
             y = convolve(x.flatten(0, 1) if batched else x)
-            y = y.unflatten(0, x.shape[:2]) if batched else y
+            y = y.reshape(*x.shape[:2], *y.shape[1:]) if batched else y
         return y
 
     def compute() -> Tensor:
         with temporarily_pop_interpreter_stack():  # noise is not drawn under vmap, which may refuse that
             y = by_layers()
-        return _functorch._add_batch_dim(y, 0, level)  # type: ignore[no-any-return]
+        return _functorch._add_batch_dim(y, 0, level)
 
     return compute if stack is None or isinstance(product.geometry, Dense) else None
 
@@ -64,4 +64,4 @@ def _shown(tensor: Tensor, level: int) -> tuple[Tensor, int | None]:
     """Return a tensor with the axis that is hidden at a level, and the number of this axis; None if it has none."""
     if not _functorch.is_batchedtensor(tensor) or _functorch.maybe_get_level(tensor) != level:
         return tensor, None
-    return _functorch._unwrap_batched(tensor, level)  # type: ignore[no-any-return]
+    return _functorch._unwrap_batched(tensor, level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import sys
 import warnings
@@ -61,20 +62,34 @@ def _show_warning(message: Warning | str, category: type[Warning], *place: objec
         print_line(str(message), head="warning: ", style="yellow", stderr=True)
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _check_encoding(words: list[str]) -> None:
+    for word in words:
+        if any(0xD800 <= ord(letter) < 0xE000 for letter in word):
+            raise DriftproofError(f"{word!a} is not valid UTF-8; give the file another name")
+
+
 def main() -> None:
     """Run the command line. A mistake of the user ends in a message and exit code 2, without a traceback."""
     warnings.showwarning = _show_warning
     try:
+        _check_encoding(sys.argv[1:])
         app()
     except SystemExit as stop:
         if stop.code == 130:  # typer's exit code for Ctrl-C
             print_line("stopped: finished cells are kept, and the same command continues from there", stderr=True)
         raise
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (DriftproofError, sqlite3.DatabaseError, OSError) as error:
         message = str(error)
         if isinstance(error, sqlite3.DatabaseError):
             message = f"a record file is damaged ({error}): restore it from a copy, or choose another folder"
         elif isinstance(error, OSError):
             message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+            if error.errno in _NO_ROOM:
+                message += ". What was finished before is kept: make room, and give the same command again"
         print_line(message, head="error: ", style="bold red", stderr=True)
         sys.exit(2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from driftproof._cli.console import print_line, print_table
 from driftproof._defaults import CHIPS
 from driftproof._errors import DriftproofError
+from driftproof._files import make_folder
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +40,7 @@ def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None
 
     if chips < 1:
         raise DriftproofError(f"chips: wanted at least 1, got {chips}")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     print_line("1. A small convolutional network was trained on scikit-learn's 8x8 digits.\n")
     data = digits()
     networks: dict[str, nn.Module] = {"plain": trained_digits_cnn()}

@@ -57,7 +57,7 @@ def fit_command(
     Example:
         driftproof presets fit measured.csv --family PCM --out my-device.toml
     """
-    from driftproof._files import write_atomically
+    from driftproof._files import make_folder, write_atomically
     from driftproof.fitting import fit_measurements, read_measurements
     from driftproof.fitting._figure import figure_bytes
     from driftproof.fitting._preset_file import preset_name, preset_text
@@ -74,7 +74,7 @@ def fit_command(
     text = preset_text(fitted, measurements, name=called, title=title, family=family)
     drawn = figure_bytes(measurements, fitted, picture.suffix.removeprefix("."), called)
     for path, content in ((preset, text.encode()), (picture, drawn)):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_atomically(path, content)
     _show(fitted, called)
     print_line(f"preset: {preset}\nfigure: {picture}")

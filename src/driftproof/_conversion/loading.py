@@ -19,7 +19,7 @@ from driftproof._conversion.saving import FORM, WEIGHTS, sha256_of
 from driftproof._conversion.verbs import convert_mapped
 from driftproof._devices import Device
 from driftproof._errors import DriftproofError, explained, warn
-from driftproof._files import read_tensors
+from driftproof._files import LARGEST_TABLES, check_file, read_tensors
 from driftproof._mapping import Mapping, plain_copy
 from driftproof._random_state import random_state_kept
 
@@ -74,16 +74,19 @@ def load(folder: str | Path, model: nn.Module | None = None) -> AnalogModel | Pr
         raise DriftproofError(f"{folder} holds a chip without a network: load it without a model")
     network = plain_copy(model)
     fill(network, saved.network, tensors, mapping.weights)
-    analog = convert_mapped(
-        network,
-        device,
-        _moved_to(network, mapping),
-        saved.compensation,
-        copied=True,
-        periphery=saved.periphery,
-        ranges=saved.ranges,
-        within_validity=bool(saved.within_validity),
-    )
+    try:
+        analog = convert_mapped(
+            network,
+            device,
+            _moved_to(network, mapping),
+            saved.compensation,
+            copied=True,
+            periphery=saved.periphery,
+            ranges=saved.ranges,
+            within_validity=bool(saved.within_validity),
+        )
+    except RuntimeError as error:  # tiles of other sizes than the form says
+        raise DriftproofError(f"{folder / FORM} is damaged: {error}; save it again") from error
     if saved.chip is None or saved.moment is None:
         return analog
     programmed = ProgrammedChip.on(analog, _chip(saved, tensors, analog.mapping, device))
@@ -100,9 +103,9 @@ def _read(folder: Path) -> tuple[Saved, Tensors]:
         if not path.is_file():
             raise DriftproofError(f"no {path}; wanted a folder that driftproof.save wrote")
     try:
-        content = json.loads(form.read_bytes())
+        content = json.loads(check_file(form, LARGEST_TABLES).read_bytes())
         version = content["format"]
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise DriftproofError(f"{form} is damaged, or was not written by driftproof.save: {error}") from None
     if version != FORMAT:
         by, here = content.get("driftproof", "another version"), metadata.version("driftproof")

@@ -19,7 +19,7 @@ from driftproof._conversion.analog_model import AnalogModel, ProgrammedChip
 from driftproof._conversion.network_state import digital_state
 from driftproof._conversion.saved_form import FORMAT, Saved, SavedChip, SavedMapping, SavedMoment, Tensors
 from driftproof._errors import DriftproofError, explained
-from driftproof._files import write_atomically, write_tensors
+from driftproof._files import is_folder, make_folder, write_atomically, write_tensors
 from driftproof._keywords import checks_keywords
 
 FORM, WEIGHTS = "converted.json", "weights.safetensors"
@@ -56,7 +56,7 @@ def save(what: AnalogModel | ProgrammedChip | Chip, folder: str | Path, *, overw
     folder = Path(folder).expanduser()
     _check_folder(folder, overwrite)
     saved, tensors = _described(what)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         made.chmod(0o755)  # mkdtemp makes folders that only the owner reads
@@ -137,10 +137,8 @@ def _check_tiles(analog: AnalogModel) -> None:
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
-    if not folder.exists():
+    if not is_folder(folder, "the converted network"):
         return
-    if not folder.is_dir():
-        raise DriftproofError(f"{folder} is a file; wanted a folder")
     inside = {path.name for path in folder.iterdir()}
     ours = inside == {FORM, WEIGHTS}
     if inside and not (overwrite and ours):

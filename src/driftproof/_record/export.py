@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic_core import to_jsonable_python
 
 from driftproof._errors import DriftproofError, did_you_mean
-from driftproof._files import write_atomically
+from driftproof._files import make_folder, write_atomically
 from driftproof._record.store import Record
 
 FORMATS = ("csv", "parquet", "json")
@@ -34,7 +34,7 @@ def export(record: Record, format: str, out: str | os.PathLike[str]) -> Path:
         content = _parquet(record)
     else:
         content = _json(record)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return write_atomically(path, content)
 
 

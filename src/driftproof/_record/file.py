@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from driftproof._errors import DriftproofError
+from driftproof._files import is_folder, make_folder
 from driftproof._record import audit, old_form, schema
 from driftproof._record.lock import WriterLock
 
@@ -34,10 +35,9 @@ class RecordFile:
         if folder is None:
             return cls(schema.in_memory(), None, None)
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise DriftproofError(f"{folder} is a file, wanted a folder for {FILE_NAME}; choose another --out folder")
+        is_folder(folder, FILE_NAME)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             lock = WriterLock(folder / LOCK_NAME)
         except OSError as error:
             raise DriftproofError(

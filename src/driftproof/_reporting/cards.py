@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from driftproof._errors import DriftproofError
-from driftproof._files import write_atomically
+from driftproof._files import make_folder, write_atomically
 from driftproof._presets.card import Card
 from driftproof._record import PresetEntry
 from driftproof._record.export import checked_file
@@ -66,7 +66,7 @@ def write_card(entry: PresetEntry, out: str | os.PathLike[str]) -> Path:
         content = page.encode()
     else:
         content = render_small(card_figure, entry.card, "svg" if form == ".svg" else "png", _MARK)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return write_atomically(path, content)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from driftproof._errors import DriftproofError
-from driftproof._files import write_atomically, write_csv
+from driftproof._files import is_folder, make_folder, write_atomically, write_csv
 from driftproof._keywords import checks_keywords
 from driftproof._record import FILE_NAME, Quantity
 from driftproof._reporting.figures import chips, over_time, render
@@ -37,8 +37,7 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
             metrics; ``keep`` is not a value of the metric; ``out`` is a file.
     """
     folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise DriftproofError(f"{folder} is a file, wanted a folder for the report; choose another --out folder")
+    is_folder(folder, "the report")
     evidence = gather(records)
     _check_keep(keep, evidence.quantity)
     for name, mark in (("index.html", GENERATOR), ("cells.csv", "config_id,"), ("summary.csv", "config_id,")):
@@ -48,7 +47,7 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
     figures = {over: render(over_time, evidence), "chips": render(chips, evidence)}
     html = page(evidence, figures[over][0], figures["chips"][0], keep)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_csv(folder / "cells.csv", evidence.every_cell)
     write_csv(folder / "summary.csv", evidence.summary)
     for name, (svg, png) in figures.items():

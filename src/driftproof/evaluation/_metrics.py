@@ -41,6 +41,7 @@ class Metric:
         one_size: Whether ``per_sample`` may be used only if all samples have the same number of outputs. Otherwise the
             mean over samples differs from the metric.
 
+    >>> import torch
     >>> METRICS["accuracy"](torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
     50.0
     """
@@ -124,6 +125,7 @@ class Metric:
             DriftproofError: There is no name, or it is the name of a built-in metric. Later: the function fails or does
                 not return a finite number, or the outputs of different batches have different shapes per sample.
 
+        >>> import torch
         >>> error = Metric.of(lambda y, t: float((y - t).abs().mean()), name="mae", higher_is_better=False, lowest=0)
         >>> error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
         1.0

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from driftproof._errors import DriftproofError
-from driftproof._files import write_atomically, write_toml
+from driftproof._files import make_folder, write_atomically, write_toml
 from driftproof.measured._files import REFERENCE, ROOT
 from driftproof.measured._folder import SETTINGS
 from driftproof.times import parse_times
@@ -69,7 +69,7 @@ def save_conductances(
             )
         if Path(layer).name != layer:
             raise DriftproofError(f"layer {layer!r}: its name cannot be a file's; rename the layer")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for layer, array in chip.arrays.items():
         reads = [array.conductances(t_s) for t_s in times_s]
         arrays = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -93,8 +94,13 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.fl
     try:
         if not zipfile.is_zipfile(path):  # np.load would take a single array, too
             raise ValueError("it is no archive of named arrays, as np.savez writes it")
+        _check_sizes(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
+    except DriftproofError:
+        raise
+    except (MemoryError, OverflowError, SyntaxError, TypeError, KeyError, RecursionError, RuntimeError) as error:
+        raise DriftproofError(f"{path}: not an .npz file of plain numbers: {type(error).__name__}: {error}") from None
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise DriftproofError(f"{path}: not an .npz file of plain numbers: {error}") from None
     check_names(path, list(arrays), names, ("t_s", REFERENCE))
@@ -104,6 +110,26 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.fl
         if not values.size:
             raise DriftproofError(f"{path}: {name} has the shape {list(values.shape)}: it is empty")
     return {name: values.astype(np.float64) for name, values in arrays.items()}
+
+
+def _check_sizes(path: Path) -> None:
+    """Raise ValueError for an array whose header announces other than the bytes that follow it."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > _LARGEST_ARRAY:
+                raise ValueError(f"{member.filename} has {member.file_size:,} bytes, more than {_LARGEST_ARRAY:,}")
+            with archive.open(member) as file:
+                read = _HEADERS.get(np.lib.format.read_magic(file))
+                if read is None:
+                    raise ValueError(f"{member.filename} is of another version of .npy")
+                shape, _, dtype = read(file)
+                announced, there = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
+                if announced != there:
+                    raise ValueError(f"{member.filename} announces {announced:,} bytes of numbers and has {there:,}")
+
+
+_LARGEST_ARRAY = 2**32
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def _check_values(path: Path, name: str, values: Numbers, g_max_us: float, lines: Lines | None) -> None:

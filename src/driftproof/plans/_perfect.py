@@ -12,6 +12,9 @@ from driftproof._record import IDEAL_ANALOG, Outcome, Quantity
 from driftproof._record.outcome import ROUNDING
 from driftproof.evaluation import Deployment
 
+_NOTHING = 1e-9
+"""Differences of a metric that rounding alone explains where the digital value is 0, such as a mean squared error."""
+
 
 def warn_of_differences(digital: Outcome, perfect: Iterable[tuple[Deployment, Outcome]], quantity: Quantity) -> None:
     """Warn of rows of perfect devices that differ from the digital row by rounding alone.
@@ -48,11 +51,11 @@ def difference(digital: Outcome, outcome: Outcome, quantity: Quantity) -> str:
         if one.dtype == np.bool_:
             others = int((one != other).sum())
         else:
-            reach = ROUNDING * float(np.abs(one).mean())
+            reach = max(ROUNDING * float(np.abs(one).mean()), _NOTHING)
             others = int((~np.isclose(one, other, rtol=ROUNDING, atol=reach)).sum())
     elif quantity.percent:
         others = seen if outcome.value != digital.value else 0
-    elif not np.isclose(outcome.value, digital.value, rtol=ROUNDING):
+    elif not np.isclose(outcome.value, digital.value, rtol=ROUNDING, atol=_NOTHING):
         others = seen
     if not others:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof._errors import DriftproofError
-from driftproof._files import write_atomically
+from driftproof._files import check_file, write_atomically
 
 STATE, SETTINGS, BEST, LAST = "state.pt", "settings.json", "best.safetensors", "last.safetensors"
 FORMAT = 1
@@ -20,7 +21,9 @@ FORMAT = 1
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
     """Write the state of a training, completely or not at all: tensors and plain values, no code."""
-    write_atomically(folder / STATE, lambda path: torch.save(state | {"format": FORMAT}, path))
+    content = io.BytesIO()  # torch's own writing to a full disk fails without saying that it is full
+    torch.save(state | {"format": FORMAT}, content)
+    write_atomically(folder / STATE, content.getvalue())
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -33,9 +36,22 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(check_file(path), map_location="cpu", weights_only=True)
         version = state["format"]
-    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, TypeError) as error:
+    except DriftproofError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        MemoryError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        KeyError,
+        EOFError,
+        TypeError,
+    ) as error:
         raise DriftproofError(
             f"{path}: not a state of a training ({type(error).__name__}: {error}); remove it to start again, or choose "
             "another folder"

@@ -16,7 +16,7 @@ from driftproof._behaviour import check_function
 from driftproof._calls.copies import copied
 from driftproof._calls.network import check_numbers
 from driftproof._errors import DriftproofError
-from driftproof._files import write_tensors
+from driftproof._files import make_folder, write_tensors
 from driftproof._inputs import Inputs, example_call, to_device
 from driftproof._keywords import check_keywords, keywords_of, new_names
 from driftproof._mapping import plain_copy, unasked_text, unwrap
@@ -191,7 +191,7 @@ class _Run:
         self.out = None if out is None else Path(out).expanduser()
         rows: list[Row] = []
         if self.out is not None:
-            self.out.mkdir(parents=True, exist_ok=True)
+            make_folder(self.out)
             checkpoint.check_settings(self.out, self._described(model, data))
             rows = self._resume(self.out)
         self.log = Log(self.out if is_first() else None, rows)

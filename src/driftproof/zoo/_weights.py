@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from driftproof._calls.analog import ANALOG_WEIGHTS, check_digital, check_digital_weights
 from driftproof._errors import DriftproofError, did_you_mean
-from driftproof._files import read_tensors, write_tensors
+from driftproof._files import check_file, read_tensors, write_tensors
 from driftproof._sparse import as_dense, in_layout_of
 
 PICKLES = (".pt", ".pth", ".th")
@@ -75,7 +75,9 @@ def _read(path: Path) -> Any:
             f"weights {path}: suffix {path.suffix!r}{did_you_mean(suffix, known)}; wanted one of {', '.join(known)}"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(check_file(path), map_location="cpu", weights_only=True)
+    except DriftproofError:
+        raise
     except pickle.UnpicklingError as error:
         if "aihwkit" in str(error):  # the class that torch refuses to make
             raise DriftproofError(f"weights {path}: entries of aihwkit's classes {ANALOG_WEIGHTS}") from error
@@ -84,7 +86,7 @@ def _read(path: Path) -> Any:
             f"such a file can run code. If you trust the file, load it with torch and save the tensors alone: "
             f"torch.save(model.state_dict(), 'weights.pt')"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:
         raise DriftproofError(
             f"weights {path}: the file cannot be read ({type(error).__name__}: {error}); is it complete, and was it "
             f"written by torch.save(model.state_dict(), ...)?"

@@ -1,0 +1,32 @@
+"""Ctrl-C from the first moment on: exit code 130 or the result, and no traceback."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+START_S = 0.15
+"""Time until Python has imported the package itself; before it, Python's own start shows a traceback."""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["presets", "list"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("number", range(4))
+def test_an_interrupt_while_modules_are_imported_is_quiet(words: list[str], number: int) -> None:
+    delay = START_S + random.Random(f"{words} {number}").random() * 1.5
+    # the mark is written when the first line of ours has run
+    code = "import driftproof._start as s; print('ready', flush=True); s.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(delay - START_S)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (130, 0), said
+    assert "Traceback" not in said
