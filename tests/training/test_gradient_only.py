@@ -83,7 +83,7 @@ def test_an_update_ends_with_the_optimizers_step_wherever_gradients_are_dropped(
             loss = points_loss(networks[1])()
             if order == "perturb, zero":  # as Lightning does
                 optimizers[1].zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
         optimizers[1].step()
         if order == "set to zero":
             optimizers[1].zero_grad(set_to_none=False)

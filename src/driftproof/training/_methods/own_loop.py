@@ -38,7 +38,10 @@ class OwnLoop:
         self._update: Update | None = None
         self._steps: OptimizerSteps | None = None
         """The optimizer's steps since the present update was counted; None before."""
-        self._done, self._parts = 0, 1  # number of micro-batches that were made, and of all; None if that is not known
+        self._done = 0
+        """Number of micro-batches of the present update that were made."""
+        self._parts: int | None = None
+        """Number of all of them; None if it is not known."""
         self._compared: tuple[object, int] = (None, 0)
         self._measured: dict[str, list[Tensor]] = defaultdict(list)
         self._losses: list[Tensor] = []
