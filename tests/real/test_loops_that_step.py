@@ -256,6 +256,50 @@ def test_hugging_faces_trainer(name: str, clip_norm: float, tmp_path: Path) -> N
     assert same(network.state_dict(), weights)
 
 
+@pytest.mark.parametrize("name", ["plain", "rwp", "sam"])
+def test_hugging_faces_trainer_and_bert(name: str, tmp_path: Path) -> None:
+    """The Trainer gives its networks the number of labels, too, as a tensor without an axis."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    robust, ids = recipe("RobustTrainer")["RobustTrainer"], torch.randint(1, 60, (32, 12))
+    rows = [{"input_ids": row, "attention_mask": torch.ones_like(row), "labels": row[0] % 3} for row in ids]
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    config = transformers.BertConfig(**sizes, **without, vocab_size=60, max_position_embeddings=20, num_labels=3)
+    seen: list[dict[str, Tensor]] = []
+
+    def bert() -> nn.Module:
+        torch.manual_seed(1)
+        return transformers.BertForSequenceClassification(config).train()  # type: ignore[no-any-return]
+
+    class Noting(robust):  # type: ignore[misc, valid-type]
+        def training_step(self, model: nn.Module, inputs: Any, *more: Any) -> Tensor:
+            seen.append(dict(inputs))
+            return super().training_step(model, inputs, *more)  # type: ignore[no-any-return]
+
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=8,
+        num_train_epochs=1,
+        report_to="none",
+        use_cpu=True,
+        save_strategy="no",
+        disable_tqdm=True,
+        logging_strategy="no",
+        max_grad_norm=1.0,
+    )
+    network, reference, method, plain = bert(), bert(), prepared(name), prepared(name)
+    optimizers = [fused(network), fused(reference)]
+    constant = torch.optim.lr_scheduler.ConstantLR(optimizers[0], factor=1.0)
+    trainer = Noting(model=network, args=arguments, train_dataset=rows, optimizers=(optimizers[0], constant))
+    trainer.method = method
+    trainer.train()
+    for batch in seen:
+        plain.step(lambda batch=batch: reference(**batch).loss, reference, optimizers[1], clip_norm=1.0)
+    assert method.updates == plain.updates == 4
+    assert same(reference.state_dict(), network.state_dict())
+
+
 def fused(network: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(network.parameters(), lr=0.01, fused=True)  # the Trainer's own choice
 

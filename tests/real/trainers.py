@@ -29,7 +29,7 @@ class Trainer:
 
     def training_step(self, batch: Batch) -> Tensor:
         loss = self.loss(batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss.detach()
 
     def train(self, batches: Sequence[Batch]) -> None:
@@ -46,7 +46,7 @@ class Trainer:
 
 
 class Hooks:
-    """Forward, ``zero_grad``, backward and step inside the optimizer's own closure, between hooks, as Lightning has it."""
+    """Forward, ``zero_grad`` and backward inside the optimizer's own closure, between hooks, as Lightning has it."""
 
     def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.network, self.optimizer = network, optimizer
@@ -61,7 +61,7 @@ class Hooks:
             def closure(batch: Batch = batch) -> Tensor:
                 loss: Tensor = self.network(*batch)["loss"]
                 self.optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 self.after_backward()
                 return loss
 

@@ -56,7 +56,7 @@ def perturbed(name: str, rank: int, inner: bool) -> dict[str, Tensor]:
     model, optimizer = DistributedDataParallel(network), sgd(network)
     for _ in range(STEPS):
         with method.perturbed(network if inner else model):
-            share(model, rank)().backward()
+            torch.autograd.backward(share(model, rank)())
         optimizer.step()
         optimizer.zero_grad()
     return state_of(network)
@@ -68,7 +68,7 @@ def by_hand(rank: int) -> dict[str, Tensor]:
     optimizer = sgd(network)
     for _ in range(STEPS):
         with method.perturbed(network):
-            share(network, rank)().backward()
+            torch.autograd.backward(share(network, rank)())
         for p in network.parameters():
             assert p.grad is not None
             dist.all_reduce(p.grad)
@@ -126,7 +126,7 @@ def bare(name: str, rank: int, form: str) -> None:
             method.gradient(share(network, rank), network)
         else:
             with method.perturbed(network):
-                share(network, rank)().backward()
+                torch.autograd.backward(share(network, rank)())
         optimizer.step()
         optimizer.zero_grad()
 
@@ -136,7 +136,7 @@ def other_start(rank: int) -> None:
     with torch.no_grad():
         next(network.parameters()).mul_(rank + 1)
     with method.perturbed(network):
-        share(network, rank)().backward()
+        torch.autograd.backward(share(network, rank)())
 
 
 def sharded(form: str, rank: int) -> None:
@@ -146,7 +146,7 @@ def sharded(form: str, rank: int) -> None:
     if form == "step":
         method.step(share(network, rank), network, sgd(network))
     with method.perturbed(network):
-        share(network, rank)().backward()
+        torch.autograd.backward(share(network, rank)())
 
 
 def run(rank: int) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_an_update_ends_with_the_optimizers_step_wherever_gradients_are_dropped(
             loss = points_loss(networks[1])()
             if order == "perturb, zero":  # as Lightning does
                 optimizers[1].zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
         optimizers[1].step()
         if order == "set to zero":
             optimizers[1].zero_grad(set_to_none=False)
@@ -247,10 +247,15 @@ def test_a_method_that_goes_on_from_its_state_is_one_that_never_stopped() -> Non
 def test_a_block_that_fails_counts_nothing_and_leaves_the_weights(failure: type[BaseException]) -> None:
     network, method = smooth(), started("rwp")
     method.prepare(network, torch.ones(2, 5))
-    before, seen = state_of(network), []
-    with pytest.raises(failure), method.perturbed(network):
-        seen.append(state_of(network))
-        raise failure
+    before, seen = state_of(network), list[dict[str, Tensor]]()
+
+    def fails() -> None:
+        with method.perturbed(network):
+            seen.append(state_of(network))
+            raise failure
+
+    with pytest.raises(failure):
+        fails()
     assert not torch.equal(seen[0]["0.weight"], before["0.weight"])
     assert all(torch.equal(value, state_of(network)[key]) for key, value in before.items())
     assert method.updates == 0
@@ -273,3 +278,44 @@ def test_hooks_under_their_names_of_before_are_named() -> None:
     for old, now in (("gradient", "accumulate"), ("perturbed", "drawn")):
         with pytest.raises(DriftproofError, match=rf"{old}\(passes, ...\) is called {now}\(passes, ...\) now"):
             type("Old", (dp.RWP,), {old: lambda self, passes: None})
+
+
+class Summed(nn.Module):
+    """A trainer gives it, beside the samples, the number of tokens that all of them have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor, tokens: Tensor | int) -> Tensor:
+        return self.layer(x).square().sum() / tokens  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("form", ["gradient", "perturbed", "step"])
+def test_a_number_for_all_samples_is_no_sample(form: str) -> None:
+    def train(form: str, tokens: Tensor | int) -> Summed:
+        network, method = Summed(), started("rwp")
+        optimizer, x = OPTIMIZERS["sgd"](network), torch.ones(4, 5)
+        for _ in range(3):
+            if form == "step":
+                method.step(lambda: network(x=x, tokens=tokens), network, optimizer)
+                continue
+            if form == "gradient":
+                method.gradient(lambda: network(x=x, tokens=tokens), network)
+            else:
+                with method.perturbed(network):
+                    network(x=x, tokens=tokens).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return network
+
+    one, other = train("step", 7), train(form, torch.tensor(7))
+    assert all(torch.equal(value, state_of(other)[key]) for key, value in state_of(one).items())
+
+
+def test_inputs_of_two_kinds_are_refused_in_a_block_too() -> None:
+    network, method = Summed(), started("rwp")
+    with pytest.raises(DriftproofError, match="by place and by name"), method.perturbed(network):
+        network(torch.ones(4, 5), tokens=7)
+    assert method.updates == 0

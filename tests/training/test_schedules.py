@@ -62,13 +62,13 @@ def test_sampled_strengths_are_uniform_and_the_same_again() -> None:
 def test_two_sampled_strengths_of_one_method_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
     network, method = smooth(), method_of("sam-rwp", rho=Sampled(0.0, 1.0), strength=Sampled(0.0, 1.0))
     seen: list[tuple[float, ...]] = []
-    gradient = method.gradient
+    accumulate = method.accumulate
 
     def recorded(passes: Any, closures: Any) -> Any:
         seen.append(passes.strengths)
-        return gradient(passes, closures)
+        return accumulate(passes, closures)
 
-    monkeypatch.setattr(method, "gradient", recorded)
+    monkeypatch.setattr(method, "accumulate", recorded)
     for _ in range(100):
         method.step(points_loss(network), network, sgd(network, 1e-3))
     assert abs(float(np.corrcoef(np.array(seen).T)[0, 1])) < 5.2 / math.sqrt(100)  # false alarm 2e-7

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_map_only
 
 from driftproof._batch_norm import norms_with_statistics
 from driftproof._errors import DriftproofError
@@ -85,6 +86,28 @@ class _Seen(BaseException):
     """The exception that ends a forward pass as soon as its inputs are known."""
 
 
+def inputs_of_call(args: tuple[Any, ...], named: dict[str, Any]) -> Inputs:
+    """Return the inputs of a call of a network, to watch it on.
+
+    A tensor without an axis is a number for all samples, such as the number of tokens in a trainer's batch.
+
+    Raises:
+        DriftproofError: Inputs by place and by name.
+
+    >>> inputs_of_call((), {"x": torch.zeros(1), "tokens": torch.tensor(7)})
+    {'x': tensor([0.]), 'tokens': 7}
+    """
+    if args and named:
+        raise DriftproofError(
+            "the network is called with inputs by place and by name; call method.prepare(model, example) before the "
+            "first update, with inputs of one kind"
+        )
+    inputs: Inputs = dict(named) if named else args[0] if len(args) == 1 else tuple(args)
+    if isinstance(inputs, Tensor):
+        return inputs
+    return tree_map_only(Tensor, lambda part: part if part.dim() else part.item(), inputs)  # type: ignore[no-any-return]
+
+
 def inputs_of_first_pass(model: nn.Module, closure: Callable[[], Any]) -> Inputs:
     """Return the inputs with which a closure calls a network, by place or by name; the pass is not made.
 
@@ -94,12 +117,7 @@ def inputs_of_first_pass(model: nn.Module, closure: Callable[[], Any]) -> Inputs
     caught: list[Inputs] = []
 
     def stop(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
-        if args and named:
-            raise DriftproofError(
-                "the closure calls the network with inputs by place and by name; call method.prepare(model, example) "
-                "before the first step, with inputs of one kind"
-            )
-        caught.append(dict(named) if named else args[0] if len(args) == 1 else tuple(args))
+        caught.append(inputs_of_call(args, named))
         raise _Seen
 
     parts = wrappers(model)

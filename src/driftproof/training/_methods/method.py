@@ -6,36 +6,33 @@ import copy
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import fields
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from driftproof._batch_norm import norms_with_statistics
-from driftproof._calls.analog import check_digital
 from driftproof._defaults import DIAGNOSE_EVERY, SEED
 from driftproof._errors import DriftproofError, check_choice
-from driftproof._inputs import Inputs
 from driftproof._keywords import ChecksKeywords
-from driftproof._mapping import unwrap
 from driftproof.training._clipping import ClipWeights
-from driftproof.training._closures import inputs_copied, inputs_of_first_pass, key_of, shards_of
+from driftproof.training._closures import inputs_copied, key_of, shards_of
 from driftproof.training._methods.by_name import make_known
 from driftproof.training._methods.diagnostics import Diagnostics
+from driftproof.training._methods.gradient_only import GradientOnly
 from driftproof.training._methods.own_loop import OwnLoop
-from driftproof.training._methods.settings_and_state import SettingsAndState
+from driftproof.training._methods.preparation import Preparation
 from driftproof.training._noise import Noise
 from driftproof.training._norms import NormPolicy, statistics_kept
-from driftproof.training._parallel import check_exchange, group_of, same_in_all
+from driftproof.training._parallel import check_exchange
 from driftproof.training._passes import Closure, Closures, Passes
 from driftproof.training._schedules import STRENGTH, Schedule, StrengthLike, as_schedule
 from driftproof.training._update import Shared, Update, check_clip_norm
-from driftproof.training._weights import AnalogWeights, OnTiles
+from driftproof.training._weights import OnTiles
 
 
-class Method(ChecksKeywords, SettingsAndState):
+class Method(ChecksKeywords, GradientOnly, Preparation):
     """A way to make one update: ``loss = method.step(closure, model, optimizer)`` replaces forward, backward and step.
 
     A subclass computes the gradient of one micro-batch in :meth:`accumulate` (``mixed_rwp.py`` is a short example). A
@@ -91,12 +88,8 @@ class Method(ChecksKeywords, SettingsAndState):
         # a copy, because an adaptive strength is the state of one method
         self.strength, self.norms, self.clip = copy.copy(as_schedule(strength)), norms, clip
         self.on_tiles, self.seed, self.diagnose_every = on_tiles or OnTiles(), seed, diagnose_every
-        self.weights: AnalogWeights | None = None
         self.updates = 0
-        self.total: int | None = None
         self.last: Diagnostics | None = None
-        self.norms_with_statistics: Sequence[nn.Module] = ()
-        self._exchange_seen = False
         self._own_loop = OwnLoop(self)
         if self.noisy and self.strength.largest == 0:
             raise DriftproofError(
@@ -176,82 +169,13 @@ class Method(ChecksKeywords, SettingsAndState):
         with inputs_copied(model), kept, ExitStack() as undo:
             undo.callback(self.load_state_dict, self.state_dict())
             loss, measured = self.gradients_of(shards, update, 0, len(shards))
-            self._check_exchanged(model)
+            self.check_exchanged(model)
             norm, skipped = update.make(self.finish, clip_norm)
             undo.pop_all()
         clipped = self.clip.apply(update.weights, update.trained) if self.clip is not None and not skipped else 0
         self.note(update, float(loss), norm, measured, skipped=skipped, clipped=clipped)
         optimizer.zero_grad()
         return loss
-
-    def gradient(
-        self,
-        closure: Closure | Sequence[Closure],
-        model: nn.Module,
-        *,
-        part: int = 0,
-        parts: int | None = None,
-        scaler: torch.amp.GradScaler | None = None,
-    ) -> Tensor:
-        """Add the method's gradient to ``.grad`` and return the loss, for a loop that steps by itself.
-
-        ``method.gradient(closure, model); optimizer.step(); optimizer.zero_grad()`` is :meth:`step`. An update of the
-        method lasts until an optimizer steps or the gradients are dropped: a loop that accumulates gradients gives its
-        micro-batches one by one, and each has its own perturbation, of the same strength. With ``part`` and ``parts``
-        they are the micro-batches of :meth:`step`.
-
-        Args:
-            closure: Forward pass that returns the loss, as for :meth:`step`, or as many as the method takes.
-            model: Network that the closure calls, in its wrappers.
-            part: Number of this micro-batch in the update (default: 0).
-            parts: Number of micro-batches of the update, by which the loss is divided here (default: not known; a loop
-                that accumulates divides the loss itself).
-            scaler: Scaler of the loss in float16 (default: none).
-
-        Raises:
-            DriftproofError: As for :meth:`step`; parts out of order; a method with weight clipping; gradients that are
-                accumulated without ``parts``, for a method that looks at the gradient of the whole update.
-        """
-        return self._own_loop.gradient(closure, model, part, parts, scaler)
-
-    def perturbed(self, model: nn.Module, *, part: int = 0, parts: int | None = None) -> AbstractContextManager[None]:
-        """Return a context in which the weights are perturbed: ``with method.perturbed(model): loss().backward()``.
-
-        It is for loops that step by themselves, and for methods with one pass an update, such as
-        :class:`driftproof.training.RWP`. Forward and backward belong inside. Afterwards the weights are as they were,
-        bit for bit. One block is one update of the method, or one micro-batch of it, as for :meth:`gradient`.
-
-        Args:
-            model: Network that is called inside, in its wrappers or not.
-            part: Number of this micro-batch in the update (default: 0).
-            parts: Number of micro-batches of the update (default: not known). The loop divides the loss by it.
-
-        Raises:
-            DriftproofError: A method with several passes or with weight clipping; parts out of order; processes whose
-                weights have drifted apart, as they do if nothing exchanges the gradients; weights that are split over
-                processes (FSDP).
-
-        >>> import driftproof as dp
-        >>> network, method = nn.Linear(4, 2), dp.RWP(noise="gaussian:0.1")
-        >>> before = network.weight.detach().clone()
-        >>> with method.perturbed(network):
-        ...     network(torch.ones(1, 4)).sum().backward()
-        >>> torch.equal(before, network.weight), network.weight.grad is None
-        (True, False)
-        """
-        return self._own_loop.perturbed(model, part, parts)
-
-    def _check_exchanged(self, model: nn.Module) -> None:
-        """Raise DriftproofError if the processes have other gradients, at the first update since :meth:`prepare`."""
-        if self._exchange_seen:
-            return
-        gradients = [p.grad for p in unwrap(model).parameters() if p.grad is not None]
-        if not same_in_all(gradients, group_of(model)):
-            raise DriftproofError(
-                "the gradients differ between the processes: nothing was updated. Let the closure call the network "
-                "that step() was given, the DistributedDataParallel, not the network inside"
-            )
-        self._exchange_seen = True
 
     @property
     def changes_gradients(self) -> bool:
@@ -349,40 +273,3 @@ class Method(ChecksKeywords, SettingsAndState):
             for schedule in self.schedules():
                 schedule.observe(norm, self.total)
         self.updates += 1
-
-    # --- before the first update ---
-
-    def begin(self, total: int) -> None:
-        """Set the number of updates of the run, for schedules that span it.
-
-        Raises:
-            DriftproofError: A schedule that is longer than the run.
-        """
-        for schedule in self.schedules():
-            if schedule.steps is not None and schedule.steps > total:
-                raise DriftproofError(
-                    f"method {self.name}: its strength {schedule} spans {schedule.steps} updates, the run has "
-                    f"{total}: it would never get to its end"
-                )
-        self.total = total
-
-    def prepare(self, model: nn.Module, example: Inputs) -> AnalogWeights:
-        """Find the analog weights of a network by watching it on example inputs.
-
-        The first :meth:`step` does it with the closure's inputs.
-        """
-        self.weights = AnalogWeights.of(model, example, self.on_tiles)
-        self.norms_with_statistics = norms_with_statistics(self.weights.network)
-        self._exchange_seen = False
-        return self.weights
-
-    def prepared(self, model: nn.Module, closure: Closure) -> AnalogWeights:
-        if self.weights is None:
-            check_digital(unwrap(model))
-            return self.prepare(model, inputs_of_first_pass(model, closure))
-        if self.weights.network is not unwrap(model):
-            raise DriftproofError(
-                f"method {self.name} was prepared for another network; make a new one, or call prepare(model, example)"
-            )
-        self.weights.check_current()
-        return self.weights

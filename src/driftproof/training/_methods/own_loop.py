@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof._errors import DriftproofError
-from driftproof.training._closures import inputs_copied, shards_of
+from driftproof.training._closures import inputs_copied, inputs_of_call, shards_of
 from driftproof.training._methods.optimizer_steps import OptimizerSteps
 from driftproof.training._norms import statistics_kept
 from driftproof.training._parallel import check_exchange, check_whole, group_of, same_in_all
@@ -38,7 +38,10 @@ class OwnLoop:
         self._update: Update | None = None
         self._steps: OptimizerSteps | None = None
         """The optimizer's steps since the present update was counted; None before."""
-        self._done, self._parts = 0, 1  # number of micro-batches that were made, and of all; None if that is not known
+        self._done = 0
+        """Number of micro-batches of the present update that were made."""
+        self._parts: int | None = None
+        """Number of all of them; None if it is not known."""
         self._compared: tuple[object, int] = (None, 0)
         self._measured: dict[str, list[Tensor]] = defaultdict(list)
         self._losses: list[Tensor] = []
@@ -88,7 +91,7 @@ class OwnLoop:
 
             def first(_: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
                 handle.remove()
-                method.prepare(model, dict(named) if named else args[0] if len(args) == 1 else tuple(args))
+                method.prepare(model, inputs_of_call(args, named))
                 enter()
 
             if method.weights is None:
