@@ -25,6 +25,7 @@ from training.small import NAMES, Small, method_of, sgd
 DEVICE = os.environ.get("DRIFTPROOF_TEST_DEVICE", "cuda")
 pytestmark = pytest.mark.skipif(DEVICE == "cuda" and not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
+BACKENDS: tuple[Any, ...] = ("folded", "tiles")
 PCM, SONOS = "pcm-nandakumar-2019", "sonos-agrawal-2022"
 STANDARD = load_periphery("standard")
 PERIPHERIES = {
@@ -48,8 +49,8 @@ def images(number: int = 64) -> Tensor:
 
 
 @pytest.mark.parametrize("backend", ["folded", "tiles"])
-def test_an_evaluation_repeats_itself_and_is_the_cpus_within_chips(backend: str) -> None:
-    def rows(torch_device: str) -> dict[tuple[Any, ...], float]:
+def test_an_evaluation_repeats_itself_and_is_the_cpus_within_chips(backend: Any) -> None:
+    def rows(torch_device: str) -> dict[tuple[Any, ...], Any]:
         record = dp.evaluate(
             trained_digits_cnn(),
             digits().head(300),
@@ -96,6 +97,7 @@ def test_a_converted_network_and_its_saved_chip(device: str, tmp_path: Path) -> 
     assert outputs.device.type == torch.device(DEVICE).type
     dp.save(chip, tmp_path / "chip")
     loaded = dp.load(tmp_path / "chip", trained_digits_cnn())
+    assert isinstance(loaded, dp.ProgrammedChip)
     loaded.drift("1d")
     there = loaded.model(x.cpu()) if next(loaded.model.parameters(), x.cpu()).device.type == "cpu" else loaded.model(x)
     assert float((there.cpu() - outputs.cpu()).abs().max() / outputs.abs().max().cpu()) < 1e-4
@@ -190,7 +192,7 @@ def test_products_in_tf32_are_no_fault_of_a_network() -> None:
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=True), warnings.catch_warnings():
         warnings.simplefilter("error", dp.DriftproofWarning)
         network, data = Deep().eval(), digits().head(200)
-        for backend in ("folded", "tiles"):
+        for backend in BACKENDS:
             record = dp.evaluate(
                 network, data, presets="gaussian:0.05", times="1s", chips=2, backend=backend, torch_device=DEVICE
             )
