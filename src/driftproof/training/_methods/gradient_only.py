@@ -42,8 +42,8 @@ class GradientOnly:
             scaler: Scaler of the loss in float16 (default: none).
 
         Raises:
-            DriftproofError: As for :meth:`step`; a gradient that is not finite (it is in ``.grad``: do not step); parts out
-                of order; a method with weight clipping; gradients that are accumulated without ``parts``, for a method
+            DriftproofError: As for :meth:`step`; a gradient that is not finite (do not step along it); parts out of
+                order; a method with weight clipping; gradients that are accumulated without ``parts``, for a method
                 that looks at the gradient of the whole update.
         """
         return self._own_loop.gradient(closure, model, part, parts, scaler)
