@@ -124,18 +124,6 @@ def test_a_frozen_network_and_one_in_training_mode() -> None:
     assert torch.equal(analog.model(X), dp.convert(network(), PCM, example=X).model(X))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_network_that_is_on_cuda_already() -> None:
-    model, x = network().cuda(), X.cuda()
-    mapping = map_model(model, example=x)
-    chip = Chip(mapping, dp.load_preset(PCM), seed=0, chip=0)
-    folded, tiles = FoldedNetwork(model, mapping, x), TilesNetwork(model, mapping)
-    folded.load(chip, 1.0)
-    tiles.load(chip, 1.0)
-    assert folded(x).device.type == "cuda"
-    assert float((folded(x) - tiles(x)).abs().max() / tiles(x).abs().max()) < 1e-4
-
-
 def test_code_that_reads_a_weight_past_its_tiles_cannot_go_unnoticed() -> None:
     class Sly(nn.Module):
         def __init__(self) -> None:
