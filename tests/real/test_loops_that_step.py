@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 import driftproof as dp
 from driftproof._errors import DriftproofError
+from driftproof.training._methods.by_name import make_method
 from real.trainers import Hooks
 from real.trainers import Trainer as SmallTrainer
 from training.small import NAMES, method_of
@@ -437,5 +438,11 @@ def test_asam_without_eta_leaves_weights_at_zero_out_of_the_ascent() -> None:
     torch.testing.assert_close(top(0.01), torch.tensor([3e-4, 2.01**2]))
     with pytest.raises(DriftproofError, match=r"eta -1"):
         dp.ASAM(eta=-1)
+    for wrong in (float("nan"), float("inf"), "0.1"):
+        with pytest.raises(DriftproofError, match=r"eta .*: wanted a number of at least 0"):
+            dp.ASAM(eta=wrong)  # type: ignore[arg-type]
+    with pytest.raises(DriftproofError, match="method sam: eta is that of an adaptive ascent"):
+        dp.SAM(eta=0.1)
+    assert dp.SAM(adaptive=True, eta=0.1).eta == make_method("asam", eta=0.1).eta == 0.1  # type: ignore[attr-defined]
     assert "eta" not in dp.ASAM().describe()
     assert dp.ASAM(eta=0).describe()["eta"] == "0"

@@ -16,7 +16,7 @@ from torch.optim import optimizer as torch_optimizer
 
 import driftproof as dp
 from driftproof._errors import DriftproofError
-from driftproof.training._methods import Method
+from driftproof.training._methods import Method, optimizer_steps
 from driftproof.training._methods.optimizer_steps import OptimizerSteps
 from driftproof.training._schedules import Adaptive
 from training.small import NAMES, Overflow, gradients_of, method_of, points_loss, smooth, state_of
@@ -128,6 +128,52 @@ def test_a_scaler_skips_as_in_a_step(name: str, bad: int) -> None:
     assert all(torch.equal(value, state_of(networks[1])[key]) for key, value in state_of(networks[0]).items())
 
 
+@pytest.mark.parametrize("bad", [-1, 2])
+def test_a_scaler_that_skips_ends_an_update_whose_gradients_are_dropped_late(bad: int) -> None:
+    networks, methods = [smooth() for _ in range(2)], [started("rwp") for _ in range(2)]
+    optimizers = [OPTIMIZERS["sgd"](network) for network in networks]
+    scalers = [torch.amp.GradScaler("cpu", init_scale=16.0) for _ in range(2)]
+    for number in range(5):
+        losses = [points_loss(network) for network in networks]
+        hooks = []
+        if number == bad:  # one gradient is infinite, none is nan
+            firsts = [next(network.parameters()) for network in networks]
+            hooks = [p.register_hook(lambda g: torch.full_like(g, torch.inf)) for p in firsts]  # type: ignore[no-untyped-call]
+        methods[0].step(losses[0], networks[0], optimizers[0], scaler=scalers[0])
+        with methods[1].perturbed(networks[1]):  # the gradients of the skipped update are still there
+            loss = losses[1]()
+            optimizers[1].zero_grad()
+            torch.autograd.backward(scalers[1].scale(loss))
+        for hook in hooks:
+            hook.remove()
+        assert methods[1].last.skipped == (number == bad)
+        scalers[1].step(optimizers[1])
+        scalers[1].update()
+    assert methods[1].updates == 5
+    assert all(torch.equal(value, state_of(networks[1])[key]) for key, value in state_of(networks[0]).items())
+
+
+@pytest.mark.parametrize("name", ["plain", "rwp", "sam"])
+def test_a_gradient_that_is_not_finite_is_refused_without_a_scaler(name: str) -> None:
+    network, method = smooth(), started(name)
+    loss, passes = points_loss(network), 2 if name == "sam" else 1
+    made = 0
+
+    def closure() -> Tensor:
+        nonlocal made
+        made += 1
+        return Overflow.apply(loss()) if made == passes else loss()
+
+    method.gradient(loss, network)
+    network.zero_grad()
+    with pytest.raises(DriftproofError, match=r"the gradient is (inf|nan): do not step"):
+        method.gradient(closure, network)
+    assert method.updates == 1
+    network.zero_grad()
+    method.gradient(loss, network)
+    assert method.updates == 2
+
+
 @pytest.mark.parametrize("name", [*LOOKING, "rwp"])
 def test_methods_that_look_at_the_whole_gradient_want_to_know_the_parts(name: str) -> None:
     method = started(name, ramped=Adaptive(to=1.0)) if name == "rwp" else started(name)
@@ -204,9 +250,11 @@ def test_one_listener_to_optimizers_holds_no_network() -> None:
     for _ in range(2):
         method.gradient(points_loss(network), network)
         network.zero_grad()
-    before = dict(torch_optimizer._global_optimizer_post_hooks)
+    gc.collect()
+    before, waiting = dict(torch_optimizer._global_optimizer_post_hooks), len(optimizer_steps._waiting)
     for _ in range(3):
         OptimizerSteps(network.parameters())
+    assert len(optimizer_steps._waiting) == waiting
     assert torch_optimizer._global_optimizer_post_hooks == before
     gone = weakref.ref(network)
     del network, method

@@ -42,8 +42,9 @@ class GradientOnly:
             scaler: Scaler of the loss in float16 (default: none).
 
         Raises:
-            DriftproofError: As for :meth:`step`; parts out of order; a method with weight clipping; gradients that are
-                accumulated without ``parts``, for a method that looks at the gradient of the whole update.
+            DriftproofError: As for :meth:`step`; a gradient that is not finite (do not step along it); parts out of
+                order; a method with weight clipping; gradients that are accumulated without ``parts``, for a method
+                that looks at the gradient of the whole update.
         """
         return self._own_loop.gradient(closure, model, part, parts, scaler)
 
@@ -52,7 +53,9 @@ class GradientOnly:
 
         It is for loops that step by themselves, and for methods with one pass an update, such as
         :class:`driftproof.training.RWP`. Forward and backward belong inside. Afterwards the weights are as they were,
-        bit for bit. One block is one update of the method, or one micro-batch of it, as for :meth:`gradient`.
+        bit for bit. One block is one update of the method, or one micro-batch of it, as for :meth:`gradient`. A scaler
+        of the loss is not known here: with one, methods that look at the gradient, such as
+        :class:`driftproof.training.AdaptiveRWP`, need :meth:`step`.
 
         Args:
             model: Network that is called inside, in its wrappers or not.

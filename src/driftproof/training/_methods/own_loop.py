@@ -71,8 +71,8 @@ class OwnLoop:
         with inputs_copied(model), kept, ExitStack() as undo:
             undo.callback(method.load_state_dict, method.state_dict())
             loss, measured = method.gradients_of(shards, update, self._done, parts)
+            self._end(update, loss, measured, may_overflow=update.scaler is not None)
             undo.pop_all()
-        self._end(update, loss, measured)
         return loss
 
     @contextmanager
@@ -106,7 +106,7 @@ class OwnLoop:
                     "the block did not call the network that perturbed() was given, so its analog weights are not "
                     "known; call method.prepare(model, example) first"
                 )
-        self._end(begun[0], torch.tensor(math.nan), {})
+        self._end(begun[0], torch.tensor(math.nan), {}, may_overflow=True)
 
     def _check_clip(self) -> None:
         method = self._method
@@ -179,8 +179,12 @@ class OwnLoop:
             )
         self._compared = (weights, times + 1)
 
-    def _end(self, update: Update, loss: Tensor, measured: dict[str, list[Tensor]]) -> None:
-        """Take note of a micro-batch, and finish the update with its last one."""
+    def _end(self, update: Update, loss: Tensor, measured: dict[str, list[Tensor]], *, may_overflow: bool) -> None:
+        """Take note of a micro-batch, and finish the update with its last one.
+
+        Raises:
+            DriftproofError: A gradient that is not finite, unless a scaler may skip the step.
+        """
         self._losses.append(loss)
         for name, values in measured.items():
             self._measured[name] += values
@@ -193,7 +197,13 @@ class OwnLoop:
         size = float(gradient_norm(trained)) / scale if trained else 0.0
         if math.isfinite(size) and self._method.finish(update):
             size = float(gradient_norm(trained))
+        finite = math.isfinite(size)
+        if not finite and not may_overflow:
+            raise DriftproofError(
+                f"the gradient is {size}: do not step. Lower the learning rate or the strength of the perturbation, or "
+                "ramp it; in float16 give the gradient scaler"
+            )
         loss = torch.stack([one.to(loss.device) for one in self._losses]).sum()
-        self._method.note(update, float(loss), size, dict(self._measured), again=again)
+        self._method.note(update, float(loss), size, dict(self._measured), skipped=not finite, again=again)
         if not again:
             self._steps = OptimizerSteps(network.parameters())

@@ -70,8 +70,10 @@ class SAM(Method):
             self.name = ADAPTIVE
         if ascent_steps < 1:
             raise DriftproofError(f"method {self.name}: wanted at least 1 ascent step, got {ascent_steps}")
-        if not (math.isfinite(eta) and eta >= 0):
+        if not (isinstance(eta, int | float) and math.isfinite(eta) and eta >= 0):
             raise DriftproofError(f"method {self.name}: eta {eta!r}: wanted a number of at least 0")
+        if eta != ETA and not adaptive:
+            raise DriftproofError(f"method {self.name}: eta is that of an adaptive ascent; use ASAM, or adaptive=True")
         self.adaptive, self.eta, self.ascent_steps = adaptive, eta, ascent_steps
         super().__init__(strength=rho, norms=norms, **options)
 
