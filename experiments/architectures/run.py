@@ -78,7 +78,8 @@ def measure(library: str, name: str, network: nn.Module, inputs: Any) -> tuple[d
         "network": name,
         "weights": weights,
         "analog_weights_percent": round(100 * sum(e.weights for e in layers if e.analog) / weights, 2),
-        "analog_macs_percent": round(100 * (mapping.analog_macs or 0), 2),
+        "analog_macs_percent": _percent(mapping.analog_macs),
+        "analog_macs_with_weights_percent": _percent(mapping.analog_macs_with_weights),
         "arrays": len(mapping.weights),
         "tiles": sum(entry.tiles for entry in layers),
         "look_up_weights_percent": round(100 * sum(e.weights for e in layers if "look-up" in e.reason) / weights, 2),
@@ -90,6 +91,11 @@ def measure(library: str, name: str, network: nn.Module, inputs: Any) -> tuple[d
     }
     digital = [{"network": name, "layer": e.name, "kind": e.kind, "reason": e.reason} for e in layers if e.unasked]
     return row, digital
+
+
+def _percent(share: float | None) -> float | None:
+    """Return a share in percent; None if the multiply-accumulates cannot all be counted."""
+    return None if share is None else round(100 * share, 2)
 
 
 def main() -> None:
