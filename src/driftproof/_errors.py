@@ -85,8 +85,9 @@ def explained(place: str, error: ValidationError, known: Iterable[str] = (), *, 
         known: Keys to suggest for a misspelt key.
         tags: Tags of discriminated unions, which pydantic mixes with the keys.
     """
-    lines = []
-    for fault in error.errors():
+    lines: list[str] = []
+    faults = error.errors()
+    for fault in faults[:_SHOWN]:
         parts = [str(part) for part in fault["loc"] if part not in tags]
         key = ".".join(parts)
         if fault["type"] == "extra_forbidden":
@@ -95,6 +96,22 @@ def explained(place: str, error: ValidationError, known: Iterable[str] = (), *, 
             lines.append(f"{place}: missing key {key}")
         else:
             ours = fault["type"] in ("value_error", "assertion_error", WRONG_TAG)  # these messages name the input
-            text = fault["msg"].removeprefix("Value error, ") + ("" if ours else f", got {fault['input']!r}")
+            text = fault["msg"].removeprefix("Value error, ") + ("" if ours else f", got {shortened(fault['input'])}")
             lines.append(": ".join(filter(None, (place, key, text))))
+    if len(faults) > _SHOWN:
+        lines.append(f"{place}: and {len(faults) - _SHOWN:,} more faults")
     return "\n".join(lines)
+
+
+_SHOWN = 20
+_LONGEST = 200
+
+
+def shortened(value: object) -> str:
+    """Return a value as a text for messages, cut if it is long.
+
+    >>> shortened("a" * 300)[-20:]
+    'aaaaaaaa… (302 long)'
+    """
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} long)"

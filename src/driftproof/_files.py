@@ -9,6 +9,7 @@ import os
 import stat
 import tempfile
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from importlib.resources.abc import Traversable
 from itertools import zip_longest
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LARGEST_TABLES = 16 * 2**20
 LARGEST_CSV = 2**30
+MOST_COLUMNS = 100_000
+DEEPEST = 50
 """Sizes in bytes from which a file cannot be what it should be."""
 
 
@@ -136,7 +139,9 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """
     try:
         content = check_file(path, LARGEST_TABLES).read_bytes() if isinstance(path, Path) else path.read_bytes()
-        return tomllib.loads(content.decode())
+        tables = tomllib.loads(content.decode())
+        _check_depth(path, tables)
+        return tables
     except FileNotFoundError:
         raise DriftproofError(f"{path}: there is no such file") from None
     except ValueError as error:  # no UTF-8, no TOML, or an integer of thousands of digits
@@ -145,6 +150,16 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
         raise _not(path, "TOML", "its tables or lists are nested too deep") from None
     except OSError as error:
         raise DriftproofError(f"{path}: cannot be read: {error}") from None
+
+
+def _check_depth(path: object, tables: dict[str, Any]) -> None:
+    level: list[Any] = [tables]
+    for _ in range(DEEPEST):
+        parts = [part for whole in level for part in (whole.values() if isinstance(whole, dict) else whole)]
+        level = [part for part in parts if isinstance(part, dict | list)]
+        if not level:
+            return
+    raise _not(path, "TOML", f"its tables or lists are nested more than {DEEPEST} deep")
 
 
 def _not(path: object, form: str, fault: object) -> DriftproofError:
@@ -198,6 +213,9 @@ def read_cells(path: Path, *, comments: bool = False) -> tuple[list[str], pd.Dat
         raise DriftproofError(f"{path}: not a CSV file in UTF-8: line {line}: {error}") from None
     if not rows:
         raise DriftproofError(f"{path}: not a CSV file: it is empty")
+    most = max(map(len, rows.values()))
+    if most > MOST_COLUMNS:
+        raise DriftproofError(f"{path}: {most:,} cells in a line, wanted at most {MOST_COLUMNS:,}: the right file?")
     table = pd.DataFrame(dict(enumerate(zip_longest(*rows.values()))), index=list(rows), dtype=str)
     first, header = next(iter(rows.items()))
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
@@ -205,7 +223,7 @@ def read_cells(path: Path, *, comments: bool = False) -> tuple[list[str], pd.Dat
             raise DriftproofError(
                 f"{path}: line {first}: the cells are separated by {name}; use commas, and points in numbers"
             )
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
+    if repeated := sorted(name for name, count in Counter(header).items() if count > 1):
         raise DriftproofError(f"{path}: line {first}: the header has {', '.join(repeated)} more than once")
     return header, table.iloc[1:]
 

@@ -3,18 +3,14 @@
 Modules that are not public begin with an underscore now. The old names go in version 0.3.
 """
 
-import pkgutil
+from __future__ import annotations
+
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec
 from types import ModuleType
-
-type Path = Sequence[str] | None
-
 
 RENAMED = {"NoisyProducts": "ArrayReadNoise", "ProductNoise": "MvmReadNoise", "WireDrop": "IRDrop"}
 """Names of version 0.1 → present ones."""
@@ -22,8 +18,11 @@ MOVED = {"driftproof.training": ("driftproof.analysis",)}
 """Packages of version 0.1 → others that some of their names are in now."""
 
 
-class _OldPath(MetaPathFinder, Loader):
-    """Imports ``driftproof.a.b`` as ``driftproof._a.b`` or ``driftproof.a._b``, whichever there is."""
+class _OldPath:
+    """A finder and a loader, without their base classes, which take longer to import than all else here.
+
+    It imports ``driftproof.a.b`` as ``driftproof._a.b`` or ``driftproof.a._b``, whichever there is.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -34,7 +33,8 @@ class _OldPath(MetaPathFinder, Loader):
         now = sys.modules[parent].__name__  # an old path leads to the module of the present one
         names = (name, f"_{name}") if now != parent else (f"_{name}",)
         there = [f"{now}.{n}" for n in names if PathFinder.find_spec(f"{now}.{n}", path)]
-        return ModuleSpec(fullname, self, origin=there[0]) if there else None
+        # it has the methods of a loader
+        return ModuleSpec(fullname, self, origin=there[0]) if there else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         assert spec.origin is not None
@@ -56,6 +56,8 @@ def old_names(package: str) -> Callable[[str], object]:
 
     def get(name: str) -> object:
         if not name.startswith("_"):
+            import pkgutil  # slow, and seldom wanted
+
             for place in (package, *MOVED.get(package, ())):
                 for info in pkgutil.walk_packages(import_module(place).__path__, f"{place}."):
                     module = import_module(info.name)
@@ -84,6 +86,8 @@ def or_old_module(get: Callable[[str], object]) -> Callable[[str], object]:
         try:
             return get(name)
         except AttributeError:
+            from importlib.util import find_spec  # slow, and seldom wanted
+
             if name.startswith("_") or find_spec(f"driftproof.{name}") is None:
                 raise
             return import_module(f"driftproof.{name}")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from driftproof._errors import DriftproofError, explained, warn
+from driftproof._errors import DriftproofError, explained, shortened, warn
 from driftproof._record import schema
 from driftproof._record.entries import Configuration, Conversion, Entry, PresetEntry, Run, Series, Subject
 from driftproof._record.packing import BITS, FLOATS, NONE
@@ -25,6 +25,7 @@ _ENTRIES: dict[str, tuple[str, type[Entry]]] = {
 }
 """Table → its key, and the form of its entries."""
 _SHOWN_FAULTS = 3
+_ROUNDING = 1e-6
 _MEND = "restore the file from a copy, or write what is whole with `driftproof export RECORD --leave-out-damaged`"
 
 
@@ -84,7 +85,7 @@ def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
     for table, (key, kind) in _ENTRIES.items():
         entries[table] = {}
         for row, name, body in connection.execute(f"SELECT rowid, {key}, body FROM {table} ORDER BY {key}").fetchall():
-            text = _wrong_entry(f"{table} {name!r}", body, kind, entries[table], name)
+            text = _wrong_entry(f"{table} {shortened(name)}", body, kind, entries[table], name)
             if text:
                 yield Fault(table, row, text)
         found[table] = set(entries[table])
@@ -97,7 +98,8 @@ def _faults(connection: sqlite3.Connection) -> Iterator[Fault]:
             yield Fault("shown", row, f"shown {name!r}, {preset!r}: its configuration or its series is missing")
     (subject,) = entries["subject"].values() or (None,)
     samples = subject.n_samples if isinstance(subject, Subject) else None
-    yield from _wrong_cells(connection, samples, found)
+    ends = subject.quantity.ends if isinstance(subject, Subject) else (-math.inf, math.inf)
+    yield from _wrong_cells(connection, samples, ends, found)
 
 
 def _wrong_entry(place: str, body: Any, kind: type[Entry], entries: dict[Any, Entry], name: Any) -> str:
@@ -113,7 +115,7 @@ def _wrong_entry(place: str, body: Any, kind: type[Entry], entries: dict[Any, En
         return explained(place, error, kind.model_fields).replace("\n", "; ")
     except (DriftproofError, RecursionError) as error:
         entries.pop(name, None)
-        return f"{place}: {error}"
+        return f"{place}: {shortened(error)}"
     return ""
 
 
@@ -125,9 +127,11 @@ FROM cells
 """
 
 
-def _wrong_cells(connection: sqlite3.Connection, samples: int | None, found: Mapping[str, set[Any]]) -> Iterator[Fault]:
+def _wrong_cells(
+    connection: sqlite3.Connection, samples: int | None, ends: tuple[float, float], found: Mapping[str, set[Any]]
+) -> Iterator[Fault]:
     for cell in connection.execute(_CELLS).fetchall():
-        place = f"cell {cell['series_id']!r}, chip {cell['chip']!r}, t_s {cell['t_s']!r}"
+        place = "cell {}, chip {}, t_s {}".format(*(shortened(cell[name]) for name in ("series_id", "chip", "t_s")))
         if samples is None:
             wrong = "the record has no subject"
         elif cell["series_id"] not in found["series"]:
@@ -136,7 +140,9 @@ def _wrong_cells(connection: sqlite3.Connection, samples: int | None, found: Map
             wrong = "its run is missing"
         else:
             columns = (name for name, is_right in _COLUMNS.items() if not is_right(cell[name]))
-            wrong = next((f"{name} is {cell[name]!r}" for name in columns), "") or _wrong_size(cell, samples)
+            wrong = next((f"{name} is {shortened(cell[name])}" for name in columns), "") or _wrong_size(cell, samples)
+            if not wrong and not ends[0] - _ROUNDING <= cell["value"] <= ends[1] + _ROUNDING:
+                wrong = f"value is {cell['value']!r}, wanted {ends[0]:g} to {ends[1]:g}"
         if wrong:
             yield Fault("cells", cell["rowid"], f"{place}: {wrong}")
 

@@ -196,7 +196,7 @@ class Layer(Entry):
     adc_per_input: Count | None = None
     clipped: Count = 0
     unasked: bool = False
-    more: dict[str, Any] = Field(default_factory=dict)
+    more: dict[str, Count | None] = Field(default_factory=dict)
 
 
 class Conversion(Entry):

@@ -6,7 +6,9 @@ import json
 import sqlite3
 from typing import Any
 
-from driftproof._errors import DriftproofError
+from pydantic import ValidationError
+
+from driftproof._errors import DriftproofError, explained, shortened
 from driftproof._record import schema
 from driftproof._record.entries import DIGITAL, IDEAL_ANALOG, Configuration, Conversion, Series, Subject, digest
 
@@ -32,8 +34,10 @@ def in_new_form(old: sqlite3.Connection, where: str) -> sqlite3.Connection:
     """
     try:
         return _in_new_form(old)
+    except ValidationError as error:
+        raise DriftproofError(f"{explained(f'{where} is damaged', error)}; restore the file from a copy") from error
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-        fault = " ".join(str(error).split())
+        fault = shortened(" ".join(str(error).split()))
         raise DriftproofError(f"{where} is damaged: {fault}; restore the file from a copy") from error
 
 

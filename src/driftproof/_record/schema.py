@@ -54,6 +54,10 @@ The large columns of ``cells`` come last, so that SQLite reads a table of cells 
 """
 
 
+OLD_TABLES = ("subject", "configurations", "presets", "runs", "cells")
+"""The tables of version 1."""
+
+
 def is_empty(connection: sqlite3.Connection) -> bool:
     """Whether a database has no tables: a new file, or the file of a process that was killed before its first write."""
     return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
@@ -89,15 +93,22 @@ def check(connection: sqlite3.Connection, where: str) -> None:
         raise DriftproofError(
             f"{where} has schema version {version}, this driftproof reads up to {VERSION}; upgrade driftproof"
         )
-    if version == VERSION:
-        _check_tables(connection, where)
+    if version not in (VERSION, OLD_FORM):
+        raise DriftproofError(f"{where} has schema version {version}, which there never was; restore it from a copy")
+    _check_tables(connection, where, version)
 
 
-def _check_tables(connection: sqlite3.Connection, where: str) -> None:
+def _check_tables(connection: sqlite3.Connection, where: str, version: int) -> None:
     """Check that a database has the tables of a record, and nothing else: a view or a trigger could do anything."""
-    with closing(in_memory()) as new:
-        wanted = _tables(new)
-    there = _tables(connection)
+    there: dict[str, object] = {**_tables(connection)}
+    wanted: dict[str, object]
+    if version == OLD_FORM:
+        kinds = {name: kind for name, (kind, _) in _tables(connection).items()}
+        wanted = {name: there.get(name) for name in OLD_TABLES}
+        wanted |= {name: None for name, kind in kinds.items() if kind != "table" or name not in OLD_TABLES}
+    else:
+        with closing(in_memory()) as new:
+            wanted = {**_tables(new)}
     if wanted != there:
         odd = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
         raise DriftproofError(
@@ -108,13 +119,18 @@ def _check_tables(connection: sqlite3.Connection, where: str) -> None:
 
 def _tables(connection: sqlite3.Connection) -> dict[str, tuple[str, list[tuple[object, ...]]]]:
     """Return name → type and columns of everything in a database but SQLite's own."""
-    rows = connection.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite%'").fetchall()
+    everything = connection.execute("SELECT name, type FROM sqlite_master").fetchall()
+    rows = [(name, kind) for name, kind in everything if not _is_sqlites_own(name, kind)]
     columns = {
         name: [tuple(row) for row in connection.execute("SELECT * FROM pragma_table_xinfo(?)", (name,))]
         for name, kind in rows
         if kind == "table"
     }
     return {name: (kind, columns.get(name, [])) for name, kind in rows}
+
+
+def _is_sqlites_own(name: object, kind: object) -> bool:
+    return name == "sqlite_sequence" or (kind == "index" and str(name).startswith("sqlite_autoindex_"))
 
 
 def in_memory() -> sqlite3.Connection:
@@ -141,6 +157,10 @@ def damage_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.DatabaseError, UnicodeDecodeError, OverflowError) as error:
+        if "locked" in str(error):
+            raise DriftproofError(f"{path} is in use by another process; wait until it has finished") from error
+        if "full" in str(error):
+            raise DriftproofError(f"{path}: {error}; make room on the disk, and try again") from error
         raise DriftproofError(
             f"{path} cannot be read as a driftproof record ({error}); restore it from a copy, or "
             "name a folder that `driftproof evaluate --out` wrote"

@@ -71,7 +71,21 @@ def write_card(entry: PresetEntry, out: str | os.PathLike[str]) -> Path:
 
 
 def card_content(entry: PresetEntry) -> dict[str, Any]:
-    """Return the content of the template ``card.html.j2`` for a preset."""
+    """Return the content of the template ``card.html.j2`` for a preset.
+
+    Raises:
+        DriftproofError: The preset's definition was changed in the record.
+    """
+    try:
+        return _card_content(entry)
+    except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
+        raise DriftproofError(
+            f"preset {entry.name}: its definition in the record is damaged ({type(error).__name__}: {error}); restore "
+            "the record from a copy, or write its cells with `driftproof export`"
+        ) from error
+
+
+def _card_content(entry: PresetEntry) -> dict[str, Any]:
     definition = entry.definition
     source = definition.get("source", {})
     if not isinstance(source, Mapping):

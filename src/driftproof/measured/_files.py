@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from driftproof._errors import DriftproofError
+from driftproof._files import check_file
 from driftproof.laws._encoding import Conductances
 from driftproof.measured._csv_file import Lines, check_names, read_csv
 
@@ -92,9 +93,11 @@ def _with_times(path: Path, name: str, array: npt.NDArray[np.float64], times: in
 
 def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.float64]]:
     try:
-        if not zipfile.is_zipfile(path):  # np.load would take a single array, too
+        if not zipfile.is_zipfile(check_file(path)):  # np.load would take a single array, too
             raise ValueError("it is no archive of named arrays, as np.savez writes it")
         _check_sizes(path)
+        with zipfile.ZipFile(path) as archive:
+            check_names(path, [name.removesuffix(".npy") for name in archive.namelist()], names, ("t_s", REFERENCE))
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
     except DriftproofError:
@@ -115,9 +118,10 @@ def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[np.fl
 def _check_sizes(path: Path) -> None:
     """Raise ValueError for an array whose header announces other than the bytes that follow it."""
     with zipfile.ZipFile(path) as archive:
+        size, largest = sum(member.file_size for member in archive.infolist()), path.stat().st_size * _PACKED
+        if size > max(_SMALL, largest):
+            raise ValueError(f"it unpacks to {size:,} bytes, which no conductances do that are packed so small")
         for member in archive.infolist():
-            if member.file_size > _LARGEST_ARRAY:
-                raise ValueError(f"{member.filename} has {member.file_size:,} bytes, more than {_LARGEST_ARRAY:,}")
             with archive.open(member) as file:
                 read = _HEADERS.get(np.lib.format.read_magic(file))
                 if read is None:
@@ -128,7 +132,8 @@ def _check_sizes(path: Path) -> None:
                     raise ValueError(f"{member.filename} announces {announced:,} bytes of numbers and has {there:,}")
 
 
-_LARGEST_ARRAY = 2**32
+_PACKED = 100  # measured numbers can be packed by a small factor only
+_SMALL = 2**28
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 

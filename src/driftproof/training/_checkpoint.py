@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof._errors import DriftproofError
-from driftproof._files import check_file, write_atomically
+from driftproof._files import LARGEST_TABLES, check_file, write_atomically
 
 STATE, SETTINGS, BEST, LAST = "state.pt", "settings.json", "best.safetensors", "last.safetensors"
 FORMAT = 1
@@ -72,8 +72,10 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
         write_atomically(path, (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode())
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        before = json.loads(check_file(path, LARGEST_TABLES).read_text(encoding="utf-8"))
+        if not isinstance(before, dict):
+            raise ValueError(f"wanted a table, got a {type(before).__name__}")
+    except (ValueError, OSError, RecursionError) as error:
         raise DriftproofError(f"{path}: damaged ({error}); choose another folder") from error
     keys = [key for key in before | settings if key != "made" and before.get(key) != settings.get(key)]
     if keys:
