@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from driftproof._calls.copies import copied
 from driftproof._errors import DriftproofError, foreign_code
 from driftproof._inputs import Inputs, call_on_copies, count, on_tensors, refusal, select
-from driftproof._outputs import main_output
+from driftproof._outputs import is_named_main, main_output, parts_of
 from driftproof._random_state import random_state_kept
 
 SAMPLES = 8
@@ -226,8 +226,11 @@ def _two_parts(number: int) -> list[slice]:
 
 def _wrong_axis(outputs: Any, number: int) -> str:
     """Return a text unless axis 0 of the main output counts a number of samples."""
-    shape = list(main_output(outputs).shape)
-    if shape and shape[0] == number:
+    main = main_output(outputs)
+    shape = list(main.shape)
+    # of several outputs, a metric takes one that counts the samples
+    several = [] if is_named_main(outputs, main) else list(parts_of(outputs).values())
+    if any(isinstance(part, Tensor) and part.dim() and len(part) == number for part in (main, *several)):
         return ""
     if isinstance(outputs, list | tuple) and len(outputs) == number > 1:
         return (

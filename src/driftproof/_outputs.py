@@ -52,6 +52,11 @@ def main_output(outputs: Any) -> Tensor:
     raise DriftproofError(f"the network returns a {type(outputs).__name__}; wanted a tensor, or one among its parts")
 
 
+def is_named_main(outputs: Any, main: Tensor) -> bool:
+    """Return whether a tensor is all of the outputs, or the part that has the name of a main output."""
+    return main is outputs or any(parts_of(outputs).get(name) is main for name in _MAIN)
+
+
 def chosen_output(outputs: Any, samples: int, fits: Callable[[Tensor], bool]) -> Tensor | None:
     """Return the output that is meant: ``logits``, ``out``, the only tensor, or the only one that fits; else None.
 
@@ -70,9 +75,9 @@ def chosen_output(outputs: Any, samples: int, fits: Callable[[Tensor], bool]) ->
     True
     """
     main = main_output(outputs)
-    parts = {} if isinstance(outputs, Tensor) else parts_of(outputs)
-    if main is outputs or any(parts.get(name) is main for name in _MAIN):
+    if is_named_main(outputs, main):
         return main
+    parts = parts_of(outputs)
     tensors = [part for part in parts.values() if isinstance(part, Tensor)]
     tensors = [part for part in tensors if part.dim()] or tensors
     fitting = [part for part in tensors if part.dim() and len(part) == samples and fits(part)]

@@ -43,7 +43,8 @@ def batched(draw: random.Random) -> tuple[Any, ...]:
 
 def inner(draw: random.Random) -> tuple[Any, ...]:
     m, k, n = sizes(draw, 3)
-    return draw.choice([torch.inner, F.linear]), drawn(draw, m, k), drawn(draw, n, k)
+    functions: list[Any] = [torch.inner, F.linear]
+    return draw.choice(functions), drawn(draw, m, k), drawn(draw, n, k)
 
 
 def vector(draw: random.Random) -> tuple[Any, ...]:
