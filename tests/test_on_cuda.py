@@ -93,10 +93,10 @@ def test_both_backends_agree(kind: str, device: str) -> None:
 def test_a_converted_network_and_its_saved_chip(device: str, tmp_path: Path) -> None:
     model, x = trained_digits_cnn().to(DEVICE), images().to(DEVICE)
     chip = dp.program(dp.convert(model, device, example=x)).drift("1d")
+    dp.save(chip, tmp_path / "chip")
     with torch.no_grad():
         outputs = chip.model(x)
     assert outputs.device.type == torch.device(DEVICE).type
-    dp.save(chip, tmp_path / "chip")
     loaded = dp.load(tmp_path / "chip", trained_digits_cnn().to(DEVICE))
     assert isinstance(loaded, dp.ProgrammedChip)
     assert loaded.t_s == 86400.0
