@@ -7,7 +7,7 @@ import json
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from driftproof._defaults import SCALE
 from driftproof._presets.card import Card, known_card
@@ -270,6 +270,15 @@ class PresetEntry(Entry):
     definition: dict[str, Any]
     card: Annotated[Card | None, BeforeValidator(known_card)] = None
     reported: bool = True
+
+    @field_validator("definition")
+    @classmethod
+    def _has_its_tables(cls, definition: dict[str, Any]) -> dict[str, Any]:
+        """Check the parts that a report reads."""
+        for key, kinds in (("validity", dict), ("source", dict | str), ("family", str), ("assumptions", list | tuple)):
+            if key in definition and not isinstance(definition[key], kinds):
+                raise ValueError(f"{key} is of type {type(definition[key]).__name__}")
+        return definition
 
     def completed(self, other: PresetEntry) -> PresetEntry:
         """Return the entry with the card of another entry of its preset if it has none; reported if either is."""
