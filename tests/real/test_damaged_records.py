@@ -1,4 +1,4 @@
-"""Records that were edited, are of another version, or are in use: one sentence that says which row, in bounded time."""
+"""Records that were edited, are of another version or in use: one sentence with the row, in bounded time."""
 
 from __future__ import annotations
 
