@@ -142,3 +142,15 @@ def test_a_hook_that_refers_to_the_network_writes_into_the_copy() -> None:
     made: nn.Module = copied(network)
     made(torch.ones(1, 3))
     assert not hasattr(network, "seen")
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_graph_of_torch_fx_keeps_its_mode(training: bool) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2))
+    traced = torch.fx.symbolic_trace(network).train(training)
+    made = copied(traced)
+    assert [module.training for module in made.modules()] == [training] * len(list(made.modules()))
+    if not training:
+        x = torch.randn(3, 4)
+        assert torch.equal(made(x), traced(x))

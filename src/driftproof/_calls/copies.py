@@ -40,15 +40,26 @@ def copied[T](network: T, shared: Iterable[Tensor] = ()) -> T:
     try:
         memo = _substitutes(network) | {id(tensor): tensor for tensor in shared}
         made = copy.deepcopy(network, memo)
-        for part in made if isinstance(made, tuple) else (made,):
-            for module in part.modules() if isinstance(part, nn.Module) else ():
-                _rebind(module, memo)
+        whole: Any = made
+        pairs = zip(network, whole, strict=True) if isinstance(network, tuple) else [(network, whole)]
+        for given, part in pairs:
+            if isinstance(given, nn.Module):
+                _take_modes(given, part)
+                for module in part.modules():
+                    _rebind(module, memo)
         return made
     except Exception as error:  # a network's own code may raise anything
         raise DriftproofError(
             f"the network {type(network).__name__} cannot be copied{_where(network)}: {type(error).__name__}: {error}. "
             "Give one without open files or running generators"
         ) from error
+
+
+def _take_modes(network: nn.Module, made: nn.Module) -> None:
+    """Give a copy the modes of the network: ``deepcopy`` puts all modules of a graph of torch.fx in train mode."""
+    modes = {path: module.training for path, module in network.named_modules(remove_duplicate=False)}
+    for path, module in made.named_modules(remove_duplicate=False):
+        module.training = modes.get(path, network.training)
 
 
 def _substitutes(network: object) -> dict[int, Any]:
