@@ -137,7 +137,7 @@ def test_what_is_added_is_added(name: str, factors: dict[str, float], in_place: 
 def test_a_chain_of_matrices() -> None:
     draw = random.Random(0)
     parts = [drawn(draw, 2, 3), drawn(draw, 3, 4), drawn(draw, 4, 5)]
-    for weights in ([1], [2], [1, 2], [0], [0, 1]):
+    for weights in ([1], [2], [1, 2], [0], [0, 1], [0, 2]):
         compute = as_linear(
             torch.linalg.multi_dot,
             [parts],

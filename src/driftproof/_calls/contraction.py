@@ -281,12 +281,17 @@ def as_linear(
 
 
 def _chain(parts: list[Tensor], is_weight: Callable[[Tensor], bool]) -> Callable[[], Tensor] | None:
-    """Return the product of several matrices, computed from the end that is no weight."""
-    if all(map(is_weight, parts)):
+    """Return the product of several matrices, computed from the one that is no weight, first to its right."""
+    first = next((place for place, part in enumerate(parts) if not is_weight(part)), None)
+    if first is None:
         return None
-    if is_weight(parts[0]):
-        return lambda: reduce(lambda total, part: torch.matmul(part, total), reversed(parts))
-    return lambda: reduce(torch.matmul, parts)
+    left, inputs, right = parts[:first], parts[first], parts[first + 1 :]
+
+    def compute() -> Tensor:
+        total = reduce(torch.matmul, right, inputs)
+        return reduce(lambda so_far, part: torch.matmul(part, so_far), reversed(left), total)
+
+    return compute
 
 
 def _in_pairs(equation: Any, *operands: Any) -> Callable[[], Tensor] | None:

@@ -29,13 +29,24 @@ def needs_the_whole(where: Located, product: Product) -> bool:
 
 
 def driven_share(where: Located, product: Product, parameter: Tensor) -> float:
-    """Return the share of the matrix's rows that a product by part of it drives."""
+    """Return the share of the matrix that a product by part of it stands for, where the whole is multiplied by.
+
+    It is the share of the rows that are driven, times that of the columns that are wanted if all are read.
+    """
     first = product.geometry.layout.inputs_first
-    rows = where.columns if first else where.rows
-    size = parameter.shape[0] if first or where.transposed else parameter[0].numel()
-    if not isinstance(product.geometry, Dense) and not first:
-        size = parameter.shape[1]
-    return 1.0 if rows is None else len(range(rows.stop)[rows]) / size
+    height, width = parameter.shape[0], parameter.shape[1]
+    if isinstance(product.geometry, Dense):
+        height, width = (width, height) if where.transposed else (height, parameter[0].numel())
+    outputs, rows, size = (
+        (where.rows, where.columns, (width, height)) if first else (where.columns, where.rows, (height, width))
+    )
+    share = 1.0 if rows is None else _count(rows) / size[1]
+    all_are_read = first or (outputs is not None and outputs.step not in (None, 1))
+    return share * _count(outputs) / size[0] if outputs is not None and all_are_read else share
+
+
+def _count(part: slice) -> int:
+    return len(range(part.stop)[part])
 
 
 def by_the_whole(
