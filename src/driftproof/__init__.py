@@ -4,6 +4,14 @@ The public names stand in ``__init__.pyi``. Each loads what it needs when it is 
 the backend ``folded`` needs no aihwkit.
 """
 
+import sys
+from itertools import pairwise
+
+if ("-m", "driftproof") in pairwise(sys.orig_argv) or "".join(sys.argv[:1]).endswith(("/driftproof", "driftproof.exe")):
+    from driftproof._start import be_quiet
+
+    be_quiet()  # this process is the command line
+
 import lazy_loader
 
 from driftproof import _old_paths

@@ -30,3 +30,9 @@ def test_an_interrupt_while_modules_are_imported_is_quiet(words: list[str], numb
     _, said = process.communicate(timeout=60)
     assert process.returncode in (130, 0), said
     assert "Traceback" not in said
+
+
+def test_a_program_that_imports_the_package_keeps_its_handler() -> None:
+    code = "import signal, driftproof, driftproof as dp; dp.map_model; print(signal.getsignal(signal.SIGINT).__name__)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "default_int_handler\n"
