@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 import driftproof as dp
 from driftproof._errors import DriftproofError, DriftproofWarning
-from driftproof._mapping.leftover import HIDDEN, KERNELS
+from driftproof._mapping.leftover import HIDDEN, KERNELS, THREADS
 from driftproof._shares import ACTIVATIONS, share_text
 
 WIDTH, SAMPLES = 32, 6
@@ -27,6 +28,10 @@ HELD = torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(1)) / 8
 @torch.library.custom_op("driftproof_tests::product", mutates_args=())
 def product(x: Tensor, weight: Tensor) -> Tensor:
     return x @ weight
+
+
+class Subclass(Tensor):
+    """A tensor of another class."""
 
 
 class Net(nn.Module):
@@ -70,6 +75,37 @@ def with_vector(net: Net, x: Tensor) -> Tensor:
     return (x @ net.vector)[:, None] * x
 
 
+def in_inference_mode(net: Net, x: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return x @ net.fixed
+
+
+def scaled_copies(net: Net, x: Tensor) -> Tensor:
+    copies = x[:, :, None].expand(-1, -1, WIDTH).clone()
+    copies *= net.matrix
+    return copies.sum(1)
+
+
+def rows_one_by_one(net: Net, x: Tensor) -> Tensor:
+    return torch.stack([(x * row).sum(-1) for row in net.matrix], 1)
+
+
+def numbers_in_loops(net: Net, x: Tensor) -> Tensor:
+    return torch.stack([sum((x[:, i] * net.matrix[i, j] for i in range(WIDTH)), x[:, 0]) for j in range(WIDTH)], 1)
+
+
+def weighted_bags(net: Net, x: Tensor) -> Tensor:
+    return F.embedding_bag(torch.arange(WIDTH).repeat(len(x), 1), net.matrix, per_sample_weights=x, mode="sum")
+
+
+def in_int8(net: Net, x: Tensor) -> Tensor:
+    return torch._weight_int8pack_mm(x.bfloat16(), net.codes, torch.ones(WIDTH, dtype=torch.bfloat16)).float()
+
+
+def by_branches(net: Net, x: Tensor) -> Tensor:
+    return torch.cond(torch.tensor(True), lambda y: y @ HELD, lambda y: y, (x,))  # type: ignore[no-any-return]
+
+
 # how a product is written: (the name in its row, its multiply-accumulates a sample, None if they cannot be counted)
 LEFT: dict[str, tuple[Callable[[Net, Tensor], Tensor], str, int | None]] = {
     "a buffer": (lambda n, x: x @ n.fixed, "fixed", MATRIX),
@@ -87,6 +123,20 @@ LEFT: dict[str, tuple[Callable[[Net, Tensor], Tensor], str, int | None]] = {
     "a weight that inputs change": (lambda n, x: F.linear(x, n.matrix * x.mean()), KERNELS, MATRIX),
     "an operator of another package": (lambda n, x: product(x, n.matrix), "matrix", None),
     "numbers that leave torch": (in_numpy, "matrix", None),
+    "a buffer in inference mode": (in_inference_mode, "fixed", MATRIX),
+    "a buffer that is added to": (lambda n, x: torch.addmm(x, x, n.fixed), "fixed", MATRIX),
+    "a buffer and a subclass": (lambda n, x: x.as_subclass(Subclass) @ n.fixed, "fixed", MATRIX),
+    "code in a branch": (by_branches, "(tensors kept elsewhere)", MATRIX),
+    "copies of inputs one by one": (scaled_copies, "matrix", MATRIX),
+    "addcmul": (lambda n, x: x.new_zeros(()).addcmul(x[:, :, None], n.matrix).sum(1), "matrix", MATRIX),
+    "division": (lambda n, x: (x[:, :, None] / n.matrix).sum(1), "matrix", MATRIX),
+    "vmap one by one": (lambda n, x: torch.vmap(lambda v: (v[:, None] * n.matrix).sum(0))(x), "matrix", MATRIX),
+    "rows one by one": (rows_one_by_one, "matrix", MATRIX),
+    "numbers in loops": (numbers_in_loops, "matrix", MATRIX),
+    "cosines": (lambda n, x: F.cosine_similarity(x[:, None], n.fixed, dim=-1), "fixed", MATRIX),
+    "weighted bags": (weighted_bags, "matrix", MATRIX),
+    "a system of equations": (lambda n, x: torch.linalg.solve(n.fixed, x.t()).t(), "aten::_linalg_solve_ex", None),
+    "int8 weights": (in_int8, "aten::_weight_int8pack_mm", None),
     "distances": (lambda n, x: torch.cdist(x, n.matrix), "matrix", MATRIX),
 }
 
@@ -109,8 +159,8 @@ def test_what_is_left_is_counted_named_and_refused(kind: str) -> None:
         assert share < 1
     with pytest.raises(DriftproofError, match="all_analog"):
         dp.map_model(Net(function).eval(), example=X, all_analog=True)
-    others = ",".join(f"!{entry.name}" for entry in mapping.layers if entry.unasked)
-    dp.map_model(Net(function).eval(), example=X, where="head" if "[" in name else others, all_analog=True)
+    others = [f"!{entry.name}" for entry in mapping.layers if entry.unasked]
+    dp.map_model(Net(function).eval(), example=X, where=others, all_analog=True)
 
 
 @pytest.mark.parametrize("kind", ["a buffer", "an attribute", "numbers one by one"])
@@ -173,3 +223,39 @@ def test_a_cache_is_the_networks_state_and_no_weight() -> None:
     assert [entry.name for entry in mapping.layers if entry.unasked] == []
     assert mapping.analog_macs_with_weights == 1
     assert np.isclose(mapping.analog_macs or 0, HEAD / (HEAD + MATRIX))
+
+
+def test_one_sample_counts_as_many_do() -> None:
+    mapping = dp.map_model(Net(lambda n, x: (x[:, :, None] * n.matrix).sum(1)).eval(), example=X[:1])
+    assert mapping.analog_macs == pytest.approx(HEAD / (HEAD + MATRIX))
+
+
+def test_state_that_is_read_before_it_is_written_is_no_weight() -> None:
+    def recurrent(net: Net, x: Tensor) -> Tensor:
+        y = x @ net.fixed
+        net.fixed.copy_(y.t() @ y)
+        return y
+
+    mapping = dp.map_model(Net(recurrent).eval(), example=X, all_analog=True)
+    assert next(entry for entry in mapping.layers if entry.name == ACTIVATIONS).macs_per_input == 2 * MATRIX
+
+
+def test_layers_in_other_threads_are_told() -> None:
+    class Threaded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with ThreadPoolExecutor(1) as pool:
+                return self.head(pool.submit(self.body, x).result().detach())  # type: ignore[no-any-return]
+
+    mapping = dp.map_model(Threaded().eval(), example=X)
+    assert mapping.analog_macs is None
+    assert next(entry for entry in mapping.layers if entry.name == THREADS).unasked
+
+
+def test_attention_of_another_package_is_told_and_not_refused() -> None:
+    mapping = dp.map_model(Net(lambda n, x: product(x, x.t()) @ x).eval(), example=X, where="head", all_analog=True)
+    assert mapping.analog_macs is None
+    assert "driftproof_tests::product" in share_text(mapping.layers)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 _KNOWN = {"aten", "prim", "prims", "profiler", "inductor", "debugprims", "mkldnn", "mkl", "quantized", "rngprims"}
 """Namespaces of torch's own operators. What those of other packages compute is not known."""
 _WITHOUT_PRODUCTS = {"torchvision::nms", "torchvision::roi_align", "torchvision::roi_pool"}
+# torch has operators that multiply, or divide, by a matrix and that nobody has written a formula for, packed weights of
+# int8 for example; their names tell
+_MULTIPLIES = re.compile(
+    r"mm(_|$)|matmul|linear|conv(\d|_)|convolution|lstm|gru|rnn|attention|solve|lstsq|ormqr|bilinear|transformer_encoder"
+)
+_PREPARES = re.compile(
+    r"(pre|un)pack|fbgemm_pack|upsample|backward|reorder|flatten|_convert|_thnn_|quantize_weight|params|combination"
+)
 
 
 class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -31,6 +42,8 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     24.0
     """
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0.0
@@ -41,8 +54,14 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Run an operator, and count it."""
         named = kwargs or {}
-        result = func(*args, **named)
+        if isinstance(func, HigherOrderOperator):
+            return self._run_code(func, args, named)
         packet = func._overloadpacket
+        nested = any(isinstance(part, torch.Tensor) and part.is_nested for part in args)  # its parts have no shapes
+        if not types and not nested and packet not in flop_registry and _consists_of_others(func):
+            with self:  # such as matmul: it arrives whole inside torch.inference_mode and torch.cond
+                return func.decompose(*args, **named)
+        result = func(*args, **named)
         count = _SHAPES.get(packet)
         if count is not None:
             macs = count(*_shapes(args)) / 2
@@ -53,10 +72,34 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             macs = 0.0
             name = func._schema.name
-            if func.namespace not in _KNOWN and name not in _WITHOUT_PRODUCTS:
+            known = func.namespace in _KNOWN and not _multiplies(name)
+            if not known and name not in _WITHOUT_PRODUCTS:
                 self.unknown.append(name)
         self.macs += 4 * macs if macs and isinstance(result, torch.Tensor) and result.is_complex() else macs
         return result
+
+    def _run_code(self, func: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Run an operator that gets code: a branch is counted; what others do with their code is not known."""
+        if func is torch.ops.higher_order.cond:
+            condition, yes, no, operands = args
+            with self:
+                return (yes if condition else no)(*operands)
+        self.unknown.append(func.name())
+        return func(*args, **named)
+
+
+@cache
+def _multiplies(name: str) -> bool:
+    """Return whether the name of an operator of torch tells that it multiplies by a matrix."""
+    name = name.partition("::")[2]
+    return bool(_MULTIPLIES.search(name)) and not _PREPARES.search(name)
+
+
+@cache
+def _consists_of_others(func: Any) -> bool:
+    """Return whether an operator is defined by other operators alone."""
+    key = "CompositeImplicitAutograd"
+    return func.namespace == "aten" and bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key))
 
 
 def _shapes(args: tuple[Any, ...]) -> list[Any]:
@@ -88,6 +131,10 @@ _SHAPES: dict[Any, Callable[..., int]] = {
     _aten.mv: lambda matrix, *_: 2 * math.prod(matrix),
     _aten.addmv: lambda _, matrix, *__: 2 * math.prod(matrix),
     _aten.addmv_: lambda _, matrix, *__: 2 * math.prod(matrix),
+    _aten.addmm_: lambda _, one, other, *__: 2 * math.prod(one) * other[-1],
+    _aten._addmm_activation: lambda _, one, other, *__: 2 * math.prod(one) * other[-1],
+    _aten.baddbmm_: lambda _, one, other, *__: 2 * math.prod(one) * other[-1],
+    _aten.addbmm_: lambda _, one, other, *__: 2 * math.prod(one) * other[-1],
     _aten.addbmm: lambda _, one, other, *__: 2 * math.prod(one) * other[-1],
     _aten.dot: lambda one, *_: 2 * math.prod(one),
     _aten.vdot: lambda one, *_: 2 * math.prod(one),

@@ -10,17 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
 
 from driftproof._calls.counting import MacCounter
 from driftproof._calls.made import Made
+from driftproof._calls.one_by_one import OneByOne
 from driftproof._calls.origins import Origins
 from driftproof._calls.parameters import Parameters, tensors_in
 from driftproof._calls.products import WEIGHT_BY_NAME, Product
 
 _ATTENTION = {F.scaled_dot_product_attention}
 _ADDING = {getattr(kind, name) for kind in (torch, Tensor) for name in ("addmm", "addmv", "addbmm", "baddbmm")}
-_ONE_BY_ONE = {"mul", "multiply", "__mul__", "__rmul__"}
-_LEAVING = {"numpy", "tolist", "__array__", "data_ptr", "__dlpack__"}
+_LEAVING = {"numpy", "tolist", "__array__", "data_ptr", "__dlpack__", "item", "__float__"}
 UNKNOWN = math.nan
 """Multiply-accumulates that cannot be counted."""
 
@@ -34,12 +35,20 @@ class Rest:
         functions: Names of the functions that multiplied.
         modules: Paths of the modules whose code multiplied.
         shape: Shape of the fixed tensor; empty if there is none.
+        takes_weights: Whether it is, or may be, more than products of activations with activations.
     """
 
     macs: float = 0.0
     functions: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
     shape: tuple[int, ...] = ()
+    takes_weights: bool = True
+
+    def add(self, other: Rest) -> None:
+        """Add other products to these."""
+        self.macs += other.macs
+        self.functions |= other.functions
+        self.modules |= other.modules
 
 
 @dataclass
@@ -53,6 +62,7 @@ class Leftover:
         activations: Products of activations with activations, such as attention's.
         hidden: Products in code that cannot be watched.
         foreign: Name of an operator of another package, or of a way out of torch → its calls.
+        threads: Paths of modules that ran in another thread, where nothing is watched.
     """
 
     fixed: dict[str, Rest] = field(default_factory=dict)
@@ -60,6 +70,7 @@ class Leftover:
     activations: Rest = field(default_factory=Rest)
     hidden: Rest = field(default_factory=Rest)
     foreign: dict[str, Rest] = field(default_factory=dict)
+    threads: set[str] = field(default_factory=set)
 
 
 class Others:
@@ -88,7 +99,7 @@ class Others:
     ) -> None:
         self.use, self._fixed, self._module = use, fixed, module
         self.counter, self.left, self._origins = MacCounter(), Leftover(), Origins(inputs, fixed)
-        self._known = 0.0
+        self._one_by_one, self._known, self._told = OneByOne(self._origins), 0.0, 0
 
     def product(self, compute: Callable[[], Tensor], constant: bool) -> Tensor:
         """Compute a product for an array. Its multiply-accumulates are counted by its vectors.
@@ -97,10 +108,14 @@ class Others:
             compute: Function that computes it.
             constant: Whether the outputs are the same in every call.
         """
+        self._tell_hidden()
         before = self.counter.macs
         outputs = compute()
         self._known += self.counter.macs - before
-        if not constant:
+        self._told = len(self.counter.unknown)
+        if constant:
+            self._origins.add_same([outputs])
+        else:
             self._origins.add_changing([outputs])
         return outputs
 
@@ -115,12 +130,14 @@ class Others:
     ) -> Any:
         """Call a function of torch, follow what is made of the weights, and note what it multiplies."""
         name, parts = getattr(func, "__name__", str(func)), list(tensors_in(args, named))
+        self._tell_hidden()
         before, foreign = self.counter.macs, len(self.counter.unknown)
         result = func(*args, **named)
         macs = self.counter.macs - before
         self._known += macs
         if len(self.counter.unknown) > foreign:
             name, macs = self.counter.unknown[foreign], UNKNOWN
+            self._told = len(self.counter.unknown)
         results = list(tensors_in((result,), {}))
         factors, weight = parts, None
         if func in _ATTENTION:
@@ -128,14 +145,20 @@ class Others:
         elif product is not None and func in WEIGHT_BY_NAME:
             factors, weight = [product.inputs, product.weight], product.weight
         elif func in _ADDING:
-            factors = [part for part in parts if part is not (args[0] if args else named.get("input"))]
+            factors = list(tensors_in(args[1:], {key: named[key] for key in named.keys() - {"input", "out"}}))
         if name in _LEAVING and any(part.is_floating_point() and part.dim() > 1 for part in parts):
             macs = UNKNOWN
-        elif name in _ONE_BY_ONE and self._is_outer(parts, results):
-            macs = float(results[0].numel())
         used = self._uses(func, name, parts, results, macs, factors, weight, made, weights)
         if macs and not used:
-            self._rest(name, macs, parts, factors, weight)
+            if math.isnan(macs):
+                self._foreign(name, args, named, parts)
+            else:
+                self._rest(name, macs, factors, weight)
+        if not macs and (found := self._one_by_one.product(func, args, named, parts, results)) is not None:
+            sources: frozenset[str] = frozenset().union(*map(made.sources, found.parts))
+            self._share_out(sources, name, found.macs, weights)
+            if not sources:
+                self._rest(name, found.macs, found.parts, None)
         self._origins.follow(name, parts, results)
         return result
 
@@ -144,7 +167,17 @@ class Others:
         if (hidden := self.counter.macs - self._known) > 0:
             self.left.hidden.macs += hidden
             self.left.hidden.functions.add("code that cannot be watched")
+        self._tell_hidden()
+        for name in [name for name in self.left.fixed if self._origins.written(name)]:
+            self.left.activations.add(self.left.fixed.pop(name))  # state that was read before it was written
         return self.left
+
+    def _tell_hidden(self) -> None:
+        """Note operators that were called where no function of torch was seen."""
+        for name in self.counter.unknown[self._told :]:
+            rest = self.left.foreign.setdefault(name, Rest())
+            rest.add(Rest(UNKNOWN, {name}, {self._module()}))
+        self._told = len(self.counter.unknown)
 
     def _uses(
         self,
@@ -164,43 +197,43 @@ class Others:
         alone = made.alone(parts)
         used = made.follow(name, parts, results, layer=func in WEIGHT_BY_NAME) | hidden
         counted = 0.0 if func in _ATTENTION or not mixes else macs  # attention multiplies activations
-        whole = sum(weights.size(source) for source in used)
-        for source in sorted(used):
-            # several weights in one call: each gets a share in proportion to its size, so that nothing counts twice
-            self.use(source, name, None if alone else counted * weights.size(source) / whole)
+        self._share_out(used, name, None if alone else counted, weights)
         if not results:
             for part in parts:
                 if (owner := weights.owner(part)) is not None:
                     self.use(owner[0], name if name in _LEAVING else "", UNKNOWN if name in _LEAVING else 0.0)
         return used if counted else frozenset()
 
-    def _rest(self, name: str, macs: float, parts: list[Tensor], factors: list[Tensor], weight: Tensor | None) -> None:
+    def _share_out(self, used: frozenset[str], name: str, macs: float | None, weights: Parameters) -> None:
+        """Note a use of several weights: each gets a share in proportion to its size, so that nothing counts twice."""
+        whole = sum(weights.size(source) for source in used)
+        for source in sorted(used):
+            self.use(source, name, None if macs is None else macs * weights.size(source) / max(1, whole))
+
+    def _foreign(self, name: str, args: tuple[Any, ...], named: dict[str, Any], parts: list[Tensor]) -> None:
+        """Note a call of which it is not known what it multiplies, or of which numbers leave torch."""
+        numbers = [part for part in parts if part.dim() > 1 and part.is_floating_point()]
+        fixed = [part for part in parts if not self._origins.change([part])]
+        leaves = name in _LEAVING
+        if not numbers or (not leaves and len(fixed) == len(parts) and all(map(self._origins.known, fixed))):
+            return  # the same in every call
+        packed = any(isinstance(part, torch.ScriptObject) for part in tree_leaves((args, named)))
+        takes = leaves or packed or any(part.dim() > 1 for part in fixed) or self._fixed.matrix_of(self._module())
+        rest = self.left.foreign.setdefault(name, Rest(takes_weights=False))
+        rest.takes_weights |= takes
+        rest.add(Rest(UNKNOWN, {name}, {self._module()}))
+
+    def _rest(self, name: str, macs: float, factors: list[Tensor], weight: Tensor | None) -> None:
         """Note a product that no weight of a layer is in."""
         fixed = [part for part in factors if not self._origins.change([part])]
-        if math.isnan(macs):
-            if any(part.dim() > 1 and part.is_floating_point() for part in parts):
-                rest = self.left.foreign.setdefault(name, Rest())
-            else:
-                return
-        elif fixed and len(fixed) == len(factors):
+        if fixed and len(fixed) == len(factors) and all(map(self._origins.known, fixed)):
             return  # the same in every call
-        elif fixed:
-            tensor = max(fixed, key=Tensor.numel)
+        if fixed:
+            tensor = max(fixed, key=lambda part: (self._origins.known(part), part.numel()))
             source = max(self._origins.of(tensor), key=self._fixed.size, default="")
             rest = self.left.fixed.setdefault(source, Rest(shape=tuple(tensor.shape)))
         elif weight is not None:
             rest = self.left.kernels
         else:
             rest = self.left.activations
-        rest.macs += macs
-        rest.functions.add(name)
-        rest.modules.add(self._module())
-
-    def _is_outer(self, parts: list[Tensor], results: list[Tensor]) -> bool:
-        """Return whether numbers are multiplied one by one as in a product of inputs and a matrix, before the sum."""
-        if len(parts) != 2 or len(results) != 1 or results[0].numel() <= max(part.numel() for part in parts):
-            return False
-        matrices = [
-            part for part in parts if sum(size > 1 for size in part.shape) > 1 and not self._origins.change([part])
-        ]
-        return bool(matrices) and self._origins.change(parts)
+        rest.add(Rest(macs, {name}, {self._module()}))

@@ -64,6 +64,11 @@ class Parameters:
         """Return the number of elements of a parameter."""
         return self._sizes[name]
 
+    def matrix_of(self, module: str) -> bool:
+        """Return whether a module has a parameter of its own with at least two axes."""
+        own = [name for name in self._sizes if name.startswith(f"{module}." if module else "")]
+        return any("." not in name.removeprefix(f"{module}.") and self.get(name).dim() > 1 for name in own)
+
     def owner(self, tensor: Tensor) -> tuple[str, Tensor] | None:
         """Return the parameter that a tensor shares memory with, and its name; None if there is none."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -107,7 +108,9 @@ def watch(network: nn.Module, example: Inputs) -> Watched:
     watching = Interception(lambda: weights, notes.multiply, fixed=lambda: fixed, others=others)
     with notes.following(network), torch.no_grad(), others.counter, watching:
         example_call(network, example)
-    return Watched(notes.uses(), count(example), others.finish())
+    left = others.finish()
+    left.threads |= notes.threads
+    return Watched(notes.uses(), count(example), left)
 
 
 def attributes(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -129,6 +132,8 @@ class _Notes:
         self._constant: dict[str, Uses] = {}
         self._readers: dict[str, set[str]] = {}
         self._stack: list[str] = [""]
+        self._thread = threading.get_ident()
+        self.threads: set[str] = set()  # paths of modules that run in other threads
 
     @contextmanager
     def following(self, network: nn.Module) -> Iterator[None]:
@@ -145,10 +150,14 @@ class _Notes:
         return self._stack[-1]
 
     def _enter(self, path: str, *_: object) -> None:
-        self._stack.append(path)
+        if threading.get_ident() == self._thread:
+            self._stack.append(path)
+        else:
+            self.threads.add(path)
 
     def _leave(self, *_: object) -> None:
-        self._stack.pop()
+        if threading.get_ident() == self._thread:
+            self._stack.pop()
 
     def multiply(self, where: Located, product: Product, compute: Callable[[], Tensor]) -> Tensor:
         """Record a product, and let torch compute it."""

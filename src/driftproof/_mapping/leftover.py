@@ -12,6 +12,7 @@ from driftproof._shares import ACTIVATIONS
 
 KERNELS = "(made of inputs)"
 HIDDEN = "(hidden code)"
+THREADS = "(other threads)"
 ELSEWHERE = "(tensors kept elsewhere)"
 SHOWN = 3
 
@@ -44,7 +45,10 @@ def leftover_entries(watched: Watched | None, parameters: Collection[str]) -> It
         )
     for name, rest in left.foreign.items():
         reason = "torch does not tell what it multiplies; write it with functions of torch"
-        yield _row(name, rest, samples, reason)
+        yield _row(name, rest, samples, reason, unasked=rest.takes_weights)
+    if left.threads:
+        rest = Rest(math.nan, {"code in another thread"}, left.threads)
+        yield _row(THREADS, rest, samples, "another thread than the one that calls the network: it is not watched")
     if left.activations.macs:
         reason = "products of activations with activations, such as attention's: an array holds numbers that stay"
         yield _row(ACTIVATIONS, left.activations, samples, reason, unasked=False)

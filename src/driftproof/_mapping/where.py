@@ -47,7 +47,9 @@ def choose(
         if plain == INNER:
             fits = {*names[1:-1], *(also - set(names))}
         else:
-            fits = {name for name in (*names, *also) if fnmatchcase(name, plain) or name.startswith(f"{plain}.")}
+            everything = {*names, *also}
+            fits = {plain} & everything  # a name as it stands: tables[0] is no pattern then
+            fits |= {name for name in everything if fnmatchcase(name, plain) or name.startswith(f"{plain}.")}
             if not fits:
                 raise DriftproofError(
                     f"where: no layer is called {plain!r}{did_you_mean(plain, names)}; there are {', '.join(names)}"
