@@ -256,6 +256,10 @@ def test_layers_in_other_threads_are_told() -> None:
 
 
 def test_attention_of_another_package_is_told_and_not_refused() -> None:
-    mapping = dp.map_model(Net(lambda n, x: product(x, x.t()) @ x).eval(), example=X, where="head", all_analog=True)
+    class Scores(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return product(x, x.t()) @ x
+
+    mapping = dp.map_model(nn.Sequential(Scores(), nn.Linear(WIDTH, 4)).eval(), example=X, all_analog=True)
     assert mapping.analog_macs is None
     assert "driftproof_tests::product" in share_text(mapping.layers)
