@@ -258,7 +258,7 @@ def test_layers_in_other_threads_are_told() -> None:
 def test_attention_of_another_package_is_told_and_not_refused() -> None:
     class Scores(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return product(x, x.t()) @ x
+            return product(x, x.t()) @ x  # type: ignore[no-any-return]
 
     mapping = dp.map_model(nn.Sequential(Scores(), nn.Linear(WIDTH, 4)).eval(), example=X, all_analog=True)
     assert mapping.analog_macs is None
