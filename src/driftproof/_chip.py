@@ -7,7 +7,7 @@ from torch import Tensor
 from driftproof._calls import Geometry
 from driftproof._compensation import Compensation, as_compensation
 from driftproof._defaults import COMPENSATION
-from driftproof._devices import Array, Device, LayerKey, SampleNormals
+from driftproof._devices import Array, Device, LayerKey, ReadOuts, SampleNormals
 from driftproof._mapping import MappedWeight, Mapping
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._ranges import Ranges
@@ -27,6 +27,8 @@ class Chip:
         chip: Number of the chip. Chips are the unit of replication.
         compensation: Drift compensation, as text (``tile``, ``column:reference_s=20``) or as an object
             (default: ``tile``).
+        read_outs: The read-out that calibrates the chip, and that in which it is used, as text or as an object
+            (default: 1 s each, 1 h apart).
         state: Lasting state of the devices (:meth:`state`), if the chip was programmed before (default: None).
         memory: Arrays of a chip that is not read again, by layer. Their memory is reused where it fits (default: None).
 
@@ -46,11 +48,13 @@ class Chip:
         seed: int,
         chip: int,
         compensation: str | Compensation = COMPENSATION,
+        read_outs: str | ReadOuts | None = None,
         state: dict[str, dict[str, Tensor]] | None = None,
         memory: dict[str, Array] | None = None,
     ) -> None:
         self.mapping, self.preset, self.seed, self.number = mapping, preset, seed, chip
-        self.compensation = as_compensation(compensation)
+        self.compensation, self.read_outs = as_compensation(compensation), ReadOuts.of(read_outs)
+        self._alphas: dict[str, tuple[float, Tensor]] = {}
         self.weights: dict[str, MappedWeight] = {}
         self.arrays: dict[str, Array] = {}
         preset.check_layers(mapping.weights)
@@ -70,16 +74,42 @@ class Chip:
         """Return the lasting state of the devices: layer → name → tensor. Measured layers have none."""
         return {name: kept for name, array in self.arrays.items() if (kept := array.state())}
 
-    def read(self, layer: str, t_s: float) -> ArrayReading:
+    def read(self, layer: str, t_s: float, *, to_calibrate: bool = False) -> ArrayReading:
         """Return one layer at ``t_s`` seconds after programming, with the read noise of that time.
 
-        Read noise that is new in every MVM does not affect α: a measurement of α averages it out over many reads.
+        α is measured in the read-out that calibrates. Read noise that is new in every MVM does not affect it: a
+        measurement of α averages it out over many reads.
+
+        Args:
+            layer: Canonical name of the layer.
+            t_s: Time in seconds after programming.
+            to_calibrate: Whether to read in the read-out that calibrates the chip (default: in that of its use).
         """
         mapped, array = self.weights[layer], self.arrays[layer]
-        net = array.net(t_s)
-        alpha = self.compensation.alpha(mapped, array.net, net, self._reference[layer], t_s)
+        read_out = self.read_outs.calibration if to_calibrate else self.read_outs.use
+        net = array.net(t_s, read_out=read_out)
+        alpha = self._alpha(layer, t_s, net if to_calibrate or not self._differ(array) else None)
         samples = SampleNormals(self.seed, self.number, layer, t_s)
-        return ArrayReading(net, mapped.scale, alpha, array.mvm_read_noise(t_s), samples, self.key(layer))
+        noise = array.mvm_read_noise(t_s, read_out)
+        return ArrayReading(net, mapped.scale, alpha, noise, samples, self.key(layer))
+
+    def _differ(self, array: Array) -> bool:
+        """Whether the net weights of the two read-outs differ."""
+        return array.new_at_read_out and self.read_outs.fast == "read-out"
+
+    def _alpha(self, layer: str, t_s: float, now: Tensor | None) -> Tensor:
+        """Return the compensation at a time, measured once; ``now`` is what its read-out reads then, if known."""
+        known = self._alphas.get(layer)
+        if known is not None and known[0] == t_s:
+            return known[1]
+        array, calibration = self.arrays[layer], self.read_outs.calibration
+
+        def read(at_s: float, read_noise: bool) -> Tensor:
+            return now if read_noise and at_s == t_s and now is not None else array.net(at_s, read_noise, calibration)
+
+        alpha = self.compensation.alpha(self.weights[layer], read, self._reference[layer], t_s)
+        self._alphas[layer] = (t_s, alpha)
+        return alpha
 
     def key(self, layer: str) -> LayerKey:
         """Return the key of random numbers of one layer that stay the same for the chip's life."""
@@ -131,10 +161,19 @@ class Programmer:
         self._spent: dict[str, Array] = {}
 
     def program(
-        self, mapping: Mapping, preset: Device, *, seed: int, chip: int, compensation: str | Compensation = COMPENSATION
+        self,
+        mapping: Mapping,
+        preset: Device,
+        *,
+        seed: int,
+        chip: int,
+        compensation: str | Compensation = COMPENSATION,
+        read_outs: str | ReadOuts | None = None,
     ) -> Chip:
         """Return a chip equal to ``Chip(...)`` with the same arguments; the previous one must not be read again."""
-        made = Chip(mapping, preset, seed=seed, chip=chip, compensation=compensation, memory=self._spent)
+        made = Chip(
+            mapping, preset, seed=seed, chip=chip, compensation=compensation, read_outs=read_outs, memory=self._spent
+        )
         self._spent.clear()
         self._spent = made.arrays
         return made

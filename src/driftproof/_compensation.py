@@ -5,7 +5,8 @@
 - ``none`` (:class:`NoCompensation`): α = 1.
 - ``tile``, ``column`` (:class:`MeanCompensation`): α = mean |G⁺ − G⁻| at the reference time divided by the same mean at
   the time t, over a tile or over one of its columns. Reads of the array with one-hot inputs measure it. The reference
-  is read without read noise (a mean of many reads); the later read has the read noise of its time.
+  is read without read noise (a mean of many reads); the later read has the read noise of its time, of a read-out that
+  is not the one in which the chip is used (:mod:`driftproof._devices.read_outs`).
 - ``exact`` (:class:`ExactCompensation`): the array is compared with the target weights w, as a chip that stores them
   could do: the least-squares factor α = Σ w n / Σ n², where n are the values that are read. (PCM Nandakumar at 1 year,
   Gaussian weights: α is 1.94; the means give 2.01.)
@@ -43,7 +44,7 @@ class NoCompensation:
         """Return None: no reference is measured."""
         return None
 
-    def alpha(self, mapped: MappedWeight, read: Read, now: Tensor, reference: Tensor | None, t_s: float) -> Tensor:
+    def alpha(self, mapped: MappedWeight, read: Read, reference: Tensor | None, t_s: float) -> Tensor:
         """Return ones, [row splits, out]."""
         return torch.ones_like(mapped.scale)
 
@@ -85,14 +86,13 @@ class MeanCompensation:
         """Return the reference, [row splits, out]."""
         return mean_magnitude(mapped, read(self.reference_s, False), self.per)
 
-    def alpha(self, mapped: MappedWeight, read: Read, now: Tensor, reference: Tensor | None, t_s: float) -> Tensor:
-        """Return α at a time, [row splits, out]; ``now`` is the array at that time."""
+    def alpha(self, mapped: MappedWeight, read: Read, reference: Tensor | None, t_s: float) -> Tensor:
+        """Return α at a time, [row splits, out]."""
         assert reference is not None
         measured_s = _last_multiple(t_s, self.every_s)
         if measured_s < self.reference_s or (self.every_s and measured_s == 0):
             return torch.ones_like(mapped.scale)
-        net = now if measured_s == t_s else read(measured_s, True)
-        return factor(reference, mean_magnitude(mapped, net, self.per))
+        return factor(reference, mean_magnitude(mapped, read(measured_s, True), self.per))
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,10 @@ class ExactCompensation:
         """Return None: the targets are the reference."""
         return None
 
-    def alpha(self, mapped: MappedWeight, read: Read, now: Tensor, reference: Tensor | None, t_s: float) -> Tensor:
-        """Return α at a time, [row splits, out]; ``now`` is the array at that time."""
+    def alpha(self, mapped: MappedWeight, read: Read, reference: Tensor | None, t_s: float) -> Tensor:
+        """Return α at a time, [row splits, out]."""
         measured_s = _last_multiple(t_s, self.every_s)
-        net = now if measured_s == t_s else read(measured_s, True)
-        return least_squares(mapped, mapped.target, net, self.per)
+        return least_squares(mapped, mapped.target, read(measured_s, True), self.per)
 
 
 Compensation = NoCompensation | MeanCompensation | ExactCompensation

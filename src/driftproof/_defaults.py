@@ -20,6 +20,10 @@ BATCH_SIZE: Final = 250
 """Number of samples in a forward pass of an evaluation."""
 BACKEND: Final = "folded"
 COMPENSATION: Final = "tile"
+READ_OUT_S: Final = 1.0
+"""How long a read-out of a chip takes, in s: an assumption."""
+CALIBRATION_PAUSE_S: Final = 3600.0
+"""How long lies between the calibration of a chip and its use, in s: an assumption."""
 PERIPHERY: Final = "ideal"
 SCALE: Final = "column"
 """Weights are relative to the largest weight of their column in their tile."""

@@ -17,7 +17,7 @@ from driftproof._conversion.network_state import fill
 from driftproof._conversion.saved_form import FORMAT, Saved, Tensors
 from driftproof._conversion.saving import FORM, WEIGHTS, sha256_of
 from driftproof._conversion.verbs import convert_mapped
-from driftproof._devices import Device
+from driftproof._devices import ONE_READ_OUT, Device
 from driftproof._errors import DriftproofError, explained, warn
 from driftproof._files import LARGEST_TABLES, check_file, read_tensors
 from driftproof._mapping import Mapping, plain_copy
@@ -151,4 +151,14 @@ def _chip(saved: Saved, tensors: Tensors, mapping: Mapping, device: Device) -> C
             "read noise has the same law and other numbers"
         )
     seed, number = saved.chip.seed, saved.chip.number
-    return Chip(mapping, device, seed=seed, chip=number, compensation=saved.compensation, state=state)
+    # files of earlier versions: calibration and use were one read-out
+    read_outs = saved.chip.read_outs or ONE_READ_OUT
+    return Chip(
+        mapping,
+        device,
+        seed=seed,
+        chip=number,
+        compensation=saved.compensation,
+        read_outs=read_outs,
+        state=state,
+    )

@@ -138,6 +138,7 @@ class SavedChip(Table):
     seed: int
     number: int
     drawn_on: str
+    read_outs: str | None = None
 
 
 class SavedMoment(Table):

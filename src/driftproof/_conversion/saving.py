@@ -99,7 +99,9 @@ def _described(item: AnalogModel | ProgrammedChip | Chip) -> tuple[dict[str, obj
         given |= {"periphery": item.periphery, "ranges": item.ranges, "within_validity": item.within_validity or None}
     if isinstance(source, Chip):
         drawn_on = next(iter(weights.values())).target.device.type
-        given["chip"] = SavedChip(seed=source.seed, number=source.number, drawn_on=drawn_on)
+        given["chip"] = SavedChip(
+            seed=source.seed, number=source.number, drawn_on=drawn_on, read_outs=str(source.read_outs)
+        )
         for layer, state in source.state().items():
             tensors |= {f"chip/{layer}/{name}": value for name, value in state.items()}
     tensors |= {f"target/{name}": mapped.target for name, mapped in weights.items()}

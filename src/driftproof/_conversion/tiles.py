@@ -83,7 +83,7 @@ class TiledLayer:
         chip: The chip that is programmed into the tiles.
         next: What the tiles are to hold, while they are being programmed or read.
         reading: The latest reading of the chip.
-        t_s: The time of this reading, in seconds after programming.
+        at: The time of this reading, in seconds after programming, and whether it calibrates the chip.
     """
 
     mapped: MappedWeight
@@ -94,13 +94,14 @@ class TiledLayer:
     chip: Chip | None = None
     next: Tensor | None = None
     reading: ArrayReading | None = None
-    t_s: float = -1.0
+    at: tuple[float, bool] = (-1.0, False)
 
-    def read(self, t_s: float) -> ArrayReading:
+    def read(self, t_s: float, to_calibrate: bool = False) -> ArrayReading:
         """Return the reading at a time, computed once for all tiles."""
         assert self.chip is not None
-        if self.reading is None or self.t_s != t_s:
-            self.reading, self.t_s = self.chip.read(self.mapped.name, t_s), t_s
+        if self.reading is None or self.at != (t_s, to_calibrate):
+            self.reading = self.chip.read(self.mapped.name, t_s, to_calibrate=to_calibrate)
+            self.at = t_s, to_calibrate
         return self.reading
 
     def place(self, chip: Chip) -> None:
@@ -146,9 +147,14 @@ class TiledLayer:
             array.load(ArrayReading(self.mapped.target, self.mapped.scale, torch.ones_like(self.mapped.scale)))
         return array.multiply(product, transposed=True)
 
-    def drift(self, t_s: float) -> None:
-        """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales."""
-        reading = self.read(t_s)
+    def drift(self, t_s: float, to_calibrate: bool = False) -> None:
+        """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales.
+
+        Args:
+            t_s: Time in seconds after programming.
+            to_calibrate: Whether to read in the read-out that calibrates the chip (default: in that of its use).
+        """
+        reading = self.read(t_s, to_calibrate)
         self.next, factors = self.form(reading.net, reading.scale * reading.alpha)
         for tile, split, columns in self.tiles:
             tile.drift_weights(t_s)

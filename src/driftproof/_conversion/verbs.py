@@ -23,7 +23,7 @@ from driftproof._conversion.tiles import TiledLayer, analog_layer, attach_noise,
 from driftproof._conversion.unread import stand_for_weight
 from driftproof._defaults import COMPENSATION, SCALE, SEED
 from driftproof._device_choice import load_device
-from driftproof._devices import Device
+from driftproof._devices import Device, ReadOuts
 from driftproof._errors import DriftproofError, warn
 from driftproof._inputs import Inputs
 from driftproof._keywords import checks_keywords
@@ -242,7 +242,9 @@ class _Placing:
 
 @checks_keywords
 @random_state_kept()
-def program(analog: AnalogModel, *, seed: int = SEED, chip: int = 0) -> ProgrammedChip:
+def program(
+    analog: AnalogModel, *, seed: int = SEED, chip: int = 0, read_outs: ReadOuts | str | None = None
+) -> ProgrammedChip:
     """Program one chip of a converted network; it is at t = 0, the end of programming.
 
     A chip of a network that was converted with ``within_validity`` keeps to the device's range of validity. If that
@@ -252,6 +254,8 @@ def program(analog: AnalogModel, *, seed: int = SEED, chip: int = 0) -> Programm
         analog: A converted network from :func:`convert`. It is not changed, so that many chips can exist side by side.
         seed: Seed of the evaluation (default: 0).
         chip: Number of the chip (default: 0).
+        read_outs: The read-out that measures the compensation, and that in which the chip is used
+            (default: ``duration_s=1,pause_s=3600``).
 
     >>> import torch
     >>> analog = convert(nn.Linear(8, 4), "pcm-nandakumar-2019")
@@ -260,5 +264,7 @@ def program(analog: AnalogModel, *, seed: int = SEED, chip: int = 0) -> Programm
     torch.Size([1, 4])
     """
     model, tiled, passes = copied((analog.model, analog.tiled, analog.passes))
-    made = Chip(analog.mapping, analog.preset, seed=seed, chip=chip, compensation=analog.compensation)
+    made = Chip(
+        analog.mapping, analog.preset, seed=seed, chip=chip, compensation=analog.compensation, read_outs=read_outs
+    )
     return ProgrammedChip.on(replace(analog, model=model, tiled=tiled, passes=passes), made)

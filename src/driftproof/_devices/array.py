@@ -13,6 +13,7 @@ from torch import Tensor
 from driftproof._devices.device import DeviceLaws
 from driftproof._devices.mvm_read_noise import MvmReadNoise
 from driftproof._devices.normals import LayerKey, blocks, layer_normals
+from driftproof._devices.read_outs import USE, ReadOut
 from driftproof._errors import DriftproofError
 from driftproof.laws._encoding import Bank
 
@@ -44,8 +45,13 @@ class ProgrammedArray(ABC):
     reference: ProgrammedArray | None = None
     kept: dict[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def new_at_read_out(self) -> bool:
+        """Whether two read-outs at one time can differ in the net weights."""
+        return self.preset.read is not None and self.preset.read.new_every == "read-out"
+
     @abstractmethod
-    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
+    def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> tuple[Tensor, ...]:
         """Return the conductances at ``t_s`` seconds after programming, one [out, in] in µS per bank: (G⁺, G⁻, …).
 
         They never include read noise that is new in every MVM.
@@ -55,16 +61,20 @@ class ProgrammedArray(ABC):
         """
 
     @abstractmethod
-    def net(self, t_s: float, read_noise: bool = True) -> Tensor:
+    def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> Tensor:
         """Return the net weights at ``t_s``, [out, in], relative to the columns' maxima.
 
-        Read noise is new at every read-out time, and the same at every call for one time. Read noise that is new in
-        every MVM is in :meth:`mvm_read_noise` instead.
+        Read noise is the same at every call for one time and one read-out. Read-outs of one time share its slow part.
+        Read noise that is new in every MVM is in :meth:`mvm_read_noise` instead.
         """
 
     @abstractmethod
-    def mvm_read_noise(self, t_s: float) -> MvmReadNoise | None:
-        """Return the read noise that is new in every MVM at ``t_s``, or None if the preset has none."""
+    def mvm_read_noise(self, t_s: float, read_out: ReadOut = USE) -> MvmReadNoise | None:
+        """Return the read noise that is new in every MVM at ``t_s``, or None if there is none.
+
+        It is that of a law whose noise is new in every MVM, or the fast part of another law's if the read-out asks for
+        it.
+        """
 
     @abstractmethod
     def fill(self) -> None:

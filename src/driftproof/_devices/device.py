@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from driftproof._devices.mvm_read_noise import MvmReadNoise
+    from driftproof._devices.read_outs import ReadOut
     from driftproof._devices.saved import SavedDevice
     from driftproof.laws import DriftLaw, Encoding, ProgrammingLaw, ReadLaw
     from driftproof.laws._effects import Effect
@@ -68,13 +69,17 @@ class Array(Protocol):
     def target(self) -> Tensor:
         """Target weights [out, in] in [−1, 1], relative to their column's maximum."""
 
-    def net(self, t_s: float, read_noise: bool = True) -> Tensor:
-        """Return the net weights at a time, [out, in], relative to the columns' maxima."""
+    @property
+    def new_at_read_out(self) -> bool:
+        """Whether two read-outs at one time can differ in the net weights."""
 
-    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
-        """Return the conductances at a time, one [out, in] in µS per device of a weight."""
+    def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = ...) -> Tensor:
+        """Return the net weights at a time in a read-out, [out, in], relative to the columns' maxima."""
 
-    def mvm_read_noise(self, t_s: float) -> MvmReadNoise | None:
+    def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = ...) -> tuple[Tensor, ...]:
+        """Return the conductances at a time in a read-out, one [out, in] in µS per device of a weight."""
+
+    def mvm_read_noise(self, t_s: float, read_out: ReadOut = ...) -> MvmReadNoise | None:
         """Return the read noise at a time that is new in every MVM, or None if there is none."""
 
     def state(self) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from driftproof._devices.array import ProgrammedArray
 from driftproof._devices.mvm_read_noise import MvmReadNoise
 from driftproof._devices.net import net_weights
 from driftproof._devices.normals import blocks
+from driftproof._devices.read_outs import USE, ReadOut
 from driftproof._errors import DriftproofError
 from driftproof.laws._law import Law
 
@@ -21,28 +23,28 @@ class DeviceArray(ProgrammedArray):
     """The devices of one layer of one chip; see :class:`ProgrammedArray`."""
 
     @torch.no_grad()
-    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
+    def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> tuple[Tensor, ...]:
         """Return the conductances at a time; see :meth:`ProgrammedArray.conductances`."""
         banks = tuple(torch.empty_like(self.target) for _ in self.banks)
         for index, g in enumerate(banks):
-            for part, block in self._read(index, t_s, read_noise):
+            for part, block in self._read(index, t_s, read_noise, read_out):
                 g.view(-1)[part] = block
         return banks
 
     @torch.no_grad()
-    def net(self, t_s: float, read_noise: bool = True) -> Tensor:
+    def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> Tensor:
         """Return the net weights at a time; see :meth:`ProgrammedArray.net`."""
-        reads = [self._read(index, t_s, read_noise) for index in range(len(self.banks))]
-        reference = self.reference.conductances(t_s, read_noise)[0] if self.reference else None
+        reads = [self._read(index, t_s, read_noise, read_out) for index in range(len(self.banks))]
+        reference = self.reference.conductances(t_s, read_noise, read_out)[0] if self.reference else None
         return net_weights(self.preset.conductance, self.target, reads, reference)
 
     @torch.no_grad()
-    def mvm_read_noise(self, t_s: float) -> MvmReadNoise | None:
-        """Return the read noise that is new in every MVM at a time, or None if the preset has none."""
-        read = self.preset.read
-        if read is None or read.new_every != "mvm":
+    def mvm_read_noise(self, t_s: float, read_out: ReadOut = USE) -> MvmReadNoise | None:
+        """Return the read noise that is new in every MVM at a time; see :meth:`ProgrammedArray.mvm_read_noise`."""
+        share = self._mvm_share(t_s, read_out)
+        if share == 0:
             return None
-        scale = self.preset.conductance.scales()
+        scale = [math.sqrt(share) * factor for factor in self.preset.conductance.scales()]
         total = torch.zeros_like(self.target).view(-1)
         for index in range(len(self.banks)):
             for part, sigma in self.mvm_sigma(index, t_s):
@@ -85,16 +87,41 @@ class DeviceArray(ProgrammedArray):
         assert fitted is not None  # every preset that has devices has it
         return fitted
 
-    def _read(self, index: int, t_s: float, read_noise: bool) -> Iterator[tuple[slice, Tensor]]:
-        """Yield every block of one bank's conductances at a time, in µS, with the noise of that read-out."""
+    def _mvm_share(self, t_s: float, read_out: ReadOut) -> float:
+        """Return the share of the read noise's variance that is new in every MVM."""
+        read = self.preset.read
+        if read is None:
+            return 0.0
+        if read.new_every == "mvm":
+            return 1.0
+        return read.fast_share(t_s, read_out.period_s) if read_out.fast == "mvm" else 0.0
+
+    def _read_numbers(self, mark: str, t_s: float, read_out: ReadOut) -> Iterator[Tensor]:
+        """Yield every block of the read noise's numbers in a read-out: the slow part and, unless it is new in every
+        MVM, the fast part.
+        """
+        read = self.preset.read
+        assert read is not None
+        fast = read.fast_share(t_s, read_out.period_s)
+        parts = []
+        if fast < 1:
+            parts.append((math.sqrt(1 - fast), self._draw(f"read{mark}", t_s)))
+        if fast > 0 and read_out.fast == "read-out":
+            parts.append((math.sqrt(fast), self._draw(f"read{mark}|{read_out.name}", t_s)))
+        for _ in blocks(self.target.view(-1)):
+            numbers = [next(draws)[1].mul_(size) for size, draws in parts]
+            yield numbers[0] if len(numbers) == 1 else numbers[0].add_(numbers[1])
+
+    def _read(self, index: int, t_s: float, read_noise: bool, read_out: ReadOut) -> Iterator[tuple[slice, Tensor]]:
+        """Yield every block of one bank's conductances at a time, in µS, with the noise of a read-out."""
         mark, stuck, read = self.banks[index].mark, self.preset.stuck, self.preset.read
-        noisy = read_noise and read is not None and read.new_every == "read-out"
-        numbers = self._draw(f"read{mark}", t_s) if noisy else None
+        noisy = read_noise and self.new_at_read_out and self._mvm_share(t_s, read_out) < 1
+        numbers = self._read_numbers(mark, t_s, read_out) if noisy else None
         lots = self._draw(f"stuck{mark}") if stuck else None
         for part, g, programmed in self._devices(index, t_s):
             if read is not None and numbers is not None:
                 sigma = _checked(read, "sigma_us", read.sigma_us(g, programmed / self._fitted_us[1], t_s), g)
-                g = torch.addcmul(g, sigma, next(numbers)[1], out=sigma).clamp_(min=0)
+                g = torch.addcmul(g, sigma, next(numbers), out=sigma).clamp_(min=0)
             if stuck and lots is not None:
                 g = stuck.held(self.preset.conductance, g, next(lots)[1])
             yield part, g

@@ -9,18 +9,19 @@ from torch import Tensor
 
 from driftproof._devices.array import ProgrammedArray
 from driftproof._devices.normals import blocks
+from driftproof._devices.read_outs import USE, ReadOut
 
 
 @dataclass(frozen=True)
 class WeightArray(ProgrammedArray):
     """The net weights of one layer of one chip; see :class:`ProgrammedArray`."""
 
-    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
+    def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> tuple[Tensor, ...]:
         """Raise ValueError: net weights have no conductances."""
         raise ValueError(f"preset {self.preset.name} acts on net weights: it has no conductances")
 
     @torch.no_grad()
-    def net(self, t_s: float, read_noise: bool = True) -> Tensor:
+    def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> Tensor:
         """Return the programmed weights, [out, in], the same at all times."""
         law, levels = self.preset.programming, self.preset.levels
         out = torch.empty_like(self.target)
@@ -30,7 +31,7 @@ class WeightArray(ProgrammedArray):
             flat[part] = law.programmed(w, w if self.first is None else self.first[0, part])
         return out
 
-    def mvm_read_noise(self, t_s: float) -> None:
+    def mvm_read_noise(self, t_s: float, read_out: ReadOut = USE) -> None:
         """Return None: only devices have read noise."""
 
     def fill(self) -> None:

@@ -97,6 +97,8 @@ class Conditions(Entry):
         periphery: Settings of the periphery; empty if it is ideal.
         ranges: Inputs on which static input ranges are measured.
         recalibration: When BatchNorm is recalibrated, and on which inputs; None if it is not.
+        read_outs: How long read-outs take, and how long lies between calibration and use; empty in records of versions
+            in which calibration and use were one read-out.
         seed: Seed of the device randomness.
     """
 
@@ -111,12 +113,17 @@ class Conditions(Entry):
     periphery: dict[str, Any] = Field(default_factory=dict)
     ranges: Inputs | None = None
     recalibration: RecalibrationInputs | None = None
+    read_outs: str = ""
     seed: int
+
+    def plain(self) -> dict[str, Any]:
+        """Return the conditions as plain JSON values; those of versions without read-outs stay as they were."""
+        return self.model_dump(mode="json", exclude=None if self.read_outs else {"read_outs"})
 
     @property
     def id(self) -> str:
         """10 hexadecimal digits that name the conditions; they are the same for every network."""
-        return digest(self.model_dump(mode="json"))
+        return digest(self.plain())
 
     @property
     def conversion_id(self) -> str:
@@ -136,7 +143,9 @@ class Series(Entry):
     @cached_property
     def id(self) -> str:
         """10 hexadecimal digits; ``digital`` for the network without analog hardware."""
-        return DIGITAL if self.conditions is None else digest(self.model_dump(mode="json"))
+        if self.conditions is None:
+            return DIGITAL
+        return digest({"device_sha256": self.device_sha256, "conditions": self.conditions.plain()})
 
 
 class CellKey(NamedTuple):
@@ -160,7 +169,7 @@ def config_id(subject: Subject, conditions: Conditions) -> str:
 
     Reports of several networks distinguish their configurations by it. It does not depend on names and labels.
     """
-    return digest({"subject": subject.identity(), "conditions": conditions.model_dump(mode="json")})
+    return digest({"subject": subject.identity(), "conditions": conditions.plain()})
 
 
 def digest(values: Any) -> str:
@@ -243,6 +252,8 @@ class Configuration(Entry):
         conversion: Id of the table of layers.
         around: All settings of the periphery; None if it is ideal.
         around_text: The settings of the periphery in one line.
+        read_outs: How long read-outs take, and how long lies between calibration and use; empty in records of versions
+            in which calibration and use were one read-out.
     """
 
     backend: Text
@@ -256,6 +267,7 @@ class Configuration(Entry):
     around: dict[str, Any] | None = None
     around_text: str = ""
     ranges: MeasuredRanges | None = None
+    read_outs: str = ""
 
 
 class PresetEntry(Entry):

@@ -42,8 +42,11 @@ class Backend(ABC):
     at_once: int = 2**31
 
     @abstractmethod
-    def load(self, chip: Chip, t_s: float, digital: Collection[str] = ()) -> None:
-        """Become ``chip`` at ``t_s`` seconds after programming. The layers named ``digital`` keep exact weights."""
+    def load(self, chip: Chip, t_s: float, digital: Collection[str] = (), *, to_calibrate: bool = False) -> None:
+        """Become ``chip`` at ``t_s`` seconds after programming. The layers named ``digital`` keep exact weights.
+
+        With ``to_calibrate`` it is read in the read-out that calibrates it, else in that of its use.
+        """
 
     @abstractmethod
     def load_exact(self) -> None:
@@ -130,7 +133,7 @@ class TilesNetwork(Backend):
         self._chip: Chip | None = None
         self.alphas = {}
 
-    def load(self, chip: Chip, t_s: float, digital: Collection[str] = ()) -> None:
+    def load(self, chip: Chip, t_s: float, digital: Collection[str] = (), *, to_calibrate: bool = False) -> None:
         """Become ``chip`` at ``t_s`` seconds after programming.
 
         Raises:
@@ -144,9 +147,9 @@ class TilesNetwork(Backend):
         for layer in self.tiled.values():
             if chip is not self._chip:
                 layer.place(chip)
-            layer.drift(t_s)
+            layer.drift(t_s, to_calibrate)
         self._chip = chip
-        self.alphas = {name: layer.read(t_s).alpha for name, layer in self.tiled.items()}
+        self.alphas = {name: layer.read(t_s, to_calibrate).alpha for name, layer in self.tiled.items()}
 
     def load_exact(self) -> None:
         """Raise DriftproofError: this backend always has its layers on tiles."""

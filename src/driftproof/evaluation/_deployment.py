@@ -10,7 +10,7 @@ from typing import Any
 from driftproof._compensation import Compensation, as_compensation
 from driftproof._defaults import COMPENSATION, PERIPHERY, SEED
 from driftproof._device_choice import load_device
-from driftproof._devices import Device
+from driftproof._devices import Device, ReadOuts
 from driftproof._errors import DriftproofError
 from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import MappingOptions
@@ -40,6 +40,9 @@ class Deployment(ChecksKeywords):
             :class:`driftproof.periphery.Periphery`.
         calibration: Data on whose inputs static input ranges are measured (default: None).
         recalibration: When and on which inputs BatchNorm statistics are re-estimated on each chip (default: never).
+        read_outs: The read-out that calibrates a chip (its compensation, its BatchNorm statistics) and that in which it
+            is used: how long they take, how long lies between them, and so how much of the read noise is new in the
+            second, as text or as an object (default: ``duration_s=1,pause_s=3600``).
         seed: Seed of the device randomness.
 
     Raises:
@@ -58,6 +61,7 @@ class Deployment(ChecksKeywords):
     periphery: Periphery
     calibration: Data | None
     recalibration: Recalibration | None
+    read_outs: ReadOuts
     seed: int
 
     def __init__(
@@ -69,6 +73,7 @@ class Deployment(ChecksKeywords):
         periphery: Periphery | str | Path = PERIPHERY,
         calibration: Data | object | None = None,
         recalibration: Recalibration | None = None,
+        read_outs: ReadOuts | str | None = None,
         seed: int = SEED,
     ) -> None:
         periphery = load_periphery(periphery)
@@ -86,6 +91,7 @@ class Deployment(ChecksKeywords):
             periphery=periphery,
             calibration=None if calibration is None else hold(as_data(calibration)),
             recalibration=recalibration,
+            read_outs=ReadOuts.of(read_outs),
             seed=seed,
         )
 
@@ -128,6 +134,7 @@ class Deployment(ChecksKeywords):
             "periphery": {} if self.periphery.is_ideal else self.periphery.numbers(),
             "calibration": None if self.calibration is None else self.calibration.fingerprint(),
             "recalibration": None if recalibration is None else recalibration.definition(),
+            "read_outs": self.read_outs.definition(),
             "seed": self.seed,
         }
 

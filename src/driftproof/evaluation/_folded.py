@@ -183,9 +183,10 @@ class FoldedNetwork(Backend):
             outputs = product.add_bias(geometry.finish(outputs, product.inputs))
         return slot.array.noise.add(outputs, product, where.columns, transposed)
 
-    def load(self, chip: Chip, t_s: float, digital: Collection[str] = ()) -> None:
+    def load(self, chip: Chip, t_s: float, digital: Collection[str] = (), *, to_calibrate: bool = False) -> None:
         """Become ``chip`` at ``t_s`` seconds after programming. The layers named ``digital`` keep exact weights."""
-        self.write({name: chip.read(name, t_s) for name in self._slots if name not in digital})
+        names = (name for name in self._slots if name not in digital)
+        self.write({name: chip.read(name, t_s, to_calibrate=to_calibrate) for name in names})
 
     def load_exact(self) -> None:
         """Become the network with exact weights in all layers."""

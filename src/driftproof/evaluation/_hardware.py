@@ -83,14 +83,15 @@ class Hardware:
         if recalibration is not None and recalibration.when == "programming":
             key = (self._chip_key, digital, tuple(recalibration.definition().values()))
             if key != self._norms_key:
-                self.network.load(chip, deployment.device.validity.t_s[0], digital)
+                self.network.load(chip, deployment.device.validity.t_s[0], digital, to_calibrate=True)
                 self.network.recalibrate(self._inputs(recalibration.data))
                 self._norms_key = key
-        self.network.load(chip, trial.t_s, digital)
         if recalibration is not None and recalibration.when == "time":
             self._norms_key = None
+            self.network.load(chip, trial.t_s, digital, to_calibrate=True)
             self.network.recalibrate(self._inputs(recalibration.data))
             self.network.clear_counts()
+        self.network.load(chip, trial.t_s, digital)
         return self.network
 
     def diagnostics(self) -> dict[str, dict[str, float]]:
@@ -114,11 +115,16 @@ class Hardware:
             DriftproofError: The device declares programming noise, but all weights of the largest layer are exact.
         """
         device = deployment.device
-        key = (device.sha256, str(deployment.compensation), deployment.seed, number)
+        key = (device.sha256, str(deployment.compensation), deployment.read_outs, deployment.seed, number)
         if self._chip is None or key != self._chip_key:
             self._chip = self._chip_key = self._norms_key = None
             self._chip = self._programmer.program(
-                self.mapping, device, seed=deployment.seed, chip=number, compensation=deployment.compensation
+                self.mapping,
+                device,
+                seed=deployment.seed,
+                chip=number,
+                compensation=deployment.compensation,
+                read_outs=deployment.read_outs,
             )
             self._chip_key = key
             if device.sha256 not in self._checked:

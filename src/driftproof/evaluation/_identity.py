@@ -36,6 +36,7 @@ def conditions_of(evaluator: Evaluator, deployment: Deployment) -> stored.Condit
         periphery={} if deployment.periphery.is_ideal else deployment.periphery.numbers(),
         ranges=_range_inputs(evaluator, deployment),
         recalibration=inputs,
+        read_outs=str(deployment.read_outs),
         seed=deployment.seed,
     )
 
@@ -101,6 +102,7 @@ def show(
         conversion=conditions.conversion_id,
         label=label,
         recalibration=recalibrated,
+        read_outs=conditions.read_outs,
         around=None if periphery.is_ideal else periphery.definition(),
         around_text="" if periphery.is_ideal else str(periphery),
         ranges=None

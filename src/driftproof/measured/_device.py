@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from driftproof._defaults import SEED
-from driftproof._devices import Array
+from driftproof._devices import USE, Array, ReadOut
 from driftproof._devices.net import net_weights
 from driftproof._devices.normals import blocks
 from driftproof._errors import DriftproofError, did_you_mean, warn
@@ -91,8 +91,13 @@ class MeasuredArray:
         row = replace(self.file, banks=(self.file.reference[:, None],), reference=None)
         return replace(self, file=row, target=self.target[:1])
 
+    @property
+    def new_at_read_out(self) -> bool:
+        """False: measured conductances are one read-out."""
+        return False
+
     @torch.no_grad()
-    def conductances(self, t_s: float, read_noise: bool = True) -> tuple[Tensor, ...]:
+    def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> tuple[Tensor, ...]:
         """Return the conductances at a time, one [out, in] in µS per device of a weight.
 
         Between measured times they are linear in ln t, outside they are held. Measured conductances contain their read
@@ -101,7 +106,7 @@ class MeasuredArray:
         return tuple(self._at(bank, t_s).clone() for bank in self.file.banks)
 
     @torch.no_grad()
-    def net(self, t_s: float, read_noise: bool = True) -> Tensor:
+    def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> Tensor:
         """Return the net weights at ``t_s``, relative to the columns' maxima: [out, in]."""
         # the same operations in the same blocks as a simulated array's, so that its files give the same bits
         flat = [self._at(bank, t_s).reshape(-1) for bank in self.file.banks]
@@ -116,7 +121,7 @@ class MeasuredArray:
     def check_perturbed(self) -> None:
         """Do nothing: measured conductances declare no noise."""
 
-    def mvm_read_noise(self, t_s: float) -> None:
+    def mvm_read_noise(self, t_s: float, read_out: ReadOut = USE) -> None:
         """Return None: measured conductances have no separate MVM read noise."""
 
     def _at(self, values: Numbers, t_s: float) -> Tensor:

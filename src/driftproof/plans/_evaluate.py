@@ -10,7 +10,7 @@ from torch import nn
 
 import driftproof._defaults as defaults
 from driftproof._compensation import Compensation
-from driftproof._devices import Device
+from driftproof._devices import Device, ReadOuts
 from driftproof._errors import DriftproofError
 from driftproof._keywords import checks_keywords
 from driftproof._mapping import MappingOptions, Scale, TileSize, Where
@@ -46,6 +46,7 @@ def evaluate(
     periphery: Periphery | str | Path = defaults.PERIPHERY,
     calibration: Any = None,
     recalibrate: Recalibration | None = None,
+    read_outs: ReadOuts | str | None = None,
     tile: TileSize | None = None,
     where: Where | None = None,
     scale: Scale = defaults.SCALE,
@@ -82,6 +83,9 @@ def evaluate(
         calibration: Inputs on which static input ranges of the periphery are measured (default: the first 500 samples
             of ``data``, with a warning). BatchNorm statistics use the data of ``recalibrate`` instead.
         recalibrate: When and on which inputs BatchNorm statistics are re-estimated on each chip (default: never).
+        read_outs: How long a read-out takes, how long lies between calibration and use, and how often the fast part of
+            the read noise is new: ``duration_s=1,pause_s=3600,fast=read-out`` (the default), or a ``ReadOuts``.
+            Calibration measures the compensation and the BatchNorm statistics.
         tile: Size of the largest crossbar (default: 512 × 512).
         where: Layers to put on tiles: names, patterns, ``inner`` (all but the first and the last), or a function of
             name and module (default: all layers that can be).
@@ -131,6 +135,7 @@ def evaluate(
             periphery=periphery,
             calibration=calibration,
             recalibration=recalibrate,
+            read_outs=read_outs,
             seed=seed,
         )
         for device in check_devices(presets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from driftproof.laws._law import Law
 from driftproof.laws._table import Tensor
 
-# "read-out": one draw at every read-out time, the same for all MVMs of that time (slow noise, 1/f).
+# "read-out": one draw at every read-out, the same for all MVMs of it; two read-outs at one time share its slow part.
 # "mvm": a new draw in every matrix-vector multiplication (MVM).
 NewEvery = Annotated[
     Literal["read-out", "mvm"], BeforeValidator(lambda value: "mvm" if value == "product" else value)  # its old name
@@ -47,6 +48,29 @@ class ReadLaw(Law):
             r_programmed: Programmed G, divided by the upper end of ``validity.g_us``, [n].
             t_s: Seconds after programming.
         """
+
+    def fast_share(self, t_s: float, period_s: float) -> float:
+        """Return the share of the variance at a time that lies at frequencies above 1/``period_s``, from 0 to 1.
+
+        Read-outs of one time have the other part in common. The default is 1: a law without a spectrum has noise that
+        is new at every read-out.
+
+        Args:
+            t_s: Seconds after programming.
+            period_s: A period in s, above 0.
+        """
+        return 1.0
+
+
+def share_above(frequency_hz: float, low_hz: float, high_hz: float) -> float:
+    """Return the share of 1/f noise between ``low_hz`` and ``high_hz`` that lies above a frequency.
+
+    >>> round(share_above(1.0, low_hz=1 / 21, high_hz=1 / 5e-7), 3)
+    0.827
+    """
+    if not frequency_hz > low_hz:
+        return 1.0
+    return max(0.0, math.log(high_hz / frequency_hz)) / math.log(high_hz / low_hz)
 
 
 Read = Annotated[SerializeAsAny[ReadLaw], BeforeValidator(ReadLaw.chosen)]

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from driftproof.laws._curve import UPPER_END, Curve, curve_text, curve_values
-from driftproof.laws._read.law import NEW, NEW_EVERY, NewEvery, ReadLaw
+from driftproof.laws._read.law import NEW, NEW_EVERY, NewEvery, ReadLaw, share_above
 from driftproof.laws._table import NotNegative, Positive, Tensor
 
 
@@ -38,6 +38,10 @@ class OneOverFRead(ReadLaw):
         """σ = G(t) Q √ln((t + t0 + t_read) / (2 t_read)) in µS."""
         root = math.sqrt(math.log((t_s + self.t0_s + self.t_read_s) / (2 * self.t_read_s)))
         return curve_values(self.q, r_programmed).mul_(g_us).mul_(root)
+
+    def fast_share(self, t_s: float, period_s: float) -> float:
+        """Share of the spectrum, which reaches from 1/(t + t0 + t_read) to 1/(2 t_read), above 1/``period_s``."""
+        return share_above(1 / period_s, 1 / (t_s + self.t0_s + self.t_read_s), 1 / (2 * self.t_read_s))
 
     def words(self) -> str:
         """Return a sentence about the noise that a read adds."""
