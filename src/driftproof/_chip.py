@@ -95,7 +95,7 @@ class Chip:
 
     def _differ(self, array: Array) -> bool:
         """Whether the net weights of the two read-outs differ."""
-        return array.new_at_read_out and self.read_outs.fast == "read-out"
+        return array.new_at_read_out and self.read_outs.fast == "read-out" and self.read_outs.period_s > 0
 
     def _alpha(self, layer: str, t_s: float, now: Tensor | None) -> Tensor:
         """Return the compensation at a time, measured once; ``now`` is what its read-out reads then, if known."""

@@ -33,6 +33,6 @@ def drawn(purpose: str, n: int, t_s: float | None = None) -> list[float]:
 def numbers(mark: str, n: int, t_s: float) -> list[Numbers]:
     """What n devices of one mark have drawn: for life, and for the read-out at a time."""
     life, after = drawn(f"program{mark}", n), drawn(f"drift{mark}", n)
-    read, stuck = drawn(f"read{mark}", n, t_s), drawn(f"stuck{mark}", n)
+    read, used, stuck = drawn(f"read{mark}", n, t_s), drawn(f"read{mark}|use", n, t_s), drawn(f"stuck{mark}", n)
     steps = zip(*(drawn(f"step{number}{mark}", n) for number in range(1, 6)), strict=True)
-    return [Numbers(*each) for each in zip(life, after, read, stuck, steps, strict=True)]
+    return [Numbers(*each) for each in zip(life, after, read, used, stuck, steps, strict=True)]

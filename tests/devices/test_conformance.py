@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from devices.papers import cmo, in_steps, nandakumar, sonos
-from devices.papers.device import Devices, NetWeight, Numbers, Reading, Stuck, nearest_level
+from devices.papers.device import Devices, NetWeight, Numbers, Reading, Spectrum, Stuck, nearest_level
 from devices.papers.shipped import PAPERS
 from devices.sampled import CHIP, DAY, LAYER, SEED, YEAR, drawn, numbers, programmed, targets
 from driftproof._chip import Chip
@@ -168,12 +168,12 @@ def test_numbers_go_on_from_one_block_of_devices_to_the_next() -> None:
     n, last = 32_020, 40  # the sampler works through 32,000 devices at a time
     array = programmed(load_preset("pcm-nandakumar-2019"), torch.full((1, n), 0.8))
     xi = []
-    for purpose, t_s in (("program+", None), ("drift+", None), ("read+", DAY)):
+    for purpose, t_s in (("program+", None), ("drift+", None), ("read+", DAY), ("read+|use", DAY)):
         source = generator(SEED, CHIP, LAYER, purpose, torch.device("cpu"), t_s)
         parts = [torch.empty(part).normal_(generator=source) for part in (32_000, n - 32_000)]
         xi.append(torch.cat(parts)[-last:].tolist())
     paper, w = DEVICES["pcm-nandakumar-2019"], float(torch.tensor(0.8))
-    wanted = [paper.read_us(25 * w, Numbers(*three), DAY) for three in zip(*xi, strict=True)]
+    wanted = [paper.read_us(25 * w, Numbers(*four), DAY) for four in zip(*xi, strict=True)]
     assert_close(array.conductances(DAY)[0][0, -last:], wanted, ABSOLUTE_US, "the last devices")
 
 
@@ -194,7 +194,8 @@ FAULTS: dict[str, Any] = {"stuck": Stuck(**STUCK), "levels": 9}
 def test_several_pairs_with_significance_stuck_devices_levels_and_a_part_of_the_range() -> None:
     conductance = {"significance": [4.0, 1.0, 0.5], "g_min_us": 2.0, "g_max_us": 20.0}
     preset = made("pcm-nandakumar-2019", conductance=conductance, stuck=STUCK, levels={"count": 9})
-    paper = Devices(nandakumar.law, 2.0, 20.0, read_noise="read-out", significance=(4.0, 1.0, 0.5), **FAULTS)
+    given: dict[str, Any] = {"spectrum": nandakumar.SPECTRUM, **FAULTS}
+    paper = Devices(nandakumar.law, 2.0, 20.0, read_noise="read-out", significance=(4.0, 1.0, 0.5), **given)
     assert_conforms(preset, paper)
 
 
@@ -212,7 +213,8 @@ def test_net_weights_are_rounded_to_levels_before_their_law(name: str) -> None:
 def test_offset_devices_with_faults_against_either_reference(reference: Any, groups: int) -> None:
     conductance = {"reference": reference}
     preset = made("reram-cmo-2pct", conductance=conductance, stuck=STUCK, levels={"count": 9})
-    paper = Devices(cmo.within_2_percent, 9.0, 88.2, "offset", "read-out", reference, **FAULTS)
+    given: dict[str, Any] = {"spectrum": cmo.SPECTRUM, **FAULTS}
+    paper = Devices(cmo.within_2_percent, 9.0, 88.2, "offset", "read-out", reference, **given)
     assert_conforms(preset, paper, groups=groups)
 
 
@@ -268,7 +270,7 @@ def test_curves_given_by_points_and_a_slow_read_out() -> None:
     ]
     read = {"q": points(q), "t0_s": 4.0, "t_read_s": 2.5}
     preset = made("pcm-nandakumar-2019", drift={"nu_mean": points(mean), "nu_sd": sd}, read=read)
-    assert_conforms(preset, Devices(law, 0.0, 25.0, read_noise="read-out"))
+    assert_conforms(preset, Devices(law, 0.0, 25.0, read_noise="read-out", spectrum=Spectrum(4.0, 2.5)))
 
 
 def test_a_saturating_table_whose_spread_grows_by_steps() -> None:

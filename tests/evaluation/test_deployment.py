@@ -39,6 +39,9 @@ CHANGES: dict[str, dict[str, object]] = {
     "when": {"recalibration": Recalibration(INPUTS, "time")},
     "on what": {"recalibration": Recalibration(OTHERS)},
     "on how many": {"recalibration": Recalibration(INPUTS, samples=10)},
+    "read_outs": {"read_outs": "pause_s=1d"},
+    "how long they take": {"read_outs": "duration_s=1min"},
+    "what is fast": {"read_outs": "fast=mvm"},
     "seed": {"seed": 1},
 }
 

@@ -87,6 +87,12 @@ class DeviceArray(ProgrammedArray):
         assert fitted is not None  # every preset that has devices has it
         return fitted
 
+    def _fast_share(self, t_s: float, read_out: ReadOut) -> float:
+        """Return the share of the read noise's variance that two read-outs of one time do not have in common."""
+        read = self.preset.read
+        assert read is not None
+        return read.fast_share(t_s, read_out.period_s) if read_out.period_s > 0 else 0.0
+
     def _mvm_share(self, t_s: float, read_out: ReadOut) -> float:
         """Return the share of the read noise's variance that is new in every MVM."""
         read = self.preset.read
@@ -94,15 +100,14 @@ class DeviceArray(ProgrammedArray):
             return 0.0
         if read.new_every == "mvm":
             return 1.0
-        return read.fast_share(t_s, read_out.period_s) if read_out.fast == "mvm" else 0.0
+        return self._fast_share(t_s, read_out) if read_out.fast == "mvm" else 0.0
 
     def _read_numbers(self, mark: str, t_s: float, read_out: ReadOut) -> Iterator[Tensor]:
-        """Yield every block of the read noise's numbers in a read-out: the slow part and, unless it is new in every
-        MVM, the fast part.
+        """Yield every block of the read noise's normal numbers: the slow part, and the fast part of the read-out.
+
+        A fast part that is new in every MVM is not in them.
         """
-        read = self.preset.read
-        assert read is not None
-        fast = read.fast_share(t_s, read_out.period_s)
+        fast = self._fast_share(t_s, read_out)
         parts = []
         if fast < 1:
             parts.append((math.sqrt(1 - fast), self._draw(f"read{mark}", t_s)))

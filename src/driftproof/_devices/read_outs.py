@@ -6,7 +6,7 @@ common, and a calibration can cancel it. The faster part is new in each.
 
 Two read-outs that take the time T, with a pause P between them, have their middles T + P apart. The part of the
 spectrum below the frequency 1/(T + P) counts as slow, the part above it as fast. The variance of the whole is that of
-the law, whatever the two times are.
+the law, whatever the two times are. Where both are 0, calibration and use are one read-out, and nothing is fast.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class ReadOut:
 
     Attributes:
         name: Name by which the fast part of its read noise is drawn. Two read-outs of one name are the same.
-        period_s: Period in s above which the parts of a spectrum are slow, and common to all read-outs of one time.
+        period_s: Period in s above which the parts of a spectrum are slow, and common to all read-outs of one time. At
+            0 there is one read-out only.
         fast: Whether the fast part is new at each ``read-out``, or new in every ``mvm``.
     """
 
@@ -43,17 +44,18 @@ class ReadOuts(ChecksKeywords):
     """The read-out that calibrates a chip, and the one in which it is used.
 
     Only read noise of a law with a spectrum has a slow part. The drift is that of the trial's time in both read-outs:
-    the pause decides nothing but how much of the read noise they share.
+    the two times decide nothing but how much of the read noise the read-outs share. If both are 0, calibration and use
+    are one read-out, and a calibration cancels read noise that real hardware would have drawn again.
 
     Attributes:
         duration_s: How long a read-out takes, in s (default: 1).
         pause_s: How long lies between calibration and use, in s (default: 3600).
-        fast: How often the fast part is new: ``read-out`` draws it once for each read-out, which costs nothing. ``mvm``
-            draws it in every matrix-vector multiplication, as on hardware, at the cost of one more product per layer.
-            A calibration averages it out (default: ``read-out``).
+        fast: How often the fast part is new: ``read-out`` draws it once for each read-out. ``mvm`` draws it in every
+            matrix-vector multiplication, as on hardware, at the cost of one more product per layer, and a calibration
+            averages it out (default: ``read-out``).
 
     Raises:
-        DriftproofError: A time is not finite or negative, both are 0, or ``fast`` is another word.
+        DriftproofError: A time is negative or not finite, or ``fast`` is another word.
 
     >>> str(ReadOuts(pause_s=60, fast="mvm")), str(ReadOuts())
     ('pause_s=60,fast=mvm', 'duration_s=1,pause_s=3600')
@@ -70,8 +72,6 @@ class ReadOuts(ChecksKeywords):
             if isinstance(value, bool | str) or not (math.isfinite(value) and value >= 0):
                 raise DriftproofError(f"read-outs: {name} = {value!r}; wanted a time in s, not negative and finite")
             object.__setattr__(self, name, float(value))
-        if not self.period_s:
-            raise DriftproofError("read-outs: duration_s and pause_s are both 0; one of them must be above 0")
         if self.fast not in get_args(FastNoise):
             raise DriftproofError(
                 f"read-outs: fast = {self.fast!r}{did_you_mean(str(self.fast), get_args(FastNoise))}; wanted read-out "
@@ -105,7 +105,7 @@ class ReadOuts(ChecksKeywords):
 
     @property
     def period_s(self) -> float:
-        """Time between the middles of the two read-outs, in s."""
+        """Time between the middles of the two read-outs, in s; 0 if they are one."""
         return self.duration_s + self.pause_s
 
     @property
@@ -127,8 +127,8 @@ class ReadOuts(ChecksKeywords):
         return f"duration_s={number_text(self.duration_s)},pause_s={number_text(self.pause_s)}{fast}"
 
 
-ONE_READ_OUT = ReadOuts(duration_s=1e-12, pause_s=0)
-"""Calibration and use in one read-out: no part of a spectrum is faster, so that a calibration sees the same noise."""
+ONE_READ_OUT = ReadOuts(duration_s=0, pause_s=0)
+"""Calibration and use in one read-out: a calibration sees the very read noise of the use."""
 
 USE = ReadOuts().use
 """The read-out of use under the default times."""

@@ -1,6 +1,5 @@
 """Evaluation: deployments, trials, the evaluator that measures them, and the plans that ask for trials."""
 
-from driftproof._devices import ReadOuts
 from driftproof._old_paths import old_names
 from driftproof.evaluation._backends import TilesNetwork
 from driftproof.evaluation._deployment import Deployment
@@ -16,7 +15,6 @@ __all__ = [
     "Evaluator",
     "FoldedNetwork",
     "Metric",
-    "ReadOuts",
     "Recalibration",
     "TilesNetwork",
     "Trial",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from driftproof._devices import ReadOuts
 from driftproof._errors import DriftproofError
 from driftproof._files import make_folder, write_atomically, write_toml
 from driftproof.measured._files import REFERENCE, ROOT
@@ -22,6 +23,7 @@ class _Chip(Protocol):
     number: int
     seed: int
     preset: Any
+    read_outs: ReadOuts
 
     @property
     def arrays(self) -> Mapping[str, Any]: ...
@@ -32,9 +34,9 @@ def save_conductances(
 ) -> Path:
     """Write the conductances of a :class:`driftproof.Chip` at several times: a template for files of real ones.
 
-    The file holds one read-out at each time, with the read noise of that time. It does not hold MVM read noise, which
-    every MVM draws again. To write several chips, give each a sub-folder of one folder, and move one ``device.toml``
-    into that folder.
+    The file holds one read-out at each time, the one in which the chip is used, with its read noise. It does not hold
+    MVM read noise, which every MVM draws again. To write several chips, give each a sub-folder of one folder, and move
+    one ``device.toml`` into that folder.
 
     Args:
         chip: Chip of a preset with pairs, or with one device per weight and an offset.
@@ -71,13 +73,14 @@ def save_conductances(
             raise DriftproofError(f"layer {layer!r}: its name cannot be a file's; rename the layer")
     make_folder(folder)
     for layer, array in chip.arrays.items():
-        reads = [array.conductances(t_s) for t_s in times_s]
+        reads = [array.conductances(t_s, read_out=chip.read_outs.use) for t_s in times_s]
         arrays = {
             bank: np.stack([read[index].cpu().numpy() for read in reads])
             for index, bank in enumerate(conductance.file_columns)
         }
         if array.reference is not None:
-            arrays[REFERENCE] = np.stack([array.reference.conductances(t_s)[0][0].cpu().numpy() for t_s in times_s])
+            reads = [array.reference.conductances(t_s, read_out=chip.read_outs.use) for t_s in times_s]
+            arrays[REFERENCE] = np.stack([read[0][0].cpu().numpy() for read in reads])
         file = io.BytesIO()
         np.savez(file, t_s=np.array(times_s), **arrays)  # type: ignore[arg-type]  # names are arrays, not options
         write_atomically(folder / f"{layer or ROOT}.npz", file.getvalue())

@@ -83,9 +83,10 @@ def evaluate(
         calibration: Inputs on which static input ranges of the periphery are measured (default: the first 500 samples
             of ``data``, with a warning). BatchNorm statistics use the data of ``recalibrate`` instead.
         recalibrate: When and on which inputs BatchNorm statistics are re-estimated on each chip (default: never).
-        read_outs: How long a read-out takes, how long lies between calibration and use, and how often the fast part of
-            the read noise is new: ``duration_s=1,pause_s=3600,fast=read-out`` (the default), or a ``ReadOuts``.
-            Calibration measures the compensation and the BatchNorm statistics.
+        read_outs: How long a read-out takes, how long lies between the read-out that measures compensation and
+            BatchNorm statistics and that of the use, and how often the part of the read noise that is faster than these
+            times is new: at each ``read-out``, or in every ``mvm`` (default:
+            ``duration_s=1,pause_s=3600,fast=read-out``).
         tile: Size of the largest crossbar (default: 512 × 512).
         where: Layers to put on tiles: names, patterns, ``inner`` (all but the first and the last), or a function of
             name and module (default: all layers that can be).
@@ -241,5 +242,6 @@ def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int
 
 def on_perfect_devices(deployment: Deployment) -> Deployment:
     """Return the deployment with perfect devices. Its errors come from mapping and periphery only."""
-    # perfect devices need no compensation, and one seed lets all deployments under the same conditions share the cells
-    return deployment.with_changes(device=load_preset("ideal"), compensation="none", seed=0)
+    # perfect devices need no compensation and have no read noise, and one seed lets all deployments under the same
+    # conditions share the cells
+    return deployment.with_changes(device=load_preset("ideal"), compensation="none", read_outs=None, seed=0)

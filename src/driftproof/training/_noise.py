@@ -13,7 +13,7 @@ from torch import Tensor
 
 from driftproof._chip import Programmer
 from driftproof._device_choice import load_device
-from driftproof._devices import Device, generator
+from driftproof._devices import ONE_READ_OUT, Device, generator
 from driftproof._devices.normals import layer_normals
 from driftproof._errors import DriftproofError, check_choice, warn
 from driftproof._presets import AtTime, at_time
@@ -71,7 +71,9 @@ class Noise(ABC):
 class DeviceNoise(Noise):
     """The errors of a device's chips at a time: every draw is a new chip, programmed, drifted, read and compensated.
 
-    Read noise that is new in every MVM (SONOS) is drawn once for each draw, as an error of the weight.
+    Read noise that is new in every MVM (SONOS) is drawn once for each draw, as an error of the weight. The compensation
+    is measured in the read-out whose weights are drawn: a mean over many devices hardly depends on their read noise,
+    and a second read-out would cost as much as the first.
 
     Args:
         at: Device and time, or range of times.
@@ -123,7 +125,12 @@ class DeviceNoise(Noise):
         """Program a chip from the weights as they are now, and read it."""
         mapping, t_s = weights.mapped(), self.time_s(key)
         chip = self._programmer.program(
-            mapping, self.at.device, seed=key.chip_seed, chip=key.number, compensation=self.at.compensation
+            mapping,
+            self.at.device,
+            seed=key.chip_seed,
+            chip=key.number,
+            compensation=self.at.compensation,
+            read_outs=ONE_READ_OUT,
         )
         drawn = {}
         for name, mapped in mapping.weights.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from devices.papers.device import Numbers, Reading
+from devices.papers.device import Numbers, Reading, Spectrum
 
 
 def law(line: tuple[float, float], target_us: float, xi: Numbers, t_s: float, t_read_s: float = 1e-6) -> Reading:
@@ -21,5 +21,6 @@ def law(line: tuple[float, float], target_us: float, xi: Numbers, t_s: float, t_
     return Reading(g, 0.0277316483 * math.log10(g) * math.sqrt(log) if g > 1 and log > 0 else 0.0)
 
 
+SPECTRUM = Spectrum(0.0, 1e-6)
 within_2_percent = partial(law, (0.0112185391, 0.01129027418))
 within_02_percent = partial(law, (0.00081107, 0.00106879))

@@ -12,11 +12,15 @@ from typing import Literal, NamedTuple
 
 
 class Numbers(NamedTuple):
-    """The standard normal numbers of one device."""
+    """The standard normal numbers of one device.
+
+    ``read`` is its read noise that all read-outs of a time have in common, ``used`` that of the use alone.
+    """
 
     program: float = 0.0
     drift: float = 0.0
     read: float = 0.0
+    used: float = 0.0
     stuck: float = 0.0
     steps: tuple[float, ...] = ()
 
@@ -30,6 +34,24 @@ class Reading(NamedTuple):
 
 # (target in µS, the device's numbers, seconds after programming) → what it is then
 Law = Callable[[float, Numbers, float], Reading]
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """1/f noise from 1/(t + t0 + t_read) to 1/(2 t_read): each octave has the same part of the variance."""
+
+    t0_s: float
+    t_read_s: float
+
+    def fast_share(self, t_s: float, period_s: float) -> float:
+        """The part of the variance above 1/period, counted in octaves."""
+        lowest, highest, cut = 1 / (t_s + self.t0_s + self.t_read_s), 1 / (2 * self.t_read_s), 1 / period_s
+        octaves, above = math.log2(highest) - math.log2(lowest), math.log2(highest) - math.log2(cut)
+        return min(max(above / octaves, 0.0), 1.0) if octaves > 0 else 1.0
+
+
+PERIOD_S = 1 + 3600
+"""A read-out of a second, an hour, and the next one: from the middle of one to the middle of the other."""
 
 
 def nearest_level(x: float, low: float, count: int) -> float:
@@ -62,6 +84,8 @@ class Stuck:
 class Devices:
     """The devices that hold one weight, and the law that each of them follows.
 
+    Its read noise has the ``spectrum``, or none: then all of it is new at each read-out.
+
     A ``pair`` is G⁺ and G⁻, the unused one at the least conductance; with significance factors f there are several,
     each with the weight's share, and w = Σ fᵢ (Gᵢ⁺ − Gᵢ⁻) / (Σ fᵢ (g_max − g_min)). An ``offset`` device carries
     w = 2 (G − G_ref)/(g_max − g_min), where G_ref is half-way: a number, or a device of a ``reference`` column.
@@ -76,6 +100,7 @@ class Devices:
     significance: tuple[float, ...] = (1.0,)
     stuck: Stuck | None = None
     levels: int | None = None
+    spectrum: Spectrum | None = None
 
     def marks(self) -> tuple[str, ...]:
         """Names of the devices in the keys of randomness, in the order of :meth:`targets_us`."""
@@ -106,7 +131,9 @@ class Devices:
         if fixed is not None:
             return fixed
         g, sigma = self.law(target_us, xi, t_s)
-        return max(0.0, g + sigma * xi.read) if self.read_noise == "read-out" else g
+        fast = self.spectrum.fast_share(t_s, PERIOD_S) if self.spectrum else 1.0
+        noise = math.sqrt(1 - fast) * xi.read + math.sqrt(fast) * xi.used
+        return max(0.0, g + sigma * noise) if self.read_noise == "read-out" else g
 
     def mvm_sigma_us(self, target_us: float, xi: Numbers, t_s: float) -> float:
         """Standard deviation of the read noise that is new in every product; a stuck device has none."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
-from devices.papers.device import Numbers, Reading
+from devices.papers.device import Numbers, Reading, Spectrum
 
 T_READ_S = 512e-9
+TWO_DEVICES, ONE_DEVICE = Spectrum(300.0, T_READ_S), Spectrum(200.0, T_READ_S)
 
 
 def _clip(x: float, low: float, high: float) -> float:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 
-from devices.papers.device import Numbers, Reading
+from devices.papers.device import Numbers, Reading, Spectrum
 
 T0_S, T_READ_S = 20.0, 250e-9
+SPECTRUM = Spectrum(T0_S, T_READ_S)
 
 
 def programmed_us(r: float, xi: float) -> float:

@@ -68,9 +68,11 @@ def share_above(frequency_hz: float, low_hz: float, high_hz: float) -> float:
     >>> round(share_above(1.0, low_hz=1 / 21, high_hz=1 / 5e-7), 3)
     0.827
     """
-    if not frequency_hz > low_hz:
+    if frequency_hz <= low_hz:
         return 1.0
-    return max(0.0, math.log(high_hz / frequency_hz)) / math.log(high_hz / low_hz)
+    if frequency_hz >= high_hz:
+        return 0.0
+    return math.log(high_hz / frequency_hz) / math.log(high_hz / low_hz)
 
 
 Read = Annotated[SerializeAsAny[ReadLaw], BeforeValidator(ReadLaw.chosen)]
