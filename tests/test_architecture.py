@@ -24,6 +24,7 @@ ORDER = (
     "_numerics",
     "times",
     "_intervals",
+    "statistics",
     "_progress",
     "_shares",
     "_random_state",
@@ -61,7 +62,7 @@ ORDER = (
     "__main__",
 )
 # what a part must not import, beyond the order: its user may not have it
-LIGHT = dict.fromkeys(("laws", "_presets", "_record", "_reporting"), ("torch", "aihwkit"))
+LIGHT = dict.fromkeys(("statistics", "laws", "_presets", "_record", "_reporting"), ("torch", "aihwkit"))
 
 
 def part_of(path: Path) -> str:

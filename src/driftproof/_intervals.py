@@ -18,7 +18,8 @@
   too short, because it does not use t and the percentiles of a small sample end at its extremes. The package does not
   use it for means.
 
-All intervals hold for other chips on the same samples. Two more intervals are not intervals of a mean: those of a
+All intervals hold for other chips on the same samples. Those that hold for other samples as well are made from the
+outcome of every sample (:mod:`driftproof.statistics`). Two more intervals are not intervals of a mean: those of a
 device's fitted numbers (:mod:`driftproof.fitting`, from the likelihood), and the bound on the fifth percentile
 (:func:`driftproof._reporting.fifth_percentile`, from order statistics).
 """
@@ -29,7 +30,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from driftproof._errors import DriftproofError
 
@@ -91,12 +92,51 @@ def mean_interval(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> tupl
     if sd <= 1e-12 * max(abs(mean), 1.0):
         return mean, mean
     third = float(((x - mean) ** 3).sum()) * n / ((n - 1) * (n - 2)) if n > 2 else 0.0
-    quantile = float(stdtrit(n - 1, (1 + confidence) / 2))
-    # 1 + u T = 1/2 where g(T) = ±quantile: solved for |u|.
+    return transformed_interval(mean, sd / math.sqrt(n), third / sd**3 / math.sqrt(n), n - 1, confidence)
+
+
+def transformed_interval(
+    mean: float, error: float, skewness: float, freedom: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return Hall's interval of an estimate whose standard error and skewness are known: see :func:`mean_interval`.
+
+    Args:
+        mean: The estimate.
+        error: Its standard error.
+        skewness: Skewness of the estimate's distribution; 0 gives Student's interval.
+        freedom: Degrees of freedom of the standard error.
+        confidence: Share of such intervals that contain the estimated value (default: 0.95).
+    """
+    quantile = float(stdtrit(freedom, (1 + confidence) / 2))
+    u = _slope(skewness, quantile)
+    return mean - error * _inverse(quantile, u), mean - error * _inverse(-quantile, u)
+
+
+def p_value(difference: float, error: float, skewness: float, freedom: float) -> float:
+    """Return the two-sided p-value of the hypothesis that the true difference is 0.
+
+    It is below 0.05 where 0 is outside of the 95 % interval of :func:`transformed_interval`.
+
+    >>> transformed_interval(1.0, 0.5, 0.3, 24)[0] > 0, round(p_value(1.0, 0.5, 0.3, 24), 3)
+    (True, 0.021)
+    """
+    return 2 * min(tails(difference, error, skewness, freedom))
+
+
+def tails(difference: float, error: float, skewness: float, freedom: float) -> tuple[float, float]:
+    """Return the probabilities, if the true value is 0, of an estimate at or above, and at or below, this one."""
+    if not error:
+        return (1.0 if difference <= 0 else 0.0, 1.0 if difference >= 0 else 0.0)
+    u = _slope(skewness, float(stdtrit(freedom, (1 + CONFIDENCE) / 2)))
+    t = difference / error
+    g = t + u * t**2 + u**2 * t**3 / 3 + u / 2
+    return float(stdtr(freedom, -g)), float(stdtr(freedom, g))
+
+
+def _slope(skewness: float, quantile: float) -> float:
+    """Return u of :func:`mean_interval`, limited such that 1 + u T is at least 1/2 at g(T) = ±quantile."""
     limit = math.sqrt(quantile**2 + 7 / 12) - quantile
-    u = min(max(third / sd**3 / (3 * math.sqrt(n)), -limit), limit)
-    step = sd / math.sqrt(n)
-    return mean - step * _inverse(quantile, u), mean - step * _inverse(-quantile, u)
+    return min(max(skewness / 3, -limit), limit)
 
 
 def paired_interval(differences: npt.ArrayLike, confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -1,0 +1,31 @@
+"""Statistics of outcomes of chips on samples: means, spreads, yields, lifetimes and comparisons, with intervals.
+
+The functions take plain arrays and need no torch. ``docs/statistics.md`` says which interval is used where, and how
+often it was measured to hold.
+"""
+
+from driftproof.statistics._crossed import Crossed, On, crossed
+from driftproof.statistics._holm import holm
+from driftproof.statistics._needed import Needed, needed
+from driftproof.statistics._pigeonhole import pigeonhole, pigeonhole_interval
+from driftproof.statistics._spread import chip_spread, corrected, spread_interval
+from driftproof.statistics._times import Span, lifetime_span
+from driftproof.statistics._yields import Yield, chip_yield
+
+__all__ = [
+    "Crossed",
+    "Needed",
+    "On",
+    "Span",
+    "Yield",
+    "chip_spread",
+    "chip_yield",
+    "corrected",
+    "crossed",
+    "holm",
+    "lifetime_span",
+    "needed",
+    "pigeonhole",
+    "pigeonhole_interval",
+    "spread_interval",
+]
