@@ -120,7 +120,7 @@ def p_value(difference: float, error: float, skewness: float, freedom: float) ->
     >>> transformed_interval(1.0, 0.5, 0.3, 24)[0] > 0, round(p_value(1.0, 0.5, 0.3, 24), 3)
     (True, 0.021)
     """
-    return 2 * min(tails(difference, error, skewness, freedom))
+    return min(1.0, 2 * min(tails(difference, error, skewness, freedom)))
 
 
 def tails(difference: float, error: float, skewness: float, freedom: float) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +81,8 @@ def sentence(
     return found
 
 
-STEADY = "keeps 90 % accuracy (91.0 %); its noise does not change with time"
+ONE_CHIP = "; as a time has one chip only, this is not certain"
+STEADY = "keeps 90 % accuracy (91.0 %); its noise does not change with time" + ONE_CHIP
 
 
 def entry_of(device: Device) -> PresetEntry:
@@ -90,17 +90,15 @@ def entry_of(device: Device) -> PresetEntry:
 
 
 def test_a_crossing_with_its_interval() -> None:
-    # Three equal chips have no spread: shift two of them so that the interval's half width is known.
-    half = 4.302653 * 0.5 / math.sqrt(3)
-    values = {1.0: [91.5, 92.0, 92.5], 1e4: [87.5, 88.0, 88.5]}
+    # the half-width is 1.24: at 10 s the interval around 91 lies on both sides of 90, at 10,000 s it lies below
+    values = {1.0: [91.5, 92.0, 92.5], 10.0: [90.5, 91.0, 91.5], 1e4: [87.5, 88.0, 88.5]}
     found = sentence(values)
-    # The mean falls by one point a decade from 92; the ends of the interval are half higher and lower.
-    low, high = 10 ** (2 - half), 10 ** (2 + half)
     assert found.lifetime is not None
     assert found.lifetime.kind == "crossed"
     assert found.lifetime.t_s == pytest.approx(100.0)
-    assert found.text == (
-        f"keeps 90 % accuracy for about {in_words(100.0)} (95 % interval {in_words(low)} to {in_words(high)})"
+    assert found.text == "keeps 90 % accuracy for about 1.7 minutes (95 % interval 1 s to 2.78 h)"
+    assert found.loss == (
+        "gains 0.3 points of accuracy at 1 s (95 % interval -1.0 to 1.5) and loses 3.7 points at 2.78 h (2.5 to 5.0)"
     )
     assert found.preliminary
 
@@ -116,9 +114,12 @@ def test_times_out_of_validity_never_count() -> None:
 
 
 def test_below_from_the_start_and_interval_open_at_both_ends() -> None:
-    assert sentence({1.0: [80.0], 10.0: [79.0]}).text == "is below 90 % from the first measured time, 1 s (80.0 %)"
+    below = "is below 90 % from the first measured time, 1 s (80.0 %)"
+    assert sentence({1.0: [80.0], 10.0: [79.0]}).text == below + ONE_CHIP
     wide = sentence({1.0: [91.0, 89.4], 1e4: [90.5, 89.3]})
-    assert "(95 % interval under 1 second to at least 2.8 hours)" in wide.text
+    assert wide.text.startswith(
+        "has a mean above 90 % for about 7.7 minutes (95 % interval below 1 s to above 2.78 h): 2 chips do not decide it"
+    )
 
 
 def test_a_given_threshold_and_a_preset_without_time() -> None:
@@ -142,7 +143,7 @@ def test_a_mix_changes_in_time_if_one_of_its_devices_does() -> None:
     assert of_device(load_device("gaussian:0.1,fc=ideal"), 1.0, 3600.0) == STEADY
     for text in ("gaussian:0.1,fc=pcm-nandakumar-2019", "pcm-nandakumar-2019,fc=gaussian:0.1"):
         assert of_device(load_device(text), 1.0, 3600.0) == (
-            "keeps 90 % accuracy for at least 1 hour, the last valid time measured (91.0 %)"
+            "keeps 90 % accuracy for at least 1 hour, the last valid time measured (91.0 %)" + ONE_CHIP
         )
 
 
@@ -173,4 +174,4 @@ def test_nothing_is_said_of_times_at_which_chips_were_not_measured(tmp_path: Pat
     ],
 )
 def test_a_mean_beside_the_threshold_is_not_rounded_to_it(mean: float, text: str) -> None:
-    assert sentence({1.0: [mean]}).text == text
+    assert sentence({1.0: [mean]}).text == text + ONE_CHIP

@@ -11,6 +11,7 @@ from importlib import metadata
 
 import typer
 
+from driftproof._cli.compare import compare_command
 from driftproof._cli.console import print_line
 from driftproof._cli.convert import convert_command
 from driftproof._cli.demo import demo_command
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sensitivity": sensitivity_command,
     "train": train_command,
     "report": report_command,
+    "compare": compare_command,
     "merge": merge_command,
     "export": export_command,
 }

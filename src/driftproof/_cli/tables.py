@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from driftproof._record import Quantity
+from driftproof._reporting.page_tables import p_text
 from driftproof.times import format_time
 
 OUTSIDE = "* outside the device's range of validity"
@@ -45,7 +46,7 @@ def titled(title: str, table: Table, *notes: str) -> Group:
 
 
 def summary_table(summary: pd.DataFrame, quantity: Quantity, title: str) -> Group:
-    """Return mean, 95 % interval, worst chip, and how much worse than digital the mean is, per preset and time.
+    """Return the drop against digital with its 95 % interval, the mean and the worst chip, per preset and time.
 
     Args:
         summary: Table that :func:`driftproof._reporting.summarise` returned.
@@ -62,20 +63,69 @@ def summary_table(summary: pd.DataFrame, quantity: Quantity, title: str) -> Grou
         rows += [[name if row is first else "", *_cells(row, quantity)] for row in measured] + [None]
     mean, drop = "mean %" if quantity.percent else "mean", "drop" if quantity.higher_is_better else "rise"
     name = "preset label/compensation" if several else "preset"
-    table = plain_table((name, "time", mean, "95 % interval", "worst", drop, "chips"), rows)
-    note = f"mean, 95 % interval: over chips; worst: worst chip; {drop}: compared with digital"
-    return titled(title, table, note, "" if summary["in_validity"].all() else OUTSIDE)
+    by_sample = bool(summary.loc[summary["chips"] > 1, "drop_ci95_new_low"].notna().any())
+    table = plain_table((name, "time", drop, "95 % interval", mean, "worst", "chips"), rows)
+    noise = "worst chip, without the noise of the samples" if by_sample else "worst chip"
+    note = f"{drop}: compared with digital on the same samples; worst: {noise}"
+    for_new = "new samples and other chips" if by_sample else "other chips, on these samples"
+    return titled(
+        title,
+        table,
+        note,
+        f"95 % interval: of the {drop}, for {for_new}",
+        "" if summary["in_validity"].all() else OUTSIDE,
+    )
 
 
 def _cells(row: dict[str, Any], quantity: Quantity) -> list[str]:
     """Return the cells of a summary's row after its name."""
     without_chips = row["chips"] == 0
-    ends = (row["ci95_low"], row["ci95_high"])
+    kind = "drop_ci95" if pd.isna(row["drop_ci95_new_low"]) else "drop_ci95_new"
+    ends = [row[f"{kind}_{end}"] for end in ("low", "high")]
+
+    def difference(value: float) -> str:
+        return quantity.difference(value, row["mean"])
+
     return [
         "" if without_chips else format_time(row["t_s"]) + ("" if row["in_validity"] else " *"),
+        "" if row["preset"] == "digital" else difference(row["drop"]),
+        "" if pd.isna(ends[0]) else " - ".join(difference(end) for end in ends),
         quantity.number(row["mean"]),
-        "" if pd.isna(ends[0]) else " - ".join(quantity.number(end) for end in ends),
         "" if pd.isna(row["worst"]) else quantity.number(row["worst"]),
-        "" if row["preset"] == "digital" else quantity.difference(row["drop"], row["mean"]),
         "" if without_chips else str(row["chips"]),
     ]
+
+
+def comparison_groups(table: pd.DataFrame, quantity: Quantity, margin: float | None) -> Group:
+    """Return the differences of two deployments over time, one block per pair.
+
+    Args:
+        table: Table that :func:`driftproof._reporting.compare` returned.
+        quantity: The metric of the values.
+        margin: Margin of equivalence; None if it was not asked for.
+    """
+    rows: list[Sequence[str] | None] = []
+    for _, group in table.groupby(["a", "b"], sort=False):
+        for place, row in enumerate(group.to_dict("records")):
+            kind = "ci95" if pd.isna(row["ci95_new_low"]) else "ci95_new"
+            ends = [quantity.difference(row[f"{kind}_{end}"], row["mean_a"]) for end in ("low", "high")]
+            cells = [
+                f"{row['b']} - {row['a']}" if not place else "",
+                format_time(row["t_s"]),
+                quantity.difference(row["difference"], row["mean_a"]),
+                "" if pd.isna(row[f"{kind}_low"]) else f"{ends[0]} to {ends[1]}",
+                p_text(row["p_holm"]),
+            ]
+            rows.append(cells if margin is None else [*cells, p_text(row["p_equivalent_holm"])])
+        rows.append(None)
+    by_sample = bool(table["ci95_new_low"].notna().all())
+    headings = ["compared", "time", "difference", "95 % interval", "p", *(["p equal"] if margin is not None else [])]
+    counts = sorted(set(table["chips"]))
+    chips = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return titled(
+        f"{quantity.title} on the same {chips} chips and {int(table['n_samples'].min()):,} samples",
+        plain_table(headings, rows),
+        f"95 % interval: for {'new samples and other chips' if by_sample else 'other chips, on these samples'}",
+        "p: adjusted for the number of rows; below 0.05 the two differ",
+        "" if margin is None else f"p equal: adjusted; below 0.05 they differ by less than {margin:g}",
+    )

@@ -24,7 +24,9 @@ from driftproof._record import (
     Run,
     Subject,
 )
-from driftproof._reporting.statistics import summarise_cells
+from driftproof._reporting.outcomes import Outcomes, Row
+from driftproof._reporting.statistics import SummaryRow, summarise_cells, summary_of
+from driftproof.statistics import corrected
 
 Source = Record | str | os.PathLike[str]
 
@@ -48,7 +50,9 @@ class Evidence:
         accounts: One per record and conversion.
         presets: The presets with cells, by name.
         cells: The cells in which no layer is kept digital for a trial.
-        summary: Statistics over the chips of ``cells``.
+        summary: Statistics over the chips and samples of ``cells``.
+        rows: (config_id, preset, time in s) → the row of the summary, with its statistics.
+        outcomes: The outcomes of all samples, where the records have them.
         names: config_id → a short name, which is empty if there is one configuration only.
         quantity: The quantity that was measured.
         every_cell: ``cells`` and the cells in which layers are kept digital or causes of error are switched off, as
@@ -60,6 +64,8 @@ class Evidence:
     presets: dict[str, PresetEntry]
     cells: pd.DataFrame
     summary: pd.DataFrame
+    rows: dict[Row, SummaryRow]
+    outcomes: Outcomes
     names: dict[str, str]
     quantity: Quantity
     every_cell: pd.DataFrame
@@ -85,10 +91,13 @@ class Evidence:
         return self.summary[(self.summary["config_id"] == key) & (self.summary["preset"] == preset)]
 
     def chips(self, key: str, preset: str, t_s: float) -> npt.NDArray[np.float64]:
-        """Return the values of all chips of one row of the summary."""
-        cells = self.cells
-        rows = cells[(cells["config_id"] == key) & (cells["preset"] == preset) & (cells["t_s"] == t_s)]
-        return rows["value"].to_numpy(dtype=np.float64)
+        """Return the values of all chips of one row, without the noise of the samples where it is known."""
+        return corrected(self.rows[key, preset, t_s].statistics.value)
+
+    @property
+    def by_sample(self) -> bool:
+        """Whether the outcomes of samples are known in all rows with chips."""
+        return all(row.statistics.by_sample for row in self.rows.values() if row.chips)
 
     def digital(self, key: str) -> float:
         """Return the value without analog hardware."""
@@ -108,6 +117,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
     accounts: list[Account] = []
     presets: dict[str, PresetEntry] = {}
     tables: list[pd.DataFrame] = []
+    outcomes = Outcomes()
     with ExitStack() as opened:
         for source in sources:
             record = source if isinstance(source, Record) else opened.enter_context(Record.open(source))
@@ -118,16 +128,20 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
                 )
             accounts += _accounts(record, record.subject)
             _add_presets(presets, record)
+            outcomes.add(record)
     every_cell, quantity = _merge(tables), _quantity(accounts)
     unreported = [name for name, entry in presets.items() if not entry.reported]
     apart = (every_cell["digital"] != "") | every_cell["preset"].isin(unreported)
     cells = every_cell[~apart].reset_index(drop=True)
+    rows = summarise_cells(cells, "the records" if len(tables) > 1 else "the record", outcomes)
     return Evidence(
         records=len(tables),
         accounts=tuple(accounts),
         presets=_shown(presets, set(cells["preset"])),
         cells=cells,
-        summary=summarise_cells(cells, "the records" if len(tables) > 1 else "the record", quantity),
+        summary=summary_of(rows, quantity),
+        rows={row.key: row for row in rows},
+        outcomes=outcomes,
         names=_names(accounts, set(cells["config_id"])),
         quantity=quantity,
         every_cell=every_cell,

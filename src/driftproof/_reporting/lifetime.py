@@ -10,7 +10,8 @@ from typing import Literal
 
 from driftproof._errors import DriftproofError
 from driftproof._record import Quantity, quantity_of
-from driftproof.times import SECONDS
+from driftproof.statistics import Span, lifetime_span
+from driftproof.times import SECONDS, format_time
 
 WORSE_BY = 0.1
 """Share of the digital value that a metric without percentages may lose until its default threshold."""
@@ -106,3 +107,30 @@ def in_words(t_s: float) -> str:
             rounded_s = max(1.0, rounded) * seconds if text else rounded
             text, name = f"{rounded_s / seconds:g}", names[unit]
     return f"{text} {name}" if text == "1" else f"{text} {name}s"
+
+
+def lifetime_between(times_s: Sequence[float], ends: Sequence[tuple[float, float]], keep: float, sign: int = 1) -> Span:
+    """Return the interval of a lifetime from the intervals of the values, whichever direction is better.
+
+    >>> lifetime_between([1, 60], [(20.1, 20.9), (22.8, 23.9)], keep=22, sign=-1)
+    Span(from_s=1, to_s=60)
+    """
+    if sign < 0:
+        ends = [(-high, -low) for low, high in ends]
+    lows, highs = zip(*ends, strict=True)
+    return lifetime_span(times_s, lows, highs, sign * keep)
+
+
+def span_in_words(span: Span, times_s: Sequence[float]) -> str:
+    """Return the interval of a lifetime. Its ends are measured times, since between them nothing was measured.
+
+    >>> span_in_words(Span(60, 86400), [1, 60, 86400]), span_in_words(Span(None, None), [1, 60])
+    ('95 % interval 1 min to 1 d', '95 % interval below 1 s to above 1 min')
+    """
+    first, last = format_time(times_s[0]), format_time(times_s[-1])
+    start = f"below {first}" if span.from_s is None else format_time(span.from_s)
+    if span.from_s == times_s[-1]:
+        return f"at least {last}"
+    if span.to_s == times_s[0]:
+        return f"below {first}"
+    return f"95 % interval {start} to {f'above {last}' if span.to_s is None else format_time(span.to_s)}"

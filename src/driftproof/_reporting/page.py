@@ -12,14 +12,31 @@ from driftproof._reporting.figures import band_is_percentiles
 from driftproof._reporting.gather import Account, Evidence
 from driftproof._reporting.html import data_uri, fill_template
 from driftproof._reporting.lifetime import default_keep
+from driftproof._reporting.page_tables import comparison_rows, kept
 from driftproof._reporting.statistics import PRELIMINARY_BELOW, bad_percentile
-from driftproof._reporting.verdict import threshold_in_words, verdicts
+from driftproof._reporting.verdict import holds_for, threshold_in_words, verdicts
 from driftproof._shares import share_text
 from driftproof.times import format_time
 
+HOLDS_FOR_NEW = "new inputs of this kind and other chips of the device"
 
-def page(evidence: Evidence, over_time_svg: bytes, chips_svg: bytes, keep: float | None) -> str:
-    """Return the HTML of a report; ``keep`` is the threshold, None for the default of each configuration."""
+
+def page(
+    evidence: Evidence,
+    over_time_svg: bytes,
+    chips_svg: bytes,
+    keep: float | None,
+    comparisons: pd.DataFrame | None = None,
+) -> str:
+    """Return the HTML of a report.
+
+    Args:
+        evidence: The contents.
+        over_time_svg: Figure of the means over time.
+        chips_svg: Figure of the chips.
+        keep: The threshold; None for the default of each configuration.
+        comparisons: Table of comparisons (default: none).
+    """
     summary = evidence.summary
     measured = summary[summary["chips"] > 0]
     return fill_template(
@@ -39,7 +56,10 @@ def page(evidence: Evidence, over_time_svg: bytes, chips_svg: bytes, keep: float
         any_preliminary=bool((measured["chips"] < PRELIMINARY_BELOW).any()),
         any_p5=bool(measured["p5"].notna().any()),
         preliminary_below=PRELIMINARY_BELOW,
+        by_sample=evidence.by_sample,
         groups=_groups(evidence),
+        kept=[group for key in evidence.names for group in kept(evidence, key, keep)],
+        comparisons=[] if comparisons is None else comparison_rows(comparisons, evidence.quantity),
         accounts=[_account(evidence, account) for account in evidence.accounts],
         cards=[card_content(entry) for entry in evidence.presets.values()],
     )
@@ -58,14 +78,18 @@ def _lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
     rows = evidence.summary[(evidence.summary["config_id"] == key) & (evidence.summary["chips"] > 0)]
     counts = sorted(set(rows["chips"]))
     ideal = evidence.series(key, IDEAL_ANALOG)
+    found = verdicts(evidence, key, keep)
+    on = {holds_for(evidence, key, verdict.preset) for verdict in found}
     return {
         "name": evidence.names[key],
+        "samples": subject.n_samples,
+        "holds": "other chips of the device, on these samples" if "these" in on else HOLDS_FOR_NEW,
         "model": subject.model,
         "data": subject.data,
         "digital": quantity.said(digital),
         "ideal": quantity.said(float(ideal["mean"].iloc[0])) if len(ideal) else "",
         "keep": threshold_in_words(quantity, default_keep(digital, quantity) if keep is None else keep),
-        "verdicts": verdicts(evidence, key, keep),
+        "verdicts": found,
         "chips": f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "",
         "uneven": bool(rows.groupby("preset")["chips"].nunique().gt(1).any()),
     }
@@ -99,24 +123,40 @@ def _groups(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _table_row(evidence: Evidence, key: str, preset: str, row: pd.Series) -> dict[str, Any]:
+    """Return a row of the summary as texts."""
     quantity = evidence.quantity
 
     def number(column: str) -> str:
         return "" if pd.isna(row[column]) else quantity.number(row[column])
 
+    def ends(column: str) -> str:
+        low, high = (row[f"{column}_{end}"] for end in ("low", "high"))
+        return "" if pd.isna(low) else f"{quantity.number(low)} – {quantity.number(high)}"
+
+    def difference(column: str) -> str:
+        return quantity.difference(row[column], row["mean"])
+
+    def difference_ends(column: str) -> str:
+        names = [f"{column}_{end}" for end in ("low", "high")]
+        return "" if pd.isna(row[names[0]]) else " – ".join(difference(name) for name in names)
+
     chips = int(row["chips"])
     p5 = number("p5")
     if p5:
-        bound = bad_percentile(evidence.chips(key, preset, float(row["t_s"])), quantity)[1]
+        measured = evidence.rows[key, preset, float(row["t_s"])].cells["value"]
+        bound = bad_percentile(measured, quantity)[1]
         p5 += f" ({'≥' if quantity.higher_is_better else '≤'} {quantity.number(bound)})"
     return {
         "time": format_time(float(row["t_s"])) if chips else "",
         "valid": bool(row["in_validity"]),
         "mean": number("mean"),
-        "interval": f"{number('ci95_low')} – {number('ci95_high')}" if number("ci95_low") else "",
+        "these": ends("ci95"),
+        "new": ends("ci95_new"),
+        "spread": difference("std") if number("std") else "",
         "worst": number("worst"),
         "p5": p5,
-        "drop": quantity.difference(row["drop"], row["mean"]) if preset != DIGITAL else "",
+        "drop": difference("drop") if preset != DIGITAL else "",
+        "drop_new": difference_ends("drop_ci95_new") or difference_ends("drop_ci95"),
         "chips": str(chips) if chips else "",
         "preliminary": 0 < chips < PRELIMINARY_BELOW,
     }

@@ -8,21 +8,27 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from driftproof._errors import DriftproofError
 from driftproof._files import is_folder, make_folder, write_atomically, write_csv
 from driftproof._keywords import checks_keywords
 from driftproof._record import FILE_NAME, Quantity
+from driftproof._reporting.comparisons import comparison_table
 from driftproof._reporting.figures import chips, over_time, render
-from driftproof._reporting.gather import Source, gather
+from driftproof._reporting.gather import Evidence, Source, gather
 from driftproof._reporting.html import GENERATOR, check_written_here
+from driftproof._reporting.lifetime import default_keep
 from driftproof._reporting.page import page
+from driftproof._reporting.shares import lifetime_table, yields
 
 
 @checks_keywords
 def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | None = None) -> Path:
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
-    The page needs none of the other files, which are ``cells.csv``, ``summary.csv``, and the figures
+    The page needs none of the other files, which are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
+    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; and the figures
     ``accuracy_over_time`` (named after the metric) and ``chips`` as SVG and PNG. Each file is replaced in one step, the
     page last.
 
@@ -40,20 +46,44 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     is_folder(folder, "the report")
     evidence = gather(records)
     _check_keep(keep, evidence.quantity)
-    for name, mark in (("index.html", GENERATOR), ("cells.csv", "config_id,"), ("summary.csv", "config_id,")):
-        check_written_here(folder / name, mark)
+    tables = _tables(evidence, keep)
+    check_written_here(folder / "index.html", GENERATOR)
+    for name, table in tables.items():
+        check_written_here(folder / name, f"{next(iter(table.columns), 'config_id')},")
     if evidence.records > 1 and (folder / FILE_NAME).exists():
         raise DriftproofError(f"{folder} holds a record with its own report; choose another --out for the joint report")
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
     figures = {over: render(over_time, evidence), "chips": render(chips, evidence)}
-    html = page(evidence, figures[over][0], figures["chips"][0], keep)
+    html = page(evidence, figures[over][0], figures["chips"][0], keep, tables.get("comparisons.csv"))
     make_folder(folder)
-    write_csv(folder / "cells.csv", evidence.every_cell)
-    write_csv(folder / "summary.csv", evidence.summary)
+    for name, table in tables.items():
+        write_csv(folder / name, table)
     for name, (svg, png) in figures.items():
         write_atomically(folder / f"{name}.svg", svg)
         write_atomically(folder / f"{name}.png", png)
     return write_atomically(folder / "index.html", html.encode())
+
+
+def _tables(evidence: Evidence, keep: float | None) -> dict[str, pd.DataFrame]:
+    """Return the tables of a report by the names of their files."""
+    quantity = evidence.quantity
+    thresholds = {
+        key: default_keep(evidence.digital(key), quantity) if keep is None else keep for key in evidence.names
+    }
+    shares = [
+        row
+        for key, threshold in thresholds.items()
+        for preset in evidence.measured_presets
+        for row in yields(evidence, key, preset, threshold)
+    ]
+    tables = {
+        "cells.csv": evidence.every_cell,
+        "summary.csv": evidence.summary,
+        "lifetimes.csv": lifetime_table(evidence, thresholds),
+        "yields.csv": pd.DataFrame(shares),
+        "comparisons.csv": comparison_table(evidence, strict=False),
+    }
+    return {name: table for name, table in tables.items() if len(table)}
 
 
 def _check_keep(keep: float | None, quantity: Quantity) -> None:

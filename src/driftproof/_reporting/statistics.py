@@ -1,12 +1,14 @@
-"""Statistics over chips: the mean and its interval, the worst chip, the fifth percentile, the drop against digital.
+"""The summary of records: means with intervals, spread, worst chip, fifth percentile, and the drop against digital.
 
-The replicates are chips: cells of one chip at several times, or on the same images, are not independent.
+Chips and samples are both random (:mod:`driftproof.statistics`). Cells of one chip at several times are not
+independent, nor are cells of several chips on the same samples.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ import pandas as pd
 from scipy.special import bdtr
 
 from driftproof._errors import DriftproofError
-from driftproof._intervals import mean_interval
 from driftproof._record import DIGITAL, IDEAL_ANALOG, Quantity, Record, quantity_of
+from driftproof._reporting.outcomes import Outcomes, RowStatistics, row_statistics
+from driftproof.statistics import On, chip_spread, corrected, spread_interval
 
 # Below this many chips the report says "preliminary", and figures show the range instead of percentiles.
 PRELIMINARY_BELOW = 20
@@ -48,37 +51,78 @@ def fifth_percentile(values: Values) -> tuple[float, float]:
     return round(float(np.quantile(x, 0.05)), 12), float(x[k - 1])
 
 
+ENDS = ("low", "high")
+KINDS: dict[On, str] = {"these": "", "new": "new_"}
+"""The samples for which an interval holds → a part of the names of its columns."""
+SPREAD = ("std", "std_ci95_low", "std_ci95_high", "worst", "p5", "std_measured", "worst_measured")
+
+
 def summarise(record: Record) -> pd.DataFrame:
     """Return a table with one row per configuration, preset and time.
 
-    Among its columns, ``worst`` is the lowest value if higher is better, else the highest; ``p5`` is the percentile at
-    the same end: 5 % of chips are worse. ``drop`` is the difference by which the mean is worse than digital. The rows
-    ``digital`` and ``ideal-analog`` have 0 chips and no spread. Cells in which layers are kept digital for a trial, or
-    in which causes of error are switched off, are left out.
+    Intervals are of 95 %. ``ci95_low`` and ``ci95_high`` hold for all chips on these samples, ``ci95_new_low`` and
+    ``ci95_new_high`` for all chips on new samples of the same kind. ``drop`` is the difference by which the mean is
+    worse than digital on the same samples, and has both intervals too.
+
+    ``std`` (the standard deviation over chips, with an interval), ``worst`` (the lowest value if higher is better, else
+    the highest) and ``p5`` (the percentile at the same end: 5 % of chips are worse) are corrected for the noise of the
+    samples (:func:`driftproof.statistics.corrected`); ``std_measured`` and ``worst_measured`` are not. Where a record
+    has no outcomes of samples, nothing is corrected, and there are no intervals for new samples.
+
+    The rows ``digital`` and ``ideal-analog`` have 0 chips and no spread. Cells in which layers are kept digital for a
+    trial, or in which causes of error are switched off, are left out.
 
     Raises:
         DriftproofError: there are no cells yet, or no digital row; the metric's name is unknown.
     """
-    subject, cells = record.subject, record.cells()
+    subject, cells, outcomes = record.subject, record.cells(), Outcomes()
     unreported = [name for name, entry in record.presets().items() if not entry.reported]
     cells = cells[(cells["digital"] == "") & ~cells["preset"].isin(unreported)]
-    return summarise_cells(cells, record.where, subject.quantity if subject else quantity_of("accuracy"))
+    outcomes.add(record)
+    quantity = subject.quantity if subject else quantity_of("accuracy")
+    return summary_of(summarise_cells(cells, record.where, outcomes), quantity)
 
 
-def summarise_cells(cells: pd.DataFrame, where: str, quantity: Quantity) -> pd.DataFrame:
-    """Return :func:`summarise` of a table of cells of one quantity; ``where`` names the record in messages."""
+@dataclass(frozen=True, eq=False)
+class SummaryRow:
+    """A row of a summary: its cells, its statistics, and the value of the digital network."""
+
+    cells: pd.DataFrame
+    digital: float
+    statistics: RowStatistics
+
+    @property
+    def key(self) -> tuple[str, str, float]:
+        """config_id, preset and time in s."""
+        first = self.cells.iloc[0]
+        return str(first["config_id"]), str(first["preset"]), float(first["t_s"])
+
+    @property
+    def chips(self) -> int:
+        """Number of chips; 0 for the rows without devices."""
+        return 0 if self.key[1] in (DIGITAL, IDEAL_ANALOG) else len(self.cells)
+
+
+def summarise_cells(cells: pd.DataFrame, where: str, outcomes: Outcomes) -> list[SummaryRow]:
+    """Return the rows of a summary from a table of cells of one quantity; ``where`` names the record in messages."""
     if cells.empty:
         raise DriftproofError(f"no cells yet in {where}; run `driftproof evaluate ... --out` to fill it")
     digital = cells[cells["preset"] == DIGITAL].set_index("config_id")["value"].to_dict()
     rows = []
-    for (key, _, _), group in cells.groupby(["config_id", "preset", "t_s"], sort=False):
-        if key not in digital:
+    for (config_id, preset, t_s), group in cells.groupby(["config_id", "preset", "t_s"], sort=False):
+        if config_id not in digital:
             raise DriftproofError(
-                f"{where}: configuration {key} has no row {DIGITAL!r} to compare with; "
+                f"{where}: configuration {config_id} has no row {DIGITAL!r} to compare with; "
                 "run the same `driftproof evaluate` again, it adds what is missing"
             )
-        rows.append(_summary_row(group, float(digital[key]), quantity))
-    return pd.DataFrame(rows)
+        key, base = (str(config_id), str(preset), float(str(t_s))), float(digital[config_id])
+        rows.append(SummaryRow(group, base, row_statistics(group["value"], base, key, outcomes)))
+    return rows
+
+
+def summary_of(rows: Sequence[SummaryRow], quantity: Quantity) -> pd.DataFrame:
+    """Return the table of :func:`summarise`."""
+    return pd.DataFrame([_summary_row(row, quantity) for row in rows])
 
 
 def bad_percentile(values: Values, quantity: Quantity) -> tuple[float, float]:
@@ -91,22 +135,49 @@ def bad_percentile(values: Values, quantity: Quantity) -> tuple[float, float]:
     return quantity.sign * percentile, quantity.sign * bound
 
 
-def _summary_row(group: pd.DataFrame, digital: float, quantity: Quantity) -> dict[Any, object]:
-    first, values = group.iloc[0], group["value"].to_numpy(dtype=np.float64)
-    spread = dict.fromkeys(("std", "ci95_low", "ci95_high", "worst", "p5"), math.nan)
-    chips = 0 if first["preset"] in (DIGITAL, IDEAL_ANALOG) else len(values)
-    if chips:
-        ends = np.clip(mean_interval(values), *quantity.ends)  # the mean of values with ends lies between them
-        worst = float((quantity.sign * values).min()) * quantity.sign
-        std = float(values.std(ddof=1)) if chips > 1 else math.nan
-        spread = dict(zip(spread, (std, *ends.tolist(), worst, bad_percentile(values, quantity)[0]), strict=True))
+def worst_of(values: Values, quantity: Quantity) -> float:
+    """Return the worst of some values."""
+    x = np.asarray(values, dtype=np.float64)
+    return float((quantity.sign * x).min()) * quantity.sign
+
+
+def _summary_row(row: SummaryRow, quantity: Quantity) -> dict[Any, object]:
+    first, values = row.cells.iloc[0], row.cells["value"].to_numpy(dtype=np.float64)
+    facts = ["config_id", "label", "model", "preset", "backend", "periphery", "compensation", "t_s"]
     return {
-        **first[["config_id", "label", "model", "preset", "backend", "periphery", "compensation", "t_s"]].to_dict(),
-        "in_validity": bool(group["in_validity"].all()),
+        **first[facts].to_dict(),
+        "in_validity": bool(row.cells["in_validity"].all()),
         "metric": first["metric"],
         "mean": float(values.mean()),
-        **spread,
-        "chips": chips,
-        "n_samples": int(group["n_samples"].min()),
-        "drop": quantity.sign * (digital - float(values.mean())) + 0.0,  # no -0.0
+        **_intervals(row, quantity),
+        **_spread(row, values, quantity),
+        "chips": row.chips,
+        "n_samples": int(row.cells["n_samples"].min()),
     }
+
+
+def _intervals(row: SummaryRow, quantity: Quantity) -> dict[str, float]:
+    """Return the intervals of the mean, and the drop with its own, for these samples and for new ones."""
+    of, change = row.statistics.value, row.statistics.change
+    table = dict.fromkeys((f"ci95_{kind}{end}" for kind in ("", "new_") for end in ENDS), math.nan)
+    table["drop"] = -quantity.sign * change.mean + 0.0  # no -0.0
+    table |= dict.fromkeys((f"drop_ci95_{kind}{end}" for kind in ("", "new_") for end in ENDS), math.nan)
+    if row.chips:
+        for on, kind in KINDS.items():
+            # the mean of values with ends lies between them
+            low, high = (min(max(end, quantity.ends[0]), quantity.ends[1]) for end in of.interval(on))
+            down, up = sorted(-quantity.sign * end + 0.0 for end in change.interval(on))
+            table |= {f"ci95_{kind}low": low, f"ci95_{kind}high": high}
+            table |= {f"drop_ci95_{kind}low": down, f"drop_ci95_{kind}high": up}
+    return table
+
+
+def _spread(row: SummaryRow, values: npt.NDArray[np.float64], quantity: Quantity) -> dict[str, float]:
+    """Return the spread of the chips, corrected for the noise of the samples where their outcomes are known."""
+    if not row.chips:
+        return dict.fromkeys(SPREAD, math.nan)
+    measured = float(values.std(ddof=1)) if row.chips > 1 else math.nan
+    of, alike = row.statistics.value, corrected(row.statistics.value)
+    std, ends = (chip_spread(of), spread_interval(of)) if row.statistics.by_sample else (measured, (math.nan,) * 2)
+    worst, percentile = worst_of(alike, quantity), bad_percentile(alike, quantity)[0]
+    return dict(zip(SPREAD, (std, *ends, worst, percentile, measured, worst_of(values, quantity)), strict=True))
