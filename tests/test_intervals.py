@@ -27,10 +27,10 @@ def drop(kind: str, sd: float, generator: np.random.Generator, size: tuple[int, 
 
 # The table in the docstring of mean_interval.
 COVERAGE = [
-    ("normal", 1 / 3, 10, 0.945), ("gamma", 0.5, 10, 0.945), ("gamma", 1.0, 10, 0.939), ("gamma", 1.5, 10, 0.916),
-    ("lognormal", 0.5, 10, 0.937), ("lognormal", 1.0, 10, 0.918), ("lognormal", 1.5, 10, 0.893),
-    ("normal", 1 / 3, 25, 0.950), ("gamma", 0.5, 25, 0.948), ("gamma", 1.0, 25, 0.946), ("gamma", 1.5, 25, 0.944),
-    ("lognormal", 0.5, 25, 0.945), ("lognormal", 1.0, 25, 0.935), ("lognormal", 1.5, 25, 0.921),
+    ("normal", 1 / 3, 10, 0.947), ("gamma", 0.5, 10, 0.950), ("gamma", 1.0, 10, 0.945), ("gamma", 1.5, 10, 0.924),
+    ("lognormal", 0.5, 10, 0.945), ("lognormal", 1.0, 10, 0.931), ("lognormal", 1.5, 10, 0.909),
+    ("normal", 1 / 3, 25, 0.950), ("gamma", 0.5, 25, 0.952), ("gamma", 1.0, 25, 0.950), ("gamma", 1.5, 25, 0.948),
+    ("lognormal", 0.5, 25, 0.949), ("lognormal", 1.0, 25, 0.945), ("lognormal", 1.5, 25, 0.934),
 ]  # fmt: skip
 
 
@@ -56,8 +56,8 @@ def test_covers_better_than_student_where_accuracy_is_skewed() -> None:
         low, high = mean_interval(row)
         ours += low <= 97 <= high
         student += abs(row.mean() - 97) <= stats.t.ppf(0.975, 24) * row.std(ddof=1) / 5
-    # Documented 0.935 against 0.899; the standard error of a share here is 0.005.
-    assert ours - student > 0.015 * 4000
+    # Documented 0.945 against 0.899; the standard error of a share here is 0.005.
+    assert ours - student > 0.025 * 4000
 
 
 def test_interval_is_students_without_skewness() -> None:
@@ -71,7 +71,7 @@ def test_interval_is_students_without_skewness() -> None:
 def test_interval_solves_halls_equation() -> None:
     values = np.array([90.0, 91.0, 90.5, 89.0, 91.5, 90.2, 88.6, 91.1, 90.1, 89.7])
     n, mean, sd = 10, values.mean(), values.std(ddof=1)
-    u = stats.skew(values, bias=False) / (3 * math.sqrt(n))
+    u = 1.75 * stats.skew(values, bias=False) / (3 * math.sqrt(n))
     for end, quantile in zip(mean_interval(values), (stats.t.ppf(0.975, 9), stats.t.ppf(0.025, 9)), strict=True):
         t = (mean - end) * math.sqrt(n) / sd
         assert t + u * t**2 + u**2 * t**3 / 3 + u / 2 == pytest.approx(quantile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pytest
 from scipy import stats
 
 from driftproof._errors import DriftproofError
-from driftproof.statistics import Crossed, crossed, holm, pigeonhole, pigeonhole_interval
+from driftproof.statistics import Crossed, On, crossed, holm, pigeonhole, pigeonhole_interval
 
 Numbers = npt.NDArray[np.float64]
 
@@ -124,9 +125,9 @@ def test_p_values_agree_with_intervals() -> None:
     random, below = np.random.default_rng(8), 0
     for _ in range(200):
         of = crossed(random.exponential(1.0, (8, 1)) - 0.6 + random.normal(0, 1.0, (8, 30)))
-        for on in ("these", "new"):
-            low, high = of.interval(on)  # type: ignore[arg-type]
-            p = of.p_value(on)  # type: ignore[arg-type]
+        for on in get_args(On):
+            low, high = of.interval(on)
+            p = of.p_value(on)
             assert (p < 0.05) == (not low <= 0 <= high)
             below += p < 0.05
     assert 0 < below < 400

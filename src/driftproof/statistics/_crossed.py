@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from driftproof._errors import DriftproofError, did_you_mean
-from driftproof._intervals import CONFIDENCE, p_value, tails, transformed_interval
+from driftproof._intervals import CONFIDENCE, p_value, tails, transformed_interval, whole_skewness
 
 On = Literal["these", "new"]
 """The samples for which a statement holds: ``these`` that were seen, or ``new`` ones of the same kind."""
@@ -149,7 +149,9 @@ class Crossed:
         return self.sample_variance / self.samples
 
     def _skewness(self, on: On) -> float:
-        third = self.chip_third / self.chips**2 + (self.sample_third / self.samples**2 if on == "new" else 0.0)
+        third = whole_skewness(self.chip_third, self.chips) / self.chips**2
+        if on == "new":
+            third += whole_skewness(self.sample_third, self.samples) / self.samples**2
         error = self.error(on)
         return third / error**3 if error else 0.0
 
