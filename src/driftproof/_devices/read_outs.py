@@ -58,7 +58,7 @@ class ReadOuts(ChecksKeywords):
         DriftproofError: A time is negative or not finite, or ``fast`` is another word.
 
     >>> str(ReadOuts(pause_s=60, fast="mvm")), str(ReadOuts())
-    ('pause_s=60,fast=mvm', 'duration_s=1,pause_s=3600')
+    ('duration_s=1,pause_s=60,fast=mvm', 'duration_s=1,pause_s=3600')
     """
 
     duration_s: float = READ_OUT_S
@@ -88,12 +88,12 @@ class ReadOuts(ChecksKeywords):
         >>> ReadOuts.of("pause_s=1d").pause_s
         86400.0
         """
-        if isinstance(choice, ReadOuts):
-            return choice
-        if choice is not None and not isinstance(choice, str):
+        if choice is None or isinstance(choice, ReadOuts):
+            return choice or ReadOuts()
+        if not isinstance(choice, str):
             raise DriftproofError(f"read-outs came as {type(choice).__name__}; wanted a text such as pause_s=1d")
         known, values = ("duration_s", "pause_s", "fast"), {}
-        for pair in (choice or "").split(",") if choice else []:
+        for pair in choice.split(","):
             key, equals, value = pair.strip().partition("=")
             if key not in known or not equals or key in values:
                 raise DriftproofError(
