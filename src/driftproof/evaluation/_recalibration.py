@@ -31,7 +31,7 @@ class Recalibration(ChecksKeywords):
         data: Inputs to estimate on, of any kind that :func:`driftproof.evaluate` takes. Targets are ignored. Use other
             inputs than those that the result is reported on.
         when: ``programming`` estimates once per chip, at the device's earliest valid time. ``time`` estimates at every
-            read-out time.
+            read-out time. Either is a read-out of its own, before that of the use (``read_outs`` of a deployment).
         samples: Number of inputs, counted from the first (default: all).
 
     Raises:
