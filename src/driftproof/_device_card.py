@@ -9,12 +9,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from driftproof._devices import ProgrammedArray, program
+from driftproof._devices import ProgrammedArray, ReadOuts, program
 from driftproof._errors import DriftproofError
 from driftproof._presets import DevicePreset
 from driftproof._presets.card import Card, Course, Exponent, Shift, Spread, WeightError
 from driftproof._weight_error import tile_chip
-from driftproof.times import SECONDS
+from driftproof.times import SECONDS, format_time
 
 # shares of the range: dense where laws bend, near zero
 SHARES = (0.0, 0.01, 0.02, 0.035, *(step / 20 for step in range(1, 21)))
@@ -187,11 +187,26 @@ def _notes(preset: DevicePreset, array: ProgrammedArray) -> tuple[str, ...]:
             "Read noise is new in every matrix-vector multiplication and is not in these plots: "
             f"{largest:.2g} % of the column's maximum for the largest weight."
         )
+    if array.new_at_read_out and (shares := _common_shares(preset)):
+        notes.append(
+            f"Of the variance of the read noise, a calibration shares {shares} with a use an hour later. The "
+            "rest is new: drift compensation and BatchNorm recalibration cannot cancel it."
+        )
     if preset.stuck:
         notes.append("Stuck devices are in these plots.")
     if preset.levels and not preset.conductance.has_devices:
         notes.append("The error at a weight is the root mean square over one step between levels, centred on it.")
     return tuple(notes)
+
+
+def _common_shares(preset: DevicePreset) -> str:
+    """Return the shares of the read noise's variance that two read-outs have in common; empty if they have none."""
+    assert preset.read is not None
+    period_s = ReadOuts().period_s
+    shares = {t_s: 1 - preset.read.fast_share(t_s, period_s) for t_s in ERROR_TIMES_S}
+    if not any(shares.values()):
+        return ""
+    return ", ".join(f"{100 * share:.0f} % at {format_time(t_s)}" for t_s, share in shares.items())
 
 
 def _round(values: Tensor | Sequence[float]) -> tuple[float, ...]:

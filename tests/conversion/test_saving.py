@@ -18,11 +18,11 @@ import driftproof as dp
 from conversion.saved_networks import IMAGES, PCM, TOKENS, Language, images, trained
 from driftproof._conversion import loading, saving, verbs
 from driftproof._conversion.tiles import analog_layer
-from driftproof._devices import ProgrammedArray
+from driftproof._devices import ONE_READ_OUT, ProgrammedArray, ReadOuts
 from driftproof._devices import array as device_array
 from driftproof._devices.normals import layer_normals
 from driftproof._mapping import TileSize, map_model
-from driftproof._presets import preset_names
+from driftproof._presets import load_preset, preset_names
 from driftproof.laws._stuck import Stuck
 from driftproof.measured import load_measured, save_conductances
 from driftproof.measured._device import MeasuredDevice
@@ -291,3 +291,40 @@ def test_state_is_neither_pickled_nor_run() -> None:
         source = Path(str(module.__file__)).read_text()
         assert "pickle" not in source
         assert "torch.load" not in source
+
+
+@pytest.mark.parametrize("read_outs", ["duration_s=10,pause_s=60", "fast=mvm", "duration_s=0,pause_s=0"])
+def test_a_chip_is_saved_with_its_read_outs(read_outs: str, tmp_path: Path) -> None:
+    chip = dp.program(dp.convert(trained(images()), PCM, compensation="column"), chip=1, read_outs=read_outs).drift(
+        "1d"
+    )
+    loaded = load_programmed(dp.save(chip, tmp_path / "chip"), images())
+    assert loaded.chip.read_outs == chip.chip.read_outs == ReadOuts.of(read_outs)
+    assert_same(loaded, chip, IMAGES)
+
+
+@pytest.mark.parametrize("preset", [PCM, "reram-cmo-2pct"])
+def test_a_chip_saved_by_an_earlier_version_has_one_read_out(preset: str, tmp_path: Path) -> None:
+    """Their files have no key ``read_outs``. All their read noise has the key of what is now the slow part."""
+    analog = dp.convert(trained(images()), preset, compensation="exact:per=column")
+    chip = dp.program(analog, chip=1, read_outs=ONE_READ_OUT).drift("1d")
+    folder = dp.save(chip, tmp_path / "chip")
+    form = json.loads((folder / saving.FORM).read_text())
+    del form["chip"]["read_outs"]
+    (folder / saving.FORM).write_text(json.dumps(form))
+    loaded = load_programmed(folder, images())
+    assert loaded.chip.read_outs == ONE_READ_OUT
+    assert_same(loaded, chip, IMAGES)
+    array, read = loaded.chip.arrays["4"], load_preset(preset).read
+    assert read is not None
+    assert isinstance(array, ProgrammedArray)
+    quiet, programmed = (array.conductances(t_s, read_noise=False)[0] for t_s in (86400.0, 0.0))
+    (_, numbers), *none = layer_normals(array.target, 0, 1, "4", "read+", 86400.0)
+    assert not none
+    largest = array.preset.validity.g_us[1]  # type: ignore[index]
+    sigma = read.sigma_us(quiet.clone(), programmed / largest, 86400.0)
+    wanted = (quiet + sigma * numbers.view_as(sigma)).clamp(min=0)
+    for read_out in (loaded.chip.read_outs.use, loaded.chip.read_outs.calibration):
+        torch.testing.assert_close(array.conductances(86400.0, read_out=read_out)[0], wanted)
+    again = json.loads((dp.save(loaded, tmp_path / "again") / saving.FORM).read_text())
+    assert again["chip"]["read_outs"] == str(ONE_READ_OUT)

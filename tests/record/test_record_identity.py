@@ -37,6 +37,8 @@ OTHERS: list[dict[str, Any]] = [
     {"periphery": {"dac_bits": 8}},
     {"ranges": Inputs(data_hash="x", samples=10, batch_size=10)},
     {"recalibration": RecalibrationInputs(when="time", data_hash="x", samples=10, batch_size=10)},
+    {"read_outs": "duration_s=1,pause_s=3600"},
+    {"read_outs": "duration_s=1,pause_s=86400"},
     {"seed": 1},
 ]
 

@@ -117,6 +117,12 @@ class DeploymentOptions:
             reference_s (of tile and column) is the time after programming at which the reference is read (default: 0),
             and every_s is the interval at which the factor is measured (default: at every read-out). The times are in
             seconds, or have a unit: tile:reference_s=60, column:every_s=1d.
+        read_outs (TIMES): How long a read-out of a chip takes (duration_s), how long lies between the read-out that
+            measures compensation and BatchNorm statistics and the one in which the chip is used (pause_s), and how
+            often the part of the read noise that is faster than these times together is new (fast): in each read-out,
+            or in every matrix-vector multiplication (mvm). The slower part is the same in both read-outs. The times are
+            in seconds, or have a unit: duration_s=10s,pause_s=1d,fast=mvm. With both times 0, the two are one read-out.
+            Default: duration_s=1s,pause_s=1h,fast=read-out.
         periphery (PERIPHERY): DAC, ADC and noise of the arrays: ideal, standard (8-bit DAC, 8-bit ADC, output noise) or
             FILE.toml.
         recalibrate (WHEN): When the statistics of BatchNorm layers are re-estimated on each chip: programming (once,
@@ -132,6 +138,7 @@ class DeploymentOptions:
     panel: ClassVar[str] = "Deployment"
     changes: Changes = None
     compensation: str = COMPENSATION
+    read_outs: str | None = None
     periphery: str = PERIPHERY
     recalibrate: str | None = None
     calibration_data: str | None = None
@@ -166,6 +173,7 @@ class DeploymentOptions:
                 device=device,
                 mapping=tiles.options(),
                 compensation=self.compensation,
+                read_outs=self.read_outs,
                 periphery=periphery,
                 calibration=inputs if static else None,
                 recalibration=recalibration,

@@ -91,7 +91,13 @@ class DeviceArray(ProgrammedArray):
         """Return the share of the read noise's variance that two read-outs of one time do not have in common."""
         read = self.preset.read
         assert read is not None
-        return read.fast_share(t_s, read_out.period_s) if read_out.period_s > 0 else 0.0
+        share = read.fast_share(t_s, read_out.period_s) if read_out.period_s > 0 else 0.0
+        if not 0 <= share <= 1:
+            raise DriftproofError(
+                f"{read.family} {type(read).__name__}: fast_share gave {share!r} at t = {t_s:g} s for a period of "
+                f"{read_out.period_s:g} s; wanted a share from 0 to 1"
+            )
+        return share
 
     def _mvm_share(self, t_s: float, read_out: ReadOut) -> float:
         """Return the share of the read noise's variance that is new in every MVM."""

@@ -51,14 +51,14 @@ class ReadOuts(ChecksKeywords):
         duration_s: How long a read-out takes, in s (default: 1).
         pause_s: How long lies between calibration and use, in s (default: 3600).
         fast: How often the fast part is new: ``read-out`` draws it once for each read-out. ``mvm`` draws it in every
-            matrix-vector multiplication, as on hardware, at the cost of one more product per layer, and a calibration
-            averages it out (default: ``read-out``).
+            matrix-vector multiplication, as on hardware, and a calibration averages it out. This costs one more product
+            per layer and a random number per output: a ResNet-20 takes four times as long (default: ``read-out``).
 
     Raises:
         DriftproofError: A time is negative or not finite, or ``fast`` is another word.
 
     >>> str(ReadOuts(pause_s=60, fast="mvm")), str(ReadOuts())
-    ('pause_s=60,fast=mvm', 'duration_s=1,pause_s=3600')
+    ('duration_s=1,pause_s=60,fast=mvm', 'duration_s=1,pause_s=3600')
     """
 
     duration_s: float = READ_OUT_S
@@ -88,12 +88,12 @@ class ReadOuts(ChecksKeywords):
         >>> ReadOuts.of("pause_s=1d").pause_s
         86400.0
         """
-        if isinstance(choice, ReadOuts):
-            return choice
-        if choice is not None and not isinstance(choice, str):
+        if choice is None or isinstance(choice, ReadOuts):
+            return choice or ReadOuts()
+        if not isinstance(choice, str):
             raise DriftproofError(f"read-outs came as {type(choice).__name__}; wanted a text such as pause_s=1d")
         known, values = ("duration_s", "pause_s", "fast"), {}
-        for pair in (choice or "").split(",") if choice else []:
+        for pair in choice.split(","):
             key, equals, value = pair.strip().partition("=")
             if key not in known or not equals or key in values:
                 raise DriftproofError(

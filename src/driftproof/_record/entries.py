@@ -243,6 +243,10 @@ class MeasuredRanges(Entry):
         return f"input ranges measured on {self.samples:,} inputs of {self.data}"
 
 
+ONE_READ_OUT = "duration_s=0,pause_s=0"
+"""The text of read-outs between which no time lies."""
+
+
 class Configuration(Entry):
     """A set of conditions as a report shows it.
 
@@ -268,6 +272,18 @@ class Configuration(Entry):
     around_text: str = ""
     ranges: MeasuredRanges | None = None
     read_outs: str = ""
+
+    @property
+    def calibrated(self) -> str:
+        """In which read-out compensation and BatchNorm statistics are measured; empty if nothing is measured."""
+        if self.compensation == "none" and self.recalibration is None:
+            return ""
+        if self.read_outs in ("", ONE_READ_OUT):
+            return "calibrated in the read-out of the use, with the very read noise of the use"
+        return (
+            f"calibrated in a read-out of its own ({self.read_outs}), which has in common with the use only the read "
+            "noise that is slower than these times together"
+        )
 
 
 class PresetEntry(Entry):

@@ -236,6 +236,7 @@ def _facts(subject: Subject, conversion: Conversion, item: Configuration) -> dic
         "data": f"{subject.data} ({subject.n_samples:,} samples)",
         "compensation": f"compensation {item.compensation}",
         "recalibration": str(item.recalibration or "BatchNorm as trained"),
+        "read-outs": f"read-outs {item.read_outs}" if item.read_outs else "one read-out",
         "backend": f"backend {item.backend}",
         "periphery": f"periphery {item.periphery}",
         "tile": f"tiles {conversion.tile_rows} × {conversion.tile_cols}",

@@ -28,7 +28,7 @@ from driftproof.evaluation._checks import check_numbers, check_seed, check_torch
 from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._hardware import Hardware
 from driftproof.evaluation._metrics import Function, Metric, as_metric
-from driftproof.evaluation._recalibration import check_recalibration
+from driftproof.evaluation._recalibration import check_recalibration, warn_of_measured
 from driftproof.evaluation._score import Network, score
 from driftproof.evaluation._trial import Trial
 
@@ -245,6 +245,7 @@ class Evaluator(ChecksKeywords):
             )
         if deployment.recalibration is not None:
             check_recalibration(deployment.recalibration, self.network, self.data)
+            warn_of_measured(deployment)
 
     def _ready(self, deployment: Deployment) -> Hardware:
         deployment = self.calibrated(deployment)

@@ -28,7 +28,7 @@ class Hardware:
     Args:
         evaluator: The evaluator, for its network, backend, batch size and torch device.
         deployment: A deployment with this mapping, periphery, calibration and kind of recalibration. Device,
-            compensation and seed may be others in each trial.
+            compensation, read-outs and seed may be others in each trial.
     """
 
     def __init__(self, evaluator: Evaluator, deployment: Deployment) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.data._batched import hold
 
+if TYPE_CHECKING:
+    from driftproof.evaluation._deployment import Deployment
+
 When = Literal["programming", "time"]
 
 
@@ -28,7 +31,7 @@ class Recalibration(ChecksKeywords):
         data: Inputs to estimate on, of any kind that :func:`driftproof.evaluate` takes. Targets are ignored. Use other
             inputs than those that the result is reported on.
         when: ``programming`` estimates once per chip, at the device's earliest valid time. ``time`` estimates at every
-            read-out time.
+            read-out time. Either is a read-out of its own, before that of the use (``read_outs`` of a deployment).
         samples: Number of inputs, counted from the first (default: all).
 
     Raises:
@@ -77,6 +80,23 @@ def check_recalibration(recalibration: Recalibration, network: nn.Module, report
     place = f"recalibrate: the network does not take inputs of {held.name}:"
     with foreign_code(place, ". Give inputs like those that it is evaluated on"):
         call_on_copies(network, next(inputs_of(held.head(min(2, len(held))), 2, next(network.parameters()).device)))
+
+
+def warn_of_measured(deployment: Deployment) -> None:
+    """Warn if statistics are re-estimated on measured conductances at the time of their use.
+
+    A file has one read-out for each time. (A drift compensation is a mean over many devices, whose own read noise
+    hardly changes it.)
+    """
+    recalibration, device = deployment.recalibration, deployment.device
+    if recalibration is None or recalibration.when != "time" or not deployment.read_outs.period_s:
+        return
+    if any(part.laws is None for part in device.parts):
+        warn(
+            f"{device.name}: its files hold one read-out for each time, so that BatchNorm is recalibrated on the very "
+            "read noise with which the chip is then used, and the gain is optimistic. For a gain on read noise that is "
+            "new, recalibrate a preset that is fitted to the measurements (driftproof presets fit)"
+        )
 
 
 def even_batch(samples: int, batch_size: int) -> int:

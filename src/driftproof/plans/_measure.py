@@ -25,6 +25,7 @@ class Setting:
         t_s: Time after programming in s.
         in_validity: Whether the time is in the device's range of validity.
         compensation: Drift compensation, as text.
+        read_outs: The read-out that calibrates a chip, and that of its use, as text.
         periphery: Periphery, as text.
         seed: Seed of the device randomness.
     """
@@ -33,6 +34,7 @@ class Setting:
     t_s: float
     in_validity: bool
     compensation: str
+    read_outs: str
     periphery: str
     seed: int
 
@@ -44,6 +46,7 @@ def setting_of(deployment: Deployment, t_s: float) -> Setting:
         t_s=t_s,
         in_validity=deployment.device.in_validity(t_s),
         compensation=str(deployment.compensation),
+        read_outs=str(deployment.read_outs),
         periphery=str(deployment.periphery),
         seed=deployment.seed,
     )

@@ -10,7 +10,7 @@ from torch import nn
 
 from driftproof._compensation import Compensation
 from driftproof._defaults import BATCH_SIZE, COMPENSATION, METRIC, SEED, VALIDATION_CHIPS
-from driftproof._devices import Device
+from driftproof._devices import Device, ReadOuts
 from driftproof._errors import DriftproofError
 from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import MappingOptions, unasked_text
@@ -43,6 +43,8 @@ class ChipValidation(ChecksKeywords):
         chips: Number of chips (default: 5).
         metric: Metric, as :func:`driftproof.evaluate` takes it.
         compensation: Drift compensation.
+        read_outs: The read-out that measures the compensation, and that of the use, as :func:`driftproof.evaluate`
+            takes them (default: ``duration_s=1,pause_s=3600``).
         mapping: Which layers are on tiles, the size of the tiles, and the scale of the weights.
         seed: Seed of the chips. They differ from the chips of an evaluation or a training with the same seed.
         batch_size: Number of samples in a forward pass (default: 250).
@@ -65,6 +67,7 @@ class ChipValidation(ChecksKeywords):
     chips: int = VALIDATION_CHIPS
     metric: str | Metric | Function = METRIC
     compensation: str | Compensation = COMPENSATION
+    read_outs: str | ReadOuts | None = None
     mapping: MappingOptions = field(default_factory=MappingOptions)
     seed: int = SEED
     batch_size: int = BATCH_SIZE
@@ -80,7 +83,11 @@ class ChipValidation(ChecksKeywords):
         self._warned: set[str] = set()
         self.measured = as_metric(self.metric)
         self.deployment = Deployment(
-            device=self.preset, mapping=self.mapping, compensation=self.compensation, seed=FIRST_SEED - 1 - self.seed
+            device=self.preset,
+            mapping=self.mapping,
+            compensation=self.compensation,
+            read_outs=self.read_outs,
+            seed=FIRST_SEED - 1 - self.seed,
         )
         if self.deployment.device.chips is not None:
             raise DriftproofError(
@@ -128,6 +135,7 @@ class ChipValidation(ChecksKeywords):
             "metric": self.measured.name,
             "data": f"{self.data.name}, {len(self.data)} samples, {self.data.fingerprint()}",
             "compensation": str(self.compensation),
+            "read-outs": str(self.deployment.read_outs),
             "tiles": f"{tile.rows}x{tile.columns}, weights relative to the {mapping.scale}, clip {mapping.clip}",
             "analog layers": ", ".join(layers),
         }
