@@ -23,7 +23,7 @@ from driftproof.statistics._yields import clopper_pearson
 
 
 def test_the_noise_of_the_samples_is_taken_out_of_the_spread() -> None:
-    """Mean of 300 repetitions within 5 % of the truth, 4.5 of its standard errors; the measured one is 40 % too large."""
+    """Mean of 300 repetitions within 5 % of the truth, 4.5 standard errors; the measured one is 40 % too large."""
     random = np.random.default_rng(1)
     seen = [crossed(drawn(random, 25, 100, 1.0, 2.0, 10.0)) for _ in range(300)]
     assert np.mean([chip_spread(of) for of in seen]) == pytest.approx(1.0, rel=0.05)
@@ -68,7 +68,7 @@ def test_yield_counts_chips_on_the_good_side() -> None:
 
 
 def test_yield_on_new_samples_covers_and_is_wider() -> None:
-    """1,000 repetitions: at least 93.5 %, while the interval of these samples, taken for new ones, covers too rarely."""
+    """1,000 repetitions: at least 93.5 %. The interval of these samples, taken for new ones, covers too rarely."""
     random, covered, taken = np.random.default_rng(5), 0, 0
     for _ in range(1000):
         of = crossed(drawn(random, 25, 100, 1.0, 5.0, 5.0))
