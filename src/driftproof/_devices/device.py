@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
+from driftproof._devices.read_outs import USE, ReadOut
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from driftproof._devices.mvm_read_noise import MvmReadNoise
-    from driftproof._devices.read_outs import ReadOut
     from driftproof._devices.saved import SavedDevice
     from driftproof.laws import DriftLaw, Encoding, ProgrammingLaw, ReadLaw
     from driftproof.laws._effects import Effect
@@ -73,13 +74,13 @@ class Array(Protocol):
     def new_at_read_out(self) -> bool:
         """Whether two read-outs at one time can differ in the net weights."""
 
-    def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = ...) -> Tensor:
+    def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> Tensor:
         """Return the net weights at a time in a read-out, [out, in], relative to the columns' maxima."""
 
-    def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = ...) -> tuple[Tensor, ...]:
+    def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> tuple[Tensor, ...]:
         """Return the conductances at a time in a read-out, one [out, in] in µS per device of a weight."""
 
-    def mvm_read_noise(self, t_s: float, read_out: ReadOut = ...) -> MvmReadNoise | None:
+    def mvm_read_noise(self, t_s: float, read_out: ReadOut = USE) -> MvmReadNoise | None:
         """Return the read noise at a time that is new in every MVM, or None if there is none."""
 
     def state(self) -> dict[str, Tensor]:
