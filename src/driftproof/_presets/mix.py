@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from driftproof._errors import DriftproofError
 from driftproof._presets.load import load_preset, shown
-from driftproof._presets.preset import DevicePreset
+from driftproof._presets.preset import DevicePreset, StoredPreset
 from driftproof.laws._effects import Effect
 from driftproof.laws._table import Table
 from driftproof.laws._validity import Validity
@@ -153,8 +153,8 @@ class SavedMix(Table):
     kind: Literal["mix"] = "mix"
     sha256: str
     name: str
-    default: DevicePreset
-    layers: tuple[tuple[str, DevicePreset], ...]
+    default: StoredPreset
+    layers: tuple[tuple[str, StoredPreset], ...]
 
     def device(self, tensors: dict[str, Tensor], path: Path) -> DeviceMix:
         """Return the mix."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from driftproof._defaults import COMPENSATION
 from driftproof._presets.at_time import AtTime, at_time
@@ -18,6 +18,7 @@ from driftproof.laws._effects import Effect
 from driftproof.laws._encoding import Conductance, Encoding
 from driftproof.laws._law import Law
 from driftproof.laws._levels import Levels
+from driftproof.laws._old_forms import as_now, as_then
 from driftproof.laws._programming import Programming
 from driftproof.laws._read import Read
 from driftproof.laws._stuck import Stuck
@@ -122,9 +123,8 @@ class DevicePreset(Table):
     def sha256(self) -> str:
         """Hash of the laws and their numbers, which a record keeps. A change of a text does not change it."""
         laws = {"conductance", "programming", "drift", "read", "stuck", "levels", "validity"}
-        text = json.dumps(self.model_dump(mode="json", include=laws), sort_keys=True)
-        # records keep hashes from before "product" was renamed to "mvm"
-        return hashlib.sha256(text.replace('"new_every": "mvm"', '"new_every": "product"').encode()).hexdigest()
+        text = json.dumps(as_then(self.model_dump(mode="json", include=laws)), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def definition(self) -> dict[str, Any]:
         """Return the preset as plain JSON values, without the tables it does not have."""
@@ -210,12 +210,16 @@ class DevicePreset(Table):
         return at_time(self, t, until, compensation)
 
 
+StoredPreset = Annotated[DevicePreset, BeforeValidator(as_now)]
+"""A preset as a file or a record stores it, which an earlier version may have written."""
+
+
 class SavedPreset(Table):
     """The form in which a file stores a preset."""
 
     kind: Literal["preset"] = "preset"
     sha256: str
-    preset: DevicePreset
+    preset: StoredPreset
 
     def device(self, tensors: dict[str, Tensor], path: Path) -> DevicePreset:
         """Return the preset."""

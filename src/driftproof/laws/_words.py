@@ -12,6 +12,7 @@ from driftproof.laws._curve import UPPER_END
 from driftproof.laws._drift import DriftLaw
 from driftproof.laws._encoding import Encoding
 from driftproof.laws._levels import Levels
+from driftproof.laws._old_forms import as_now
 from driftproof.laws._programming import ProgrammingLaw
 from driftproof.laws._read import ReadLaw
 from driftproof.laws._stuck import Stuck
@@ -34,6 +35,7 @@ def in_words(definition: Mapping[str, Any]) -> dict[str, str]:
     >>> in_words({"name": "mine", "programming": {"law": "none"}, "levels": {"count": 15}})["levels"]
     'Targets are rounded to the nearest of 15 evenly spaced levels.'
     """
+    definition = as_now(definition)
     tables = {table: family.chosen for table, family in FAMILIES.items()}
     g_us, sentences = definition.get("validity", {}).get("g_us"), {}
     upper_end = f"{UPPER_END}, {g_us[1]:g} µS" if g_us else UPPER_END
