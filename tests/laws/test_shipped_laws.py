@@ -34,6 +34,8 @@ SHA256 = {
     "pcm-joshi-2020": "6cfaf1cde7c644e8e42ed4c61fe4dde06ea2c57193ff506c9403146bc1fba8b3",
     "pcm-nandakumar-2019": "e3d08b283f3549e608c1c922f37ed7cb4849c85036205727ed73c373764c7cb7",
     "reram-cmo-02pct": "d5941c09f0a40eb8f928e0e807eb00054d4567489db779193fddc06f859bcb11",
+    "reram-cmo-02pct-digital-reference": "c3cca7ded3894fc4a044120fa6b73db74882e5163935e49fd400c02d5c21dc8c",
+    "reram-cmo-2pct-digital-reference": "bca42a899e20c40dceba097c19a97cabe19af6dede0b2dfdcd2d84037e2ac3c7",
     "reram-cmo-2pct": "2e2bc46835970090f19127ace5b817fdd138b85303281252a9199cdd1397ef98",
     "reram-milo-2021": "20f332f60518b894689e703822f4c60034c9bd8ada6857e99bbe33c55829336a",
     "reram-wan-2022": "9366a2e5693e876c52de86dac896a3403276176c28e75fadf5d2baf4c4ceeaaf",

@@ -91,7 +91,7 @@ class DeviceMix:
         return Validity(t_s=(max(starts), min(ends)))
 
     def in_validity(self, t_s: float) -> bool:
-        """Whether a time after programming, in s, lies in the range of validity of every device."""
+        """Whether a time after the first read, in s, lies in the range of validity of every device."""
         return all(device.in_validity(t_s) for device in self.parts)
 
     @property

@@ -8,6 +8,7 @@ import pandas as pd
 
 from driftproof._record import DIGITAL, IDEAL_ANALOG, LAYER_COUNTS, Quantity, Run, count_of, total_of
 from driftproof._reporting.cards import card_content
+from driftproof._reporting.device_notes import conditions, device_notes, left_out, time_zeros
 from driftproof._reporting.figures import band_is_percentiles
 from driftproof._reporting.gather import Account, Evidence
 from driftproof._reporting.html import data_uri, fill_template
@@ -41,6 +42,10 @@ def page(evidence: Evidence, over_time_svg: bytes, chips_svg: bytes, keep: float
         preliminary_below=PRELIMINARY_BELOW,
         groups=_groups(evidence),
         accounts=[_account(evidence, account) for account in evidence.accounts],
+        conditions=conditions(evidence.presets),
+        device_notes=device_notes(evidence),
+        time_zeros=time_zeros(evidence.presets),
+        left_out=left_out,
         cards=[card_content(entry) for entry in evidence.presets.values()],
     )
 

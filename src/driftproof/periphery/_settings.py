@@ -129,6 +129,7 @@ class Periphery(Settings):
         ir_drop: Voltage drop along the wires (default: None).
         stages: Further effects between the array and its ADC, in their order (default: none). See :class:`Stage`.
         source: Source of the numbers.
+        left_out: Key → what the source has there and this periphery leaves out, in words (default: nothing).
 
     Raises:
         DriftproofError: If a value is misspelt, missing or impossible.
@@ -153,6 +154,7 @@ class Periphery(Settings):
     ir_drop: IRDrop | None = None
     stages: tuple[AnyStage, ...] = ()
     source: PeripherySource
+    left_out: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -200,7 +202,16 @@ class Periphery(Settings):
         True
         """
         given = self.model_dump(mode="json", exclude_none=True)
-        return {key: value for key, value in given.items() if value != []}
+        return {key: value for key, value in given.items() if value not in ([], {})}
+
+    def leaves_out(self) -> tuple[str, ...]:
+        """Return what the source has and this periphery leaves out, without what a change has switched on.
+
+        >>> from driftproof.periphery import load_periphery
+        >>> load_periphery("standard").leaves_out()
+        ('PCM read noise in every MVM (aihwkit: w_noise = 0.0175)', 'IR drop (aihwkit: ir_drop = 1.0)')
+        """
+        return tuple(text for key, text in self.left_out.items() if getattr(self, key, None) is None)
 
     def with_changes(self, **changes: Any) -> Periphery:
         """Return the same periphery with other values. They are checked, and the name shows them.
@@ -236,7 +247,7 @@ class Periphery(Settings):
 
     def numbers(self) -> dict[str, Any]:
         """Return the settings that are not ideal as plain JSON values, without the name and the texts."""
-        given = self.model_dump(mode="json", exclude_none=True, exclude={"name", "summary", "source"})
+        given = self.model_dump(mode="json", exclude_none=True, exclude={"name", "summary", "source", "left_out"})
         return {key: value for key, value in given.items() if value not in (0, [])}
 
 
