@@ -109,7 +109,7 @@ def preset(name: str, valid_s: tuple[float, float] = (0.0, 1e8), **changes: Any)
         "programming": {"law": "polynomial", "sigma_us": [0.26, 1.96, -1.17]},
         "drift": {"law": "power", "t0_s": 20.0, "nu_mean": {"min": 0.049, "max": 0.1}},
         "validity": {"g_us": [0.0, 25.0], "t_s": list(valid_s)},
-        "assumptions": [{"text": "t = 0 is the end of programming."}],
+        "assumptions": [{"text": "t = 0 is the first read."}],
     }  # fmt: skip
     return PresetEntry(name=name, sha256=f"hash of {name}", definition=definition | changes)
 

@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from driftproof._cli.app import app
 from driftproof._presets import preset_names
+from driftproof.periphery import load_periphery
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -61,3 +62,26 @@ def test_every_command_stands_in_the_readme() -> None:
 def test_every_preset_stands_in_the_readme() -> None:
     for name in preset_names():
         assert f"`{name}" in README
+
+
+def test_the_standard_periphery_says_everywhere_what_it_leaves_out() -> None:
+    evaluate = get_command(app).make_context("driftproof", ["--help"], resilient_parsing=True)
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    command = group.get_command(evaluate, "evaluate")
+    assert command is not None
+    (option,) = (str(getattr(one, "help", "")) for one in command.params if one.name == "periphery")
+    said = " ".join(README.split())
+    assert "the PCM read noise in every MVM (`w_noise` 0.0175) and the IR drop (`ir_drop` 1.0)" in said
+    assert "without their PCM read noise in every MVM and their IR drop" in " ".join(option.split())
+    summary = load_periphery("standard").summary
+    assert "without its PCM read noise in every MVM and without its IR drop" in summary
+
+
+def test_the_readme_gives_no_result_on_cmo_without_its_reference_and_says_what_t_0_is() -> None:
+    said = " ".join(README.split())
+    assert "ResNet-20 has 12.3 % after a day, and 89.8 % with the column" in said
+    assert "**Time** counts from the first read" in said
+    for t0 in ("20 s for `pcm-nandakumar-2019`", "200 s for `pcm-hermes-1`", "300 s for `pcm-hermes-2`"):
+        assert t0 in said
+    assert "worse than that measured on the chip" in said

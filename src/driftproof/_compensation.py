@@ -63,7 +63,7 @@ class MeanCompensation:
 
     Attributes:
         per: Whether there is one factor for each ``tile``, or for each ``column`` of a tile (default: ``tile``).
-        reference_s: Time of the reference read, in s after programming; α is 1 before it (default: 0).
+        reference_s: Time of the reference read, in s after the first read; α is 1 before it (default: 0).
         every_s: Interval in s at whose multiples α is measured, and between which it is kept (default: 0, at every
             read).
 

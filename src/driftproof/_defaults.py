@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 TIMES: Final = ("1s", "1h", "1d", "30d", "1y", "10y")
-"""Times after programming at which chips are read."""
+"""Times after the first read at which chips are read."""
 CHIPS: Final = 25
 """Number of chips of an evaluation."""
 LAYER_CHIPS: Final = 10

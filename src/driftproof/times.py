@@ -1,4 +1,8 @@
-"""Times as text and in seconds: ``1h`` is 3600.0 s, and a year has 365 days."""
+"""Times as text and in seconds: ``1h`` is 3600.0 s, and a year has 365 days.
+
+Times of chips count from the first read that follows programming. A preset whose laws have a time t0 puts this read t0
+after the last programming pulse.
+"""
 
 from __future__ import annotations
 

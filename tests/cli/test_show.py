@@ -47,7 +47,7 @@ def test_show_prints_the_numbers_behind_the_plots(show: Show) -> None:
     middle, place = card.courses[2], card.times_s.index(86_400.0)
     assert f"{middle.mean[place]:.2f} ({middle.low[place]:.2f} to {middle.high[place]:.2f})" in out
     assert ("1", "y", f"{card.errors[2].half:#.3g}", f"{card.errors[2].normal:#.3g}") in rows
-    for part in ("fitted_by", "t = 0 is the end of programming", "t0_s", "σ at 0 s", "mean of ν"):
+    for part in ("fitted_by", "t = 0 is the first read, 20 s (t0) after", "t0_s", "σ at 0 s", "mean of ν"):
         assert part in out
 
 

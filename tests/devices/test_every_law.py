@@ -29,7 +29,8 @@ MADE = {
     "[levels]\ncount = 9\n[conductance]\nsignificance = [2.0, 1.0]\n[read]\nnew_every = 'product'\n",
     "points": 'extends = "pcm-nandakumar-2019"\n[drift]\nnu_mean = { at_r = [0.1, 0.9], values = [0.1, 0.03] }\n',
     "constant": 'extends = "reram-cmo-2pct"\n[conductance]\nreference = "constant"\n[stuck]\nat_random = 0.2\n',
-    "increments": 'extends = "sonos-agrawal-2022"\n[programming]\ntime_correlation = "increments"\n',
+    "increments": 'extends = "sonos-agrawal-2022"\n'
+    '[programming]\ntime_correlation = "increments"\nspread_at = "target"\n',
 }
 NAMES = [*preset_names(), *MADE]
 # as programmed, and between all times of the tables that there are

@@ -6,15 +6,20 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from driftproof._devices import program
-from driftproof._presets import DevicePreset, load_preset, preset_names
+from driftproof._errors import DriftproofError
+from driftproof._presets import DevicePreset, SavedMix, SavedPreset, load_preset, preset_folder, preset_names
+from driftproof._presets.described import changes_in_time
 from driftproof.laws._curve import Piece
 from driftproof.laws._law import Law
+from driftproof.laws._programming import SaturatingInTime
 from driftproof.laws._words import FAMILIES, in_words
+from driftproof.plans import evaluate
 
 # records know their presets by these: a change that is not meant to make other devices leaves them
 SHA256 = {
@@ -29,11 +34,13 @@ SHA256 = {
     "pcm-joshi-2020": "6cfaf1cde7c644e8e42ed4c61fe4dde06ea2c57193ff506c9403146bc1fba8b3",
     "pcm-nandakumar-2019": "e3d08b283f3549e608c1c922f37ed7cb4849c85036205727ed73c373764c7cb7",
     "reram-cmo-02pct": "d5941c09f0a40eb8f928e0e807eb00054d4567489db779193fddc06f859bcb11",
+    "reram-cmo-02pct-digital-reference": "c3cca7ded3894fc4a044120fa6b73db74882e5163935e49fd400c02d5c21dc8c",
+    "reram-cmo-2pct-digital-reference": "bca42a899e20c40dceba097c19a97cabe19af6dede0b2dfdcd2d84037e2ac3c7",
     "reram-cmo-2pct": "2e2bc46835970090f19127ace5b817fdd138b85303281252a9199cdd1397ef98",
     "reram-milo-2021": "20f332f60518b894689e703822f4c60034c9bd8ada6857e99bbe33c55829336a",
     "reram-wan-2022": "9366a2e5693e876c52de86dac896a3403276176c28e75fadf5d2baf4c4ceeaaf",
     "reram-wan-2022-crosssim": "a1923061fc3c73c0b2a3849f38d582237eacb9d0c07ac191848d5982fea8bf41",
-    "sonos-agrawal-2022": "bd4de348c41bb54585bb3821da01954d9cfd0277f922a52a7dfeccb9be049cf5",
+    "sonos-agrawal-2022": "a472ddae8273406595bb31f3d7ba797e2e7a6459af4cd1ced9a76a5fcf9387d4",
     "uniform": "7fe0f92065bab97d04057aab1b0e282387eeffdf23a338da97777482c4e63167",
 }
 DOCS = Path(__file__).parents[2] / "docs" / "device_laws.md"
@@ -154,3 +161,48 @@ def test_how_often_read_noise_is_new_is_read_under_its_old_word() -> None:
     assert definition["read"]["new_every"] == "mvm"
     definition["read"]["new_every"] = "product"
     assert DevicePreset.model_validate(definition) == now
+
+
+# SONOS before the key spread_at existed, when the spread was that of the target current
+SONOS_AT_TARGET = "bd4de348c41bb54585bb3821da01954d9cfd0277f922a52a7dfeccb9be049cf5"
+
+
+def sonos_of_then() -> dict[str, Any]:
+    """The definition that an earlier version stored of SONOS."""
+    definition = load_preset("sonos-agrawal-2022").definition()
+    del definition["programming"]["spread_at"]
+    return definition
+
+
+def test_a_stored_sonos_chip_keeps_the_law_and_the_hash_that_it_had() -> None:
+    saved = SavedPreset.model_validate({"sha256": SONOS_AT_TARGET, "preset": sonos_of_then()})
+    law = saved.preset.programming
+    assert isinstance(law, SaturatingInTime)
+    assert law.spread_at == "target"
+    assert saved.preset.sha256 == SONOS_AT_TARGET != load_preset("sonos-agrawal-2022").sha256
+    mixed = {"sha256": "", "name": "mix", "default": sonos_of_then(), "layers": [["fc", sonos_of_then()]]}
+    assert {part.sha256 for part in (SavedMix.model_validate(mixed).default,)} == {SONOS_AT_TARGET}
+    assert SavedMix.model_validate(mixed).layers[0][1].sha256 == SONOS_AT_TARGET
+
+
+def test_what_a_record_stored_of_sonos_is_told_in_words() -> None:
+    assert "at the target current" in in_words(sonos_of_then())["programming"]
+    assert "at the current after the shift" in in_words(load_preset("sonos-agrawal-2022").definition())["programming"]
+    assert changes_in_time(sonos_of_then(), {})
+
+
+def test_a_preset_file_says_at_which_current_the_spread_is(tmp_path: Path) -> None:
+    shipped = (preset_folder() / "sonos-agrawal-2022.toml").read_text(encoding="utf-8")
+    without_key = "".join(line for line in shipped.splitlines(keepends=True) if not line.startswith("spread_at"))
+    (tmp_path / "mine.toml").write_text(without_key, encoding="utf-8")
+    with pytest.raises(DriftproofError, match=r"missing key programming\.spread_at"):
+        load_preset(tmp_path / "mine.toml")
+
+
+def test_a_record_of_the_old_sonos_is_not_continued_with_the_new_one(tmp_path: Path) -> None:
+    old = SavedPreset.model_validate({"sha256": SONOS_AT_TARGET, "preset": sonos_of_then()}).preset
+    data = (torch.zeros(4, 3), torch.zeros(4).long())
+    network = torch.nn.Linear(3, 2)
+    evaluate(network, data, presets=[old], times=["1d"], chips=1, out=tmp_path / "out").close()
+    with pytest.raises(DriftproofError, match="'sonos-agrawal-2022' with other numbers"):
+        evaluate(network, data, presets=["sonos-agrawal-2022"], times=["1d"], chips=1, out=tmp_path / "out")

@@ -120,7 +120,10 @@ def test_settings_never_change() -> None:
 def test_a_drop_along_the_wires_is_not_repeatable() -> None:
     dropping = STANDARD.with_changes(ir_drop=IRDrop())
     assert not dropping.repeatable
-    assert str(dropping) == "8-bit in (static), 8-bit out, full scale 10, noise 0.04, IR drop 1 (not repeatable)"
+    told = "8-bit in (static), 8-bit out, full scale 10, noise 0.04, IR drop 1"
+    assert str(dropping) == f"{told} (wires for devices of 5 µS, not repeatable)"
+    own = STANDARD.with_changes(ir_drop={"conductance_ratio": 1 / 0.35 / 25e-6})
+    assert str(own) == f"{told} (not repeatable)"
 
 
 def test_text_for_tables() -> None:

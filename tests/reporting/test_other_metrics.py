@@ -121,7 +121,7 @@ def test_the_page_speaks_of_the_metric_and_of_no_accuracy(tmp_path: Path) -> Non
         page = report(record, tmp_path)
     text = words(page)
     assert "the digital network, which reaches perplexity 20.00 on 10,000 samples of cifar10" in text
-    assert "Perplexity over time after programming: lower is better." in text
+    assert "Perplexity over time after the first read: lower is better." in text
     assert "metric perplexity; lower is better" in text
     assert "rise against digital" in text
     assert "the highest of the measured chips" in text

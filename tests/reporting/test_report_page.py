@@ -91,7 +91,7 @@ def test_the_page_says_what_it_must(made: Path) -> None:
         "Device presets",
         "doi:10.1109/X.2019.1",
         "conductance.g_max_us 25.0 µS",
-        "t = 0 is the end of programming.",
+        "t = 0 is the first read.",
         "Conversion",
         "2 of 3 layers with weights, holding 98.5 % of the weights, are on 2 analog tiles of 512 × 512",
         "digital: normalisation stays digital",

@@ -39,7 +39,7 @@ def convert_command(
             another device in some layers (pcm-nandakumar-2019,conv1=ideal). `driftproof presets list` shows the names.
         compensation (KIND): Drift compensation, a digital factor on the outputs: none, tile (one factor per tile),
             column (one per column), or exact (least-squares fit to the target weights). Parameters follow a colon:
-            reference_s (of tile and column) is the time after programming at which the reference is read (default: 0),
+            reference_s (of tile and column) is the time at which the reference is read (default: 0, the first read),
             and every_s is the interval at which the factor is measured (default: at every read-out). The times are in
             seconds, or have a unit: tile:reference_s=60, column:every_s=1d.
         input_shape (SHAPE): Shape of one input without the batch dimension, such as 3,32,32. The network is run once on

@@ -45,8 +45,8 @@ def evaluate_command(
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names. Repeat the option to compare devices.
         out (FOLDER): Folder for the record (record.sqlite, all results), its tables and the report (index.html).
-        times (TIMES): Times after programming at which chips are read, separated by commas; the units are s, min, h, d
-            and y.
+        times (TIMES): Times at which chips are read, counted from the first read after programming and separated by
+            commas; the units are s, min, h, d and y.
         chips: Number of chips to program per device. Intervals become narrower with more chips.
         backend: Backend that computes the arrays: folded (effective weights in torch layers, fast) or tiles (the tiles
             of IBM aihwkit, slower).
@@ -58,6 +58,7 @@ def evaluate_command(
     """
     from driftproof._cli.tables import summary_table
     from driftproof._reporting import report, summarise
+    from driftproof._reporting.device_notes import conditions
     from driftproof.data import load_data
     from driftproof.evaluation._backends import check_backend
     from driftproof.evaluation._checks import check_devices
@@ -75,6 +76,7 @@ def evaluate_command(
         evaluator, deployments, times=times_s, chips=chips, out=out, label=label, within_validity=tiles.within_validity
     ) as record:
         page = report(record, out)
-        title = f"{loaded.name}: {quantity.title} up to {format_time(times_s[-1])} after programming"
-        print_table(summary_table(summarise(record), quantity, title))
+        title = f"{loaded.name}: {quantity.title} up to {format_time(times_s[-1])} after the first read"
+        notes = [f"{name}: with a {text}" for name, text in conditions(record.presets()).items()]
+        print_table(summary_table(summarise(record), quantity, title, *notes))
     print_line(f"report: {page}")

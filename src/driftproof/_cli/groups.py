@@ -114,7 +114,7 @@ class DeploymentOptions:
             `driftproof presets show NAME` prints. Repeat the option to change several numbers.
         compensation (KIND): Drift compensation, a digital factor on the outputs: none, tile (one factor per tile),
             column (one per column), or exact (least-squares fit to the target weights). Parameters follow a colon:
-            reference_s (of tile and column) is the time after programming at which the reference is read (default: 0),
+            reference_s (of tile and column) is the time at which the reference is read (default: 0, the first read),
             and every_s is the interval at which the factor is measured (default: at every read-out). The times are in
             seconds, or have a unit: tile:reference_s=60, column:every_s=1d.
         read_outs (TIMES): How long a read-out of a chip takes (duration_s), how long lies between the read-out that
@@ -123,8 +123,8 @@ class DeploymentOptions:
             or in every matrix-vector multiplication (mvm). The slower part is the same in both read-outs. The times are
             in seconds, or have a unit: duration_s=10s,pause_s=1d,fast=mvm. With both times 0, the two are one read-out.
             Default: duration_s=1s,pause_s=1h,fast=read-out.
-        periphery (PERIPHERY): DAC, ADC and noise of the arrays: ideal, standard (8-bit DAC, 8-bit ADC, output noise) or
-            FILE.toml.
+        periphery (PERIPHERY): DAC, ADC and noise of the arrays: ideal, FILE.toml, or standard (8-bit DAC, 8-bit ADC and
+            output noise of Rasch et al. 2023, without their PCM read noise in every MVM and their IR drop).
         recalibrate (WHEN): When the statistics of BatchNorm layers are re-estimated on each chip: programming (once,
             after programming) or time (at every read-out time). Needs --calibration-data. Default: never.
         calibration_data (DATA): Inputs for --recalibrate and for the static input ranges of a --periphery, in the forms

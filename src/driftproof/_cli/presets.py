@@ -33,7 +33,7 @@ def list_command() -> None:
 
     presets = [load_preset(name) for name in preset_names()]
     arguments = {_argument(preset): attrgetter(preset.argument)(preset) for preset in presets if preset.argument}
-    headings = ("preset", "family", "conduct-\nance (µS)", "levels", "valid\ntimes", *ERROR_TIMES)
+    headings = ("preset", "family", "conduct-\nance (µS)", "valid\ntimes", *ERROR_TIMES)
     print_table(
         titled(
             "Presets",
@@ -42,8 +42,44 @@ def list_command() -> None:
             "in % of the column's maximum, drift compensated per tile",
             f"The numbers hold for {', '.join(f'{name} = {value:g}' for name, value in arguments.items())}.",
             "* outside the range of validity; a law that is given as a table over time keeps its last value there",
+            *_time_notes(presets),
+            *_condition_notes(presets),
+            *_other_notes(presets),
         )
     )
+
+
+def _time_notes(presets: list[DevicePreset]) -> list[str]:
+    """Return what t = 0 is, and how long after the last programming pulse it is."""
+    from driftproof.laws._words import first_read_s
+
+    after: dict[float, list[str]] = {}
+    for preset in presets:
+        if (t0_s := first_read_s(preset.definition())) is not None:
+            after.setdefault(t0_s, []).append(preset.name)
+    lines = [f"{t0_s:g} s for {', '.join(names)}" for t0_s, names in sorted(after.items())]
+    return [f"Times count from the first read, which is t0 after the last programming pulse: {'; '.join(lines)}."]
+
+
+def _condition_notes(presets: list[DevicePreset]) -> list[str]:
+    """Return the presets whose results hold for one condition, by condition."""
+    by_condition: dict[str, list[str]] = {}
+    for preset in presets:
+        if text := preset.conductance.condition:
+            by_condition.setdefault(text, []).append(preset.name)
+    return [f"{', '.join(names)}: with a {text}" for text, names in by_condition.items()]
+
+
+def _other_notes(presets: list[DevicePreset]) -> list[str]:
+    """Return the links between presets of one device, each once."""
+    from driftproof._presets.notes import other_presets
+
+    lines: dict[frozenset[str], str] = {}
+    for preset in presets:
+        for other in other_presets(preset.definition()):
+            pair = frozenset((preset.name, other.name))
+            lines.setdefault(pair, f"{preset.name}: see also {other.name}, {other.what}")
+    return list(lines.values())
 
 
 def _argument(preset: DevicePreset) -> str:
@@ -55,20 +91,19 @@ def _row(preset: DevicePreset) -> list[str]:
     from driftproof.times import format_time, parse_time
 
     encoding, (g_min, g_max) = preset.conductance, preset.conductance.ends
-    valid = "-".join(format_time(t_s).replace(" ", "") for t_s in preset.validity.t_s)
+    valid = "-".join(format_time(t_s).replace(" ", "") if t_s else "0" for t_s in preset.validity.t_s)
     times_s = [parse_time(time) for time in ERROR_TIMES]
     return [
         f"{preset.name}:{_argument(preset)}" if preset.argument else preset.name,
         preset.family,
         f"{g_min:g}-{g_max:g}" if encoding.has_devices else "",
-        "" if preset.levels is None else str(preset.levels.count),
         "any" if preset.of_no_device else valid,
         *(f"{100 * weight_error(preset, t_s):.1f}{'' if preset.in_validity(t_s) else '*'}" for t_s in times_s),
     ]
 
 
 def show_command(name: str, *, changes: Changes = None, out: Path | None = None) -> None:
-    r"""Show one device: source, constants with their units, laws, assumptions, and simulated conductances over time.
+    r"""Show one device: source, constants with units, laws, caveats, assumptions, and simulated conductances over time.
 
     Args:
         name (DEVICE): The device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
@@ -84,9 +119,10 @@ def show_command(name: str, *, changes: Changes = None, out: Path | None = None)
     from driftproof._cli.card import card_tables, fit_table
     from driftproof._device_choice import load_device
     from driftproof._presets import parse_changes
+    from driftproof._presets.notes import caveat_texts, other_presets
     from driftproof._reporting.cards import fit_content, flatten, write_card
     from driftproof.evaluation._identity import preset_entries
-    from driftproof.laws._words import in_words
+    from driftproof.laws._words import in_words, time_zero
 
     preset = load_device(name, parse_changes(changes or []))
     definition = preset.definition()
@@ -104,6 +140,14 @@ def show_command(name: str, *, changes: Changes = None, out: Path | None = None)
         if out:
             raise DriftproofError(f"{preset.name} has no card: cards are made from the laws of a single preset")
         return
+    if sentence := time_zero(definition):
+        print_line(f": {sentence}", head="time")
+    if preset.laws.conductance.condition:
+        print_line(f": {preset.laws.conductance.condition}", head="condition")
+    for text in caveat_texts(definition):
+        print_line(f": {text}", head="caveat")
+    for other in other_presets(definition):
+        print_line(f" {other.name}: {other.what}. {other.results}".rstrip(), head="see also")
     lines = [f"- {assumption['text']}" for assumption in definition["assumptions"]]
     print_line("\n".join(lines), head="Assumptions\n" if lines else "")
     print_line("")

@@ -102,7 +102,7 @@ def sensitivity_command(
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names.
         out (FOLDER): Folder for the record, tables (CSV) and figures (SVG, PNG).
-        time (TIME): Time after programming at which the chips are read; the units are s, min, h, d and y.
+        time (TIME): Time after the first read at which the chips are read; the units are s, min, h, d and y.
         chips: Number of chips to program. Every set of digital layers is measured on the same chips.
 
     Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -40,18 +41,28 @@ def plain_table(headings: Iterable[str], rows: Iterable[Sequence[str] | None], *
     return table
 
 
+def broken(name: str, width: int) -> str:
+    """Return a name in lines of at most ``width`` characters, broken after hyphens where that is possible.
+
+    >>> broken("reram-cmo-2pct-digital-reference", 24).splitlines()
+    ['reram-cmo-2pct-digital-', 'reference']
+    """
+    return "\n".join(textwrap.wrap(name, width, break_long_words=False)) or name
+
+
 def titled(title: str, table: Table, *notes: str) -> Group:
     """Return a table between a title and notes; rich itself would break them at the width of the table."""
     return Group(Text(title, style="bold"), table, *(Text(note) for note in notes if note), "")
 
 
-def summary_table(summary: pd.DataFrame, quantity: Quantity, title: str) -> Group:
+def summary_table(summary: pd.DataFrame, quantity: Quantity, title: str, *notes: str) -> Group:
     """Return the drop against digital with its 95 % interval, the mean and the worst chip, per preset and time.
 
     Args:
         summary: Table that :func:`driftproof._reporting.summarise` returned.
         quantity: The metric of the values.
         title: Title of the table.
+        notes: Further lines below the table.
     """
     several, rows = summary["config_id"].nunique() > 1, []
     for _, group in summary.groupby(["config_id", "preset"], sort=False):
@@ -60,7 +71,7 @@ def summary_table(summary: pd.DataFrame, quantity: Quantity, title: str) -> Grou
         name = first["preset"]
         if several:
             name += f" {first['label'] or first['backend']}/{first['compensation']}"
-        rows += [[name if row is first else "", *_cells(row, quantity)] for row in measured] + [None]
+        rows += [[broken(name, 26) if row is first else "", *_cells(row, quantity)] for row in measured] + [None]
     mean, drop = "mean %" if quantity.percent else "mean", "drop" if quantity.higher_is_better else "rise"
     name = "preset label/compensation" if several else "preset"
     by_sample = bool(summary.loc[summary["chips"] > 1, "drop_ci95_new_low"].notna().any())
@@ -74,6 +85,7 @@ def summary_table(summary: pd.DataFrame, quantity: Quantity, title: str) -> Grou
         note,
         f"95 % interval: of the {drop}, for {for_new}",
         "" if summary["in_validity"].all() else OUTSIDE,
+        *notes,
     )
 
 

@@ -61,7 +61,7 @@ def train_command(
         preset (DEVICE): Device whose noise the --method draws and on whose chips the network is validated: NAME of a
             preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, or DEVICE,LAYERS=DEVICE. `driftproof presets list` shows
             the names. Methods without a device's noise (plain, sam, ...) do not need it.
-        time (TIME): Time after programming at which the noise of the device is drawn: one time (1d), or a range
+        time (TIME): Time after the first read at which the noise of the device is drawn: one time (1d), or a range
             (1h..1y) from which times are drawn log-uniformly. Required if the errors of the device depend on time.
             Otherwise the default is the start of its valid times.
         limit (N): Number of samples to use, from the start of --data. Default: all samples.

@@ -87,7 +87,7 @@ class ProgrammedChip:
             self._waits = self.model.register_forward_pre_hook(partial(_check_time, device, self.t_s), prepend=True)
 
     def drift(self, t_s: float | str) -> ProgrammedChip:
-        """Move this chip to a time after programming, earlier or later than now, and return it.
+        """Move this chip to a time after the first read, earlier or later than now, and return it.
 
         Samples are counted from this call on: where a device's read noise is new in every MVM, the first sample after
         the call has the noise of sample 0.

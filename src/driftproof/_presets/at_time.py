@@ -1,4 +1,4 @@
-"""A device at a time after programming: the noise that training draws."""
+"""A device at a time after the first read: the noise that training draws."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AtTime:
-    """A device at a time after programming: programmed, drifted, read and compensated.
+    """A device at a time after the first read: programmed, drifted, read and compensated.
 
     Attributes:
         device: Device of which any number of chips can be drawn: a preset or a mix.
-        t_s: Seconds after programming; the earliest time of a range.
+        t_s: Seconds after the first read; the earliest time of a range.
         until_s: Latest time of a range, from which times are drawn log-uniformly (default: None, only ``t_s``).
         compensation: Drift compensation, as in an evaluation, which is part of the noise.
     """
@@ -65,7 +65,7 @@ def at_time(
 
     Args:
         device: A preset or a mix.
-        t: Time after programming in seconds, or as text such as ``1d``, or a range as text such as ``1h..1y``.
+        t: Time after the first read in seconds, or as text such as ``1d``, or a range as text such as ``1h..1y``.
         until: End of a range that begins at ``t`` (default: None, one time).
         compensation: Drift compensation.
 

@@ -50,7 +50,7 @@ class WeightError(Table):
     """Errors of a tile's weights at one time, in % of the column's maximum, with drift compensation per tile.
 
     Attributes:
-        t_s: Seconds after programming.
+        t_s: Seconds after the first read.
         half: Root mean square of the errors of weights at half the range.
         normal: Root mean square of the errors of normally distributed weights.
         shares: Percentage of the errors of normally distributed weights in each bin. The bins divide −limit to limit
@@ -114,7 +114,7 @@ class Card(Table):
         return self
 
     def in_validity(self, t_s: float) -> bool:
-        """Whether a time after programming, in s, lies in the range of validity."""
+        """Whether a time after the first read, in s, lies in the range of validity."""
         low, high = self.valid_s
         return low <= t_s <= high
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from driftproof._presets.preset import DevicePreset
+from driftproof.laws._old_forms import as_now
 
 
 def changes_in_time(definition: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -29,7 +30,7 @@ def changes_in_time(definition: Mapping[str, Any], others: Mapping[str, Mapping[
     if parts := definition.get("devices"):
         return any(name not in others or changes_in_time(others[name], others) for name in parts.values())
     try:
-        return DevicePreset.model_validate(definition).changes_in_time
+        return DevicePreset.model_validate(as_now(definition)).changes_in_time
     except ValidationError:
         low, high = definition.get("validity", {}).get("t_s", (0.0, math.inf))
         return bool(low < high)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from driftproof._errors import DriftproofError
 from driftproof._presets.load import load_preset, shown
-from driftproof._presets.preset import DevicePreset
+from driftproof._presets.preset import DevicePreset, StoredPreset
 from driftproof.laws._effects import Effect
 from driftproof.laws._table import Table
 from driftproof.laws._validity import Validity
@@ -91,7 +91,7 @@ class DeviceMix:
         return Validity(t_s=(max(starts), min(ends)))
 
     def in_validity(self, t_s: float) -> bool:
-        """Whether a time after programming, in s, lies in the range of validity of every device."""
+        """Whether a time after the first read, in s, lies in the range of validity of every device."""
         return all(device.in_validity(t_s) for device in self.parts)
 
     @property
@@ -153,8 +153,8 @@ class SavedMix(Table):
     kind: Literal["mix"] = "mix"
     sha256: str
     name: str
-    default: DevicePreset
-    layers: tuple[tuple[str, DevicePreset], ...]
+    default: StoredPreset
+    layers: tuple[tuple[str, StoredPreset], ...]
 
     def device(self, tensors: dict[str, Tensor], path: Path) -> DeviceMix:
         """Return the mix."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from driftproof._defaults import COMPENSATION
 from driftproof._presets.at_time import AtTime, at_time
@@ -18,11 +18,13 @@ from driftproof.laws._effects import Effect
 from driftproof.laws._encoding import Conductance, Encoding
 from driftproof.laws._law import Law
 from driftproof.laws._levels import Levels
+from driftproof.laws._old_forms import as_now, as_then
 from driftproof.laws._programming import Programming
 from driftproof.laws._read import Read
 from driftproof.laws._stuck import Stuck
 from driftproof.laws._table import Citation, NotNegative, Number, Table, Text
 from driftproof.laws._validity import Range, Validity
+from driftproof.laws._words import GENERIC
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +42,42 @@ class Assumption(Table):
     """An assumption of the preset that is not in its source."""
 
     text: Text
+
+
+class Caveat(Table):
+    """What a reader of results must know about the device; a report states it beside them."""
+
+    text: Text
+
+
+class VariantResult(Table):
+    """Results of one experiment on a preset and on its variant.
+
+    Attributes:
+        what: What was measured, on how many samples and chips, and under which conditions.
+        t_s: Time in s.
+        percent: Name of each preset → its result, in percent.
+        where: The experiment.
+    """
+
+    what: Text
+    t_s: NotNegative
+    percent: Annotated[dict[str, Number], Field(min_length=2)]
+    where: Text
+
+
+class Variant(Table):
+    """Another preset of the same device: another fit of the same data, or another form of the same cell.
+
+    Attributes:
+        preset: Name of the other preset.
+        what: What it is, compared with this one.
+        measured: Results on both, where an experiment of driftproof has them.
+    """
+
+    preset: Text
+    what: Text
+    measured: VariantResult | None = None
 
 
 class FittedParameter(Table):
@@ -61,7 +99,7 @@ class Fit(Table):
         levels_us: Targets in µS.
         devices_at_level: Number of devices at each target.
         times: Number of times.
-        t_s: First and last time, in s after programming.
+        t_s: First and last time, in s after the first read.
         parameters: The fitted numbers.
     """
 
@@ -94,6 +132,8 @@ class DevicePreset(Table):
     levels: Levels | None = None
     validity: Validity
     assumptions: tuple[Assumption, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+    variants: tuple[Variant, ...] = ()
     fit: Fit | None = None
 
     @model_validator(mode="after")
@@ -122,9 +162,8 @@ class DevicePreset(Table):
     def sha256(self) -> str:
         """Hash of the laws and their numbers, which a record keeps. A change of a text does not change it."""
         laws = {"conductance", "programming", "drift", "read", "stuck", "levels", "validity"}
-        text = json.dumps(self.model_dump(mode="json", include=laws), sort_keys=True)
-        # records keep hashes from before "product" was renamed to "mvm"
-        return hashlib.sha256(text.replace('"new_every": "mvm"', '"new_every": "product"').encode()).hexdigest()
+        text = json.dumps(as_then(self.model_dump(mode="json", include=laws)), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def definition(self) -> dict[str, Any]:
         """Return the preset as plain JSON values, without the tables it does not have."""
@@ -135,7 +174,7 @@ class DevicePreset(Table):
         return SavedPreset(sha256=self.sha256, preset=self), {}
 
     def in_validity(self, t_s: float) -> bool:
-        """Whether a time after programming, in s, lies in the range of validity."""
+        """Whether a time after the first read, in s, lies in the range of validity."""
         low, high = self.validity.t_s
         return low <= t_s <= high
 
@@ -163,7 +202,7 @@ class DevicePreset(Table):
     @property
     def of_no_device(self) -> bool:
         """Whether the errors are a generic assumption that holds at any time, and not those of a published device."""
-        return self.family in ("none", "generic")
+        return self.family in GENERIC
 
     def for_layer(self, layer: str) -> DevicePreset:
         """Return the device of one layer: itself."""
@@ -199,10 +238,10 @@ class DevicePreset(Table):
         return preset_without(self, effects)
 
     def at(self, t: str | float, until: str | float | None = None, compensation: str = COMPENSATION) -> AtTime:
-        """Return the device at a time after programming, or over a range of times: the noise that training draws.
+        """Return the device at a time after the first read, or over a range of times: the noise that training draws.
 
         Args:
-            t: Time after programming in seconds, or as text such as ``1d``.
+            t: Time after the first read in seconds, or as text such as ``1d``.
             until: End of a range that begins at ``t``, from which times are drawn log-uniformly (default: None, one
                 time).
             compensation: Drift compensation.
@@ -210,12 +249,16 @@ class DevicePreset(Table):
         return at_time(self, t, until, compensation)
 
 
+StoredPreset = Annotated[DevicePreset, BeforeValidator(as_now)]
+"""A preset as a file or a record stores it, which an earlier version may have written."""
+
+
 class SavedPreset(Table):
     """The form in which a file stores a preset."""
 
     kind: Literal["preset"] = "preset"
     sha256: str
-    preset: DevicePreset
+    preset: StoredPreset
 
     def device(self, tensors: dict[str, Tensor], path: Path) -> DevicePreset:
         """Return the preset."""

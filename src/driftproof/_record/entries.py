@@ -286,6 +286,9 @@ class Configuration(Entry):
         )
 
 
+_LISTS = tuple((key, list | tuple) for key in ("assumptions", "caveats", "variants"))
+
+
 class PresetEntry(Entry):
     """A preset as it was used: its name, the hash of its numbers, its definition as tables, and its card.
 
@@ -303,7 +306,7 @@ class PresetEntry(Entry):
     @classmethod
     def _has_its_tables(cls, definition: dict[str, Any]) -> dict[str, Any]:
         """Check the parts that a report reads."""
-        for key, kinds in (("validity", dict), ("source", dict | str), ("family", str), ("assumptions", list | tuple)):
+        for key, kinds in (("validity", dict), ("source", dict | str), ("family", str), *_LISTS):
             if key in definition and not isinstance(definition[key], kinds):
                 raise ValueError(f"{key} is of type {type(definition[key]).__name__}")
         return definition

@@ -57,7 +57,7 @@ def _parquet(record: Record) -> bytes:
 
 def _json(record: Record) -> bytes:
     content = {
-        "about": "driftproof record; accuracies and F1 in percent, times in seconds after programming",
+        "about": "driftproof record; accuracies and F1 in percent, times in seconds after the first read",
         "subject": record.subject,
         "conversions": record.conversions(),
         "series": record.series(),

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from driftproof._errors import DriftproofError
 from driftproof._files import make_folder, write_atomically
 from driftproof._presets.card import Card
+from driftproof._presets.notes import NOTES, caveat_texts, notes_of, other_presets
 from driftproof._record import PresetEntry
 from driftproof._record.export import checked_file
 from driftproof._reporting.card_figures import card_figure, titles
 from driftproof._reporting.figures import render_small
 from driftproof._reporting.html import GENERATOR, check_written_here, data_uri, fill_template
-from driftproof.laws._words import in_words
+from driftproof.laws._words import condition, in_words, time_zero
 from driftproof.times import format_time
 
 CARD_FORMATS = (".html", ".svg", ".png")
 
 # The tables of a preset that have a section on its card; all others are constants.
-_SECTIONS = ("name", "family", "version", "summary", "argument", "source", "validity", "assumptions", "fit")
+_SECTIONS = ("name", "family", "version", "summary", "argument", "source", "validity", "assumptions", "fit", *NOTES)
 
 _SOURCE = ("title", "authors", "venue", "year", "doi", "where", "fitted_by")
 
@@ -76,8 +78,15 @@ def card_content(entry: PresetEntry) -> dict[str, Any]:
     Raises:
         DriftproofError: The preset's definition was changed in the record.
     """
-    try:
+    with reading(entry):
         return _card_content(entry)
+
+
+@contextmanager
+def reading(entry: PresetEntry) -> Iterator[None]:
+    """Raise DriftproofError, which names the preset, where its definition cannot be read."""
+    try:
+        yield
     except (AttributeError, TypeError, ValueError, LookupError, RecursionError) as error:
         raise DriftproofError(
             f"preset {entry.name}: its definition in the record is damaged ({type(error).__name__}: {error}); restore "
@@ -90,6 +99,7 @@ def _card_content(entry: PresetEntry) -> dict[str, Any]:
     source = definition.get("source", {})
     if not isinstance(source, Mapping):
         source = {"title": str(source)}
+    notes = notes_of(entry.name, entry.sha256, definition)
     no_plots = "plots show the laws of a single preset; this device has none, or those of its parts."
     if "programming" in definition:
         no_plots = "this record was made before cards were stored; evaluating one more chip adds them."
@@ -101,6 +111,10 @@ def _card_content(entry: PresetEntry) -> dict[str, Any]:
         "laws": list(in_words(definition).items()),
         "constants": flatten({key: value for key, value in definition.items() if key not in _SECTIONS}),
         "validity": [_validity(key, value) for key, value in definition.get("validity", {}).items()],
+        "time_zero": time_zero(definition),
+        "condition": condition(definition),
+        "caveats": caveat_texts(notes),
+        "variants": other_presets(notes),
         "assumptions": [
             str(item.get("text", item) if isinstance(item, Mapping) else item)
             for item in definition.get("assumptions", [])

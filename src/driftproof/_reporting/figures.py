@@ -123,7 +123,9 @@ def _panels(evidence: Evidence, keys: Sequence[str], presets: Sequence[str]) -> 
         for i, key in enumerate(keys):
             _draw_series(panel, evidence, key, preset, i)
         _finish_panel(panel, evidence)
-        panel.set_title("\n".join(textwrap.wrap(preset, 44)), fontsize=10, loc="left", fontweight="bold")
+        panel.set_title(
+            "\n".join(textwrap.wrap(evidence.shown(preset), 44)), fontsize=10, loc="left", fontweight="bold"
+        )
     for panel in panels.flat[len(presets) :]:
         panel.set_visible(False)
     for panel in panels[:, 0]:
@@ -154,7 +156,7 @@ def chips(evidence: Evidence) -> Figure:
         axes.plot(values, y - 0.06 + offset, "o", ms=4, mfc=colour, mec="white", mew=0.4, alpha=0.75)
         _mean_and_interval(axes, y, row)
         tell = ", ".join(part for part in (evidence.names[key], format_time(float(row["t_s"]))) if part)
-        labels.append(f"{textwrap.shorten(preset, 44, placeholder=' …')}\n{tell}")
+        labels.append(f"{textwrap.shorten(evidence.shown(preset), 44, placeholder=' …')}\n{tell}")
     for value, colour in digital:
         axes.axvline(value, color=colour, lw=1, ls=(0, (5, 3)), zorder=0)
     axes.set_yticks(range(len(rows)), labels, fontsize=9)
@@ -222,7 +224,7 @@ def _draw_series(axes: Axes, evidence: Evidence, key: str, preset: str, number: 
         axes.axhline(mean[0], color=colour, lw=0.8, alpha=0.6)
     for xi, yi, sound in zip(x, mean, valid, strict=True):
         axes.plot([xi], [yi], marker, color=colour, ms=5.5, mfc=colour if sound else "white", mew=1.2)
-    return float(mean[-1]), preset, colour
+    return float(mean[-1]), evidence.shown(preset), colour
 
 
 def _band(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

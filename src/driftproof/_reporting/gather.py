@@ -26,6 +26,7 @@ from driftproof._record import (
 )
 from driftproof._reporting.outcomes import Outcomes, Row
 from driftproof._reporting.statistics import SummaryRow, summarise_cells, summary_of
+from driftproof.laws._words import condition
 from driftproof.statistics import corrected
 
 Source = Record | str | os.PathLike[str]
@@ -85,6 +86,11 @@ class Evidence:
     def measured_presets(self) -> list[str]:
         """The presets with cells, in order, without the rows that have no devices."""
         return [name for name in dict.fromkeys(self.summary["preset"]) if name not in (DIGITAL, IDEAL_ANALOG)]
+
+    def shown(self, preset: str) -> str:
+        """Return the name of a preset as figures show it, with the condition of its results if the name lacks it."""
+        text = condition(self.presets[preset].definition) if preset in self.presets else ""
+        return f"{preset} ({text})" if text and text.replace(" ", "-") not in preset else preset
 
     def series(self, key: str, preset: str) -> pd.DataFrame:
         """Return the rows of the summary of a configuration and preset by ascending time; it may be empty."""

@@ -8,6 +8,7 @@ import pandas as pd
 
 from driftproof._record import DIGITAL, IDEAL_ANALOG, LAYER_COUNTS, Quantity, Run, count_of, total_of
 from driftproof._reporting.cards import card_content
+from driftproof._reporting.device_notes import conditions, device_notes, left_out, time_zeros
 from driftproof._reporting.figures import band_is_percentiles
 from driftproof._reporting.gather import Account, Evidence
 from driftproof._reporting.html import data_uri, fill_template
@@ -61,6 +62,10 @@ def page(
         kept=[group for key in evidence.names for group in kept(evidence, key, keep)],
         comparisons=[] if comparisons is None else comparison_rows(comparisons, evidence.quantity),
         accounts=[_account(evidence, account) for account in evidence.accounts],
+        conditions=conditions(evidence.presets),
+        device_notes=device_notes(evidence),
+        time_zeros=time_zeros(evidence.presets),
+        left_out=left_out,
         cards=[card_content(entry) for entry in evidence.presets.values()],
     )
 

@@ -54,4 +54,4 @@ class TimeAxis:
         axes.set_xlim(float(x[0]) - margin, float(x[-1]) + margin)
         if 0.0 in ticks and len(self.times) > 1:
             axes.axvline(self._zero + _GAP / 2, color="#bbbbbb", lw=0.8, ls=":")
-        axes.set_xlabel("time after programming")
+        axes.set_xlabel("time after the first read")

@@ -21,7 +21,7 @@ class Trial(ChecksKeywords):
     Attributes:
         deployment: The device and all conditions. None means the digital network, which has neither chip nor time.
         chip: Number of the chip, from 0.
-        t_s: Time after programming in s.
+        t_s: Time after the first read in s.
         digital: Names of layers to keep digital, in addition to those that the deployment's mapping keeps digital.
 
     Raises:
@@ -49,7 +49,9 @@ class Trial(ChecksKeywords):
         try:
             t_s = float(self.t_s)
         except (TypeError, ValueError):
-            raise DriftproofError(f"trial: t_s = {self.t_s!r}, wanted seconds after programming as a number") from None
+            raise DriftproofError(
+                f"trial: t_s = {self.t_s!r}, wanted seconds after the first read as a number"
+            ) from None
         vars(self).update(chip=whole_number("trial: chip", self.chip), t_s=t_s, digital=frozenset(names))
         if self.chip < 0 or not (math.isfinite(t_s) and t_s >= 0):
             raise DriftproofError(f"trial: wanted chip >= 0 and t_s >= 0, got chip {self.chip} and t_s {t_s}")

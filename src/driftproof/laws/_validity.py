@@ -16,7 +16,7 @@ class Validity(Table):
 
     Attributes:
         g_us: Lowest and highest conductance in µS; only of presets that have devices.
-        t_s: First and last time after programming, in s.
+        t_s: First and last time after the first read, in s.
         temperature_c: Lowest and highest temperature in °C, where the source states it. No law here depends on it.
     """
 

@@ -18,6 +18,7 @@ from driftproof.periphery._base import Settings
 from driftproof.periphery._stage import AnyStage
 
 QUANTILE = 0.99995  # default of aihwkit's calibrate_input_ranges (inference/calibration/calibration.py)
+_AIHWKIT_RATIO = 1.0 / 0.35 / 5e-6  # wires of 0.35 Ω from cell to cell, devices of 5 µS
 DECAY = 0.01  # aihwkit's input ranges are means over 100 batches (InputRangeParameter.init_from_data)
 
 # codes of more than 24 bits are not exact in float32
@@ -95,11 +96,18 @@ class IRDrop(Settings):
     Attributes:
         scale: Factor on the drop, aihwkit's ``ir_drop`` (default: 1, the physical drop).
         conductance_ratio: Conductance of the wire from one cell to the next, relative to the largest conductance of a
-            device, aihwkit's ``ir_drop_g_ratio``. The default is for 0.35 Ω and 5 µS, as in aihwkit 1.2.
+            device, aihwkit's ``ir_drop_g_ratio``: 1/(R · g_max). The default is for 0.35 Ω and devices of 5 µS, as in
+            aihwkit 1.2, whatever the device is. With it, the drop of devices of g_max is g_max / 5 µS times too small
+            (5 times at 25 µS, 45 times at 225 µS); give the number of your device.
     """
 
     scale: Positive = 1.0
-    conductance_ratio: Positive = 1.0 / 0.35 / 5e-6
+    conductance_ratio: Positive = _AIHWKIT_RATIO
+
+    def __str__(self) -> str:
+        """Return the drop as a table shows it, with the devices that the default is for."""
+        wires = "" if self.conductance_ratio != _AIHWKIT_RATIO else "wires for devices of 5 µS, "
+        return f"IR drop {self.scale:g} ({wires}not repeatable)"
 
 
 class PeripherySource(Citation, Settings):
@@ -129,6 +137,7 @@ class Periphery(Settings):
         ir_drop: Voltage drop along the wires (default: None).
         stages: Further effects between the array and its ADC, in their order (default: none). See :class:`Stage`.
         source: Source of the numbers.
+        left_out: Key → what the source has there and this periphery leaves out, in words (default: nothing).
 
     Raises:
         DriftproofError: If a value is misspelt, missing or impossible.
@@ -153,6 +162,7 @@ class Periphery(Settings):
     ir_drop: IRDrop | None = None
     stages: tuple[AnyStage, ...] = ()
     source: PeripherySource
+    left_out: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -200,7 +210,16 @@ class Periphery(Settings):
         True
         """
         given = self.model_dump(mode="json", exclude_none=True)
-        return {key: value for key, value in given.items() if value != []}
+        return {key: value for key, value in given.items() if value not in ([], {})}
+
+    def leaves_out(self) -> tuple[str, ...]:
+        """Return what the source has and this periphery leaves out, without what a change has switched on.
+
+        >>> from driftproof.periphery import load_periphery
+        >>> load_periphery("standard").leaves_out()
+        ('PCM read noise in every MVM (aihwkit: w_noise = 0.0175)', 'IR drop (aihwkit: ir_drop = 1.0)')
+        """
+        return tuple(text for key, text in self.left_out.items() if getattr(self, key, None) is None)
 
     def with_changes(self, **changes: Any) -> Periphery:
         """Return the same periphery with other values. They are checked, and the name shows them.
@@ -230,13 +249,13 @@ class Periphery(Settings):
         parts += [f"noise {self.output_noise:g}"] if self.output_noise else []
         weights = self.mvm_weight_noise
         parts += [f"weight noise {weights.sigma:g} ({weights.law})"] if weights else []
-        parts += [f"IR drop {self.ir_drop.scale:g} (not repeatable)"] if self.ir_drop else []
+        parts += [str(self.ir_drop)] if self.ir_drop else []
         parts += [str(stage) for stage in self.stages]
         return ", ".join(parts)
 
     def numbers(self) -> dict[str, Any]:
         """Return the settings that are not ideal as plain JSON values, without the name and the texts."""
-        given = self.model_dump(mode="json", exclude_none=True, exclude={"name", "summary", "source"})
+        given = self.model_dump(mode="json", exclude_none=True, exclude={"name", "summary", "source", "left_out"})
         return {key: value for key, value in given.items() if value not in (0, [])}
 
 

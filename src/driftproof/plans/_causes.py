@@ -120,14 +120,13 @@ def causes(
 ) -> Causes:
     """Switch on one cause of error after the other, on the same chips, and measure the drop due to each.
 
-    All causes are measured at the same time after programming. Their order is that of a chip's life. In another order a
-    cause may cost more or less, because accuracy falls faster when the weights already have other errors. The drops add
-    up exactly.
+    All causes are measured at the same time. Their order is that of a chip's life. In another order a cause may cost
+    more or less, because accuracy falls faster when the weights already have other errors. The drops add up exactly.
 
     Args:
         evaluator: Evaluator of the network, the data and the metric.
         deployment: The device (not measured chips) and all conditions.
-        t: Time after programming, such as ``1y``.
+        t: Time after the first read, such as ``1y``.
         chips: Number of chips, numbered from 0 (default: 10).
         record: Record of earlier measurements. New cells are added to it (default: a record in memory).
         progress: Whether to show a progress bar (default: if the terminal is interactive).

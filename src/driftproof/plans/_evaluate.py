@@ -70,7 +70,7 @@ def evaluate(
         data: Samples to measure on: :class:`driftproof.data.Data`, a pair (inputs [N, …], targets [N, …]) whose inputs
             may be a tuple or a dict of tensors, a dict with ``labels``, a dataset or a loader.
         presets: One device or several, or texts that :func:`driftproof.load_device` takes.
-        times: Times after programming: seconds, or texts such as ``1d`` (default: ``1s`` to ``10y``).
+        times: Times after the first read: seconds, or texts such as ``1d`` (default: ``1s`` to ``10y``).
         chips: Number of chips, numbered from 0 (default: 25). A device that was measured (``measured:FOLDER``) has only
             its measured chips; further chips are left out.
         metric: ``accuracy``, ``top5``, ``token-accuracy``, ``f1``, ``perplexity``, ``mse``, ``file.py:callable``, or a
@@ -172,7 +172,7 @@ def evaluate_deployments(
         evaluator: Evaluator of the network, the data and the metric.
         deployments: Deployments to measure. Devices with different numbers must have different names. Deployments of
             the same device may differ in another setting, such as the seed. Equal deployments are measured once.
-        times: Times after programming: seconds, or texts such as ``1d`` (default: ``1s`` to ``10y``).
+        times: Times after the first read: seconds, or texts such as ``1d`` (default: ``1s`` to ``10y``).
         chips: Number of chips of each deployment, numbered from 0 (default: 25). A device that was measured
             (``measured:FOLDER``) has only its measured chips; further chips are left out.
         out: Folder of the record ``record.sqlite``. An existing record is continued (default: a record in memory).

@@ -65,7 +65,7 @@ def choose_digital_layers(
         evaluator: Evaluator of the network, the samples to choose on, and the metric.
         report_evaluator: Evaluator on other samples, to report on: ``evaluator.on(data)``.
         deployment: The device of the analog layers and all conditions.
-        t: Time after programming, such as ``1y``.
+        t: Time after the first read, such as ``1y``.
         target: Metric that the mean over chips must keep, in its unit (accuracies in percent).
         chips: Number n of chips to choose on (default: 10).
         report_chips: Number m of other chips to report on (default: 25).

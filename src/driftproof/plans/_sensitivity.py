@@ -92,7 +92,7 @@ def sensitivity(
     Args:
         evaluator: Evaluator of the network, the data and the metric, with the backend ``folded``.
         deployment: The device and all conditions.
-        t: Time after programming, such as ``1y``.
+        t: Time after the first read, such as ``1y``.
         chips: Number of chips, numbered from 0 (default: 10). All sets of digital layers are measured on the same
             chips, so that differences are paired.
         record: Record of earlier measurements. New cells are added to it (default: a record in memory).

@@ -39,7 +39,7 @@ class ChipValidation(ChecksKeywords):
     Attributes:
         data: Samples to validate on. Use others than those of the training and of the report.
         preset: Device of the chips.
-        times: Times after programming (default: ``1d``). The result is the mean over them.
+        times: Times after the first read (default: ``1d``). The result is the mean over them.
         chips: Number of chips (default: 5).
         metric: Metric, as :func:`driftproof.evaluate` takes it.
         compensation: Drift compensation.

@@ -17,6 +17,12 @@ PAPERS: dict[str, Devices | NetWeight] = {
     "pcm-joshi-2020": Devices(crosssim.joshi, 0.0, 25.0),
     "pcm-nandakumar-2019": Devices(nandakumar.law, 0.0, 25.0, read_noise="read-out", spectrum=nandakumar.SPECTRUM),
     "reram-cmo-02pct": Devices(cmo.within_02_percent, 9.0, 88.2, "offset", "read-out", "column", spectrum=cmo.SPECTRUM),
+    "reram-cmo-02pct-digital-reference": Devices(
+        cmo.within_02_percent, 9.0, 88.2, "offset", "read-out", "constant", spectrum=cmo.SPECTRUM
+    ),
+    "reram-cmo-2pct-digital-reference": Devices(
+        cmo.within_2_percent, 9.0, 88.2, "offset", "read-out", "constant", spectrum=cmo.SPECTRUM
+    ),
     "reram-cmo-2pct": Devices(cmo.within_2_percent, 9.0, 88.2, "offset", "read-out", "column", spectrum=cmo.SPECTRUM),
     "reram-milo-2021": Devices(crosssim.milo, 50.0, 225.0),
     "reram-wan-2022": Devices(wan.law, 0.0, 40.0),

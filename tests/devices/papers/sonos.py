@@ -51,19 +51,16 @@ def _reading(i_na: float) -> Reading:
 
 
 def law(target_us: float, xi: Numbers, t_s: float) -> Reading:
-    """As the preset states it: I + ΔI + σ ξ, ΔI and σ functions of the *target* current, both linear in t.
-
-    CrossSim does otherwise: see :func:`law_of_crosssim`.
-    """
-    i_na, (low, high, share) = target_us * 100, between(t_s)
-    mean = i_na + (1 - share) * shift_na(i_na, low) + share * shift_na(i_na, high)
-    sigma = (1 - share) * spread_na(i_na, A[low], B[low]) + share * spread_na(i_na, A[high], B[high])
-    return _reading(mean + sigma * xi.program)
-
-
-def law_of_crosssim(target_us: float, xi: Numbers, t_s: float) -> Reading:
     """As SONOS.py computes it: the spread at the current *after* the mean shift, with A and B linear in t."""
     i_na, (low, high, share) = target_us * 100, between(t_s)
     mean = i_na + (1 - share) * shift_na(i_na, low) + share * shift_na(i_na, high)
     a, b = ((1 - share) * table[low] + share * table[high] for table in (A, B))
     return _reading(mean + max(spread_na(mean, a, b), 0.0) * xi.program)
+
+
+def law_at_target(target_us: float, xi: Numbers, t_s: float) -> Reading:
+    """As driftproof had it at first: ΔI and σ functions of the *target* current, both linear in t."""
+    i_na, (low, high, share) = target_us * 100, between(t_s)
+    mean = i_na + (1 - share) * shift_na(i_na, low) + share * shift_na(i_na, high)
+    sigma = (1 - share) * spread_na(i_na, A[low], B[low]) + share * spread_na(i_na, A[high], B[high])
+    return _reading(mean + sigma * xi.program)

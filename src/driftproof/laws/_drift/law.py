@@ -44,6 +44,11 @@ class DriftLaw(Law):
         """True: a drift law depends on the time."""
         return True
 
+    @property
+    def first_read_s(self) -> float | None:
+        """Time from the last programming pulse to t = 0, the first read, in s; None if the law does not have one."""
+        return None
+
     def life(self, r_target: Tensor, xi: Tensor) -> Tensor:
         """Return the number that each device keeps for life, [n]; by default the ξ that it drew.
 
@@ -60,7 +65,7 @@ class DriftLaw(Law):
         Args:
             g_us: Programmed conductances in µS, [n].
             life: Numbers that :meth:`life` returned, [n].
-            t_s: Seconds after programming; at 0 nothing has changed.
+            t_s: Seconds after the first read; at 0 nothing has changed.
         """
 
 

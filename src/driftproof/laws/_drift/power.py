@@ -20,6 +20,11 @@ class PowerDrift(DriftLaw):
     nu_mean: Curve
     nu_sd: Curve
 
+    @property
+    def first_read_s(self) -> float:
+        """The reference time t0: the law describes the conductance relative to that of the read at t0."""
+        return self.t0_s
+
     def life(self, r_target: Tensor, xi: Tensor) -> Tensor:
         """ν = |mean(r) + sd(r) ξ| of each device at its *target* conductance, without a unit; overwrites ξ."""
         log_r = log(r_target)

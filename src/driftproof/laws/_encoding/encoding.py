@@ -92,6 +92,11 @@ class Encoding(Law):
         return False
 
     @property
+    def condition(self) -> str:
+        """The condition that a reader of a result must know, in a few words; empty if there is none."""
+        return ""
+
+    @property
     def relative_to(self) -> Literal["column", "layer"]:
         """Whether w is relative to the maximum of its tile's column, or to that of the whole layer."""
         return "column"

@@ -41,13 +41,20 @@ class OffsetEncoding(Conductances):
         return self.reference == "column"
 
     @property
+    def condition(self) -> str:
+        """The kind of the reference, which decides how much of a drift that all devices share stays in the weights."""
+        return "drifting reference column" if self.has_reference_column else "digital reference"
+
+    @property
     def file_columns(self) -> tuple[str, ...]:
         """The column of the one device in files of conductances."""
         return ("g_us",)
 
     def words(self) -> str:
         """Return a sentence about how a weight is stored in the array."""
-        reference = "a column of such devices, shared by all outputs" if self.has_reference_column else "a number"
+        reference = (
+            "a column of such devices, shared by all outputs" if self.has_reference_column else "a digital number"
+        )
         return (
             f"A weight is one device of {self.g_min_us:g} to {self.g_max_us:g} µS, w = 2 (G - G_ref)/(g_max - g_min); "
             f"G_ref = {self.zero:g} µS is {reference}."

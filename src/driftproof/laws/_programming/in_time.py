@@ -27,7 +27,7 @@ CORRELATION = {
 
 
 class TableInTime(ProgrammingLaw):
-    """Base class of laws whose tuples have one entry per time of ``t_s``, in seconds after programming.
+    """Base class of laws whose tuples have one entry per time of ``t_s``, in seconds after the first read.
 
     The first entry also holds before the first time, and the last one after the last time. For ``time_correlation``
     see :data:`TimeCorrelation`.

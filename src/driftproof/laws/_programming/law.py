@@ -71,7 +71,7 @@ class ProgrammingLaw(Law):
         Args:
             target_us: Targets in µS, [n]. They must not be changed.
             fitted_us: Range for which the law was fitted, ``validity.g_us``.
-            t_s: Seconds after programming.
+            t_s: Seconds after the first read.
         """
         raise NotImplementedError(f'programming.law "{self.law}" acts on {" and ".join(self.acts_on)}')
 

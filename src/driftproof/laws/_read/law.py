@@ -46,7 +46,7 @@ class ReadLaw(Law):
         Args:
             g_us: G(t) in µS, [n].
             r_programmed: Programmed G, divided by the upper end of ``validity.g_us``, [n].
-            t_s: Seconds after programming.
+            t_s: Seconds after the first read.
         """
 
     def fast_share(self, t_s: float, period_s: float) -> float:
@@ -56,7 +56,7 @@ class ReadLaw(Law):
         is new at every read-out.
 
         Args:
-            t_s: Seconds after programming.
+            t_s: Seconds after the first read.
             period_s: A period in s, above 0.
         """
         return 1.0
