@@ -84,7 +84,8 @@ def _program(preset: DevicePreset, shares: Sequence[float], count: int, spread: 
     The error of rounding to finite levels depends on where between two levels a weight lies. With ``spread``, the net
     weights of such presets are spread evenly over one step between levels, with their share in the middle.
     """
-    encoding = preset.conductance
+    encoding = preset.conductance.plain()
+    preset = preset.model_copy(update={"conductance": encoding})
     w = encoding.weight_at(torch.tensor(shares, dtype=torch.float32)[:, None].repeat(1, count))
     if spread and preset.levels and not encoding.has_devices:
         step = 2 / (preset.levels.count - 1)

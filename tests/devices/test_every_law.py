@@ -27,6 +27,7 @@ from driftproof.laws import DriftLaw, Encoding, ProgrammingLaw, ReadLaw
 MADE = {
     "stuck": 'extends = "pcm-nandakumar-2019"\n[stuck]\nat_g_min = 0.1\nat_g_max = 0.1\nat_random = 0.2\n'
     "[levels]\ncount = 9\n[conductance]\nsignificance = [2.0, 1.0]\n[read]\nnew_every = 'product'\n",
+    "filled": 'extends = "pcm-nandakumar-2019"\n[conductance]\nsignificance = [1.0, 4.0]\nfill = "max-fill"\n',
     "points": 'extends = "pcm-nandakumar-2019"\n[drift]\nnu_mean = { at_r = [0.1, 0.9], values = [0.1, 0.03] }\n',
     "constant": 'extends = "reram-cmo-2pct"\n[conductance]\nreference = "constant"\n[stuck]\nat_random = 0.2\n',
     "increments": 'extends = "sonos-agrawal-2022"\n[programming]\ntime_correlation = "increments"\n',
