@@ -77,3 +77,20 @@ def check_torch_device(torch_device: str) -> torch.device:
     if torch_device == "cuda" and not torch.cuda.is_available():
         raise DriftproofError("device cuda: torch finds no CUDA GPU here; use cpu")
     return torch.device(torch_device)
+
+
+def wafer_texts(device: Device, chips: int) -> list[str]:
+    """Return warnings about chips that share a wafer: intervals over chips count them as independent."""
+    texts = []
+    for part in device.parts:
+        variation = None if part.laws is None else part.laws.variation
+        wafer = None if variation is None else variation.wafer
+        if variation is None or wafer is None or not any(wafer.spreads) or wafer.dies_per_wafer == 1 or chips < 2:
+            continue
+        wafers = variation.wafer_of(chips - 1) + 1
+        texts.append(
+            f"device {part.name}: the {chips} chips are of {wafers} wafer{'s' * (wafers > 1)}. Chips of a wafer are "
+            "alike, while intervals over chips count them as independent: they are too narrow. Draw every chip from "
+            "its own wafer: variation.wafer.dies_per_wafer=1 (--set)"
+        )
+    return texts

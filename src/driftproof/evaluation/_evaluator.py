@@ -24,7 +24,7 @@ from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.data._batched import hold
 from driftproof.evaluation._backends import check_backend, warn_of_compiled_tile
-from driftproof.evaluation._checks import check_numbers, check_seed, check_torch_device
+from driftproof.evaluation._checks import check_numbers, check_seed, check_torch_device, wafer_texts
 from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._hardware import Hardware
 from driftproof.evaluation._metrics import Function, Metric, as_metric
@@ -243,6 +243,8 @@ class Evaluator(ChecksKeywords):
                 f"device {device.name} has {device.chips} measured chips, but {chips} are needed; ask for fewer "
                 "(a search needs chips to choose on, and other chips to report on)"
             )
+        for text in wafer_texts(device, chips):
+            warn(text)
         if deployment.recalibration is not None:
             check_recalibration(deployment.recalibration, self.network, self.data)
 
