@@ -14,7 +14,7 @@ from driftproof._behaviour import check_function, fresh
 from driftproof._calls import geometry_of
 from driftproof._calls.copies import copied
 from driftproof._chip import Chip
-from driftproof._compensation import Compensation, as_compensation
+from driftproof._compensation import Compensation, as_compensation, late_reference_text
 from driftproof._conversion.analog_model import AnalogModel, ProgrammedChip
 from driftproof._conversion.grid import TileGrid
 from driftproof._conversion.hand_over import HandOver, add_read_noise
@@ -108,6 +108,8 @@ def convert(
     if example is not None:
         check_function(unused, network, example)
     if text := unasked_text(mapping):
+        warn(text)
+    if text := late_reference_text(preset, as_compensation(compensation)):
         warn(text)
     periphery, ranges = load_periphery(periphery), None
     if isinstance(periphery.input_range, StaticRange):

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from driftproof._behaviour import SAMPLES, Behaviour, observe_first
+from driftproof._compensation import late_reference_text
 from driftproof._defaults import BACKEND, BATCH_SIZE, METRIC, RANGE_SAMPLES, TORCH_DEVICE
 from driftproof._errors import DriftproofError, warn
 from driftproof._inputs import Inputs, call_on_copies, to_device
@@ -223,12 +224,13 @@ class Evaluator(ChecksKeywords):
             )
         return deployment.with_changes(calibration=self._calibration)
 
-    def check(self, deployment: Deployment, chips: int = 1) -> None:
+    def check(self, deployment: Deployment, chips: int = 1, times_s: Sequence[float] = ()) -> None:
         """Check that a deployment is possible, before anything is computed or written.
 
         Args:
             deployment: The deployment of the trials to come.
             chips: Number of chips of these trials.
+            times_s: Times of these trials, in s after programming (default: they are not known).
 
         Raises:
             DriftproofError: The seed is below 0, which is reserved for trainings and validations; the device does not
@@ -243,8 +245,9 @@ class Evaluator(ChecksKeywords):
                 f"device {device.name} has {device.chips} measured chips, but {chips} are needed; ask for fewer "
                 "(a search needs chips to choose on, and other chips to report on)"
             )
-        for text in wafer_texts(device, chips):
-            warn(text)
+        for text in (*wafer_texts(device, chips), late_reference_text(device, deployment.compensation, times_s)):
+            if text:
+                warn(text)
         if deployment.recalibration is not None:
             check_recalibration(deployment.recalibration, self.network, self.data)
 

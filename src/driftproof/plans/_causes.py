@@ -152,7 +152,7 @@ def causes(
     t_s, deployment = parse_time(t), evaluator.calibrated(deployment)
     devices = devices_by_cause(deployment.device)
     variants = [deployment.with_changes(device=device) for device in devices.values()]
-    evaluator.check(deployment, chips)
+    evaluator.check(deployment, chips, [t_s])
     trials = [[Trial(variant, chip, t_s) for variant in variants] for chip in range(chips)]
     with ready(evaluator, {variant.device.name: variant for variant in variants}, record) as held:
         digital, values = run(compared_with_digital(trials), evaluator, held, progress=progress, what="cause by cause")

@@ -204,7 +204,7 @@ def evaluate_deployments(
     deployments = [evaluator.calibrated(deployment) for deployment in deployments]
     for deployment in deployments:
         # of measured chips, those that there are
-        evaluator.check(deployment, chips if deployment.device.chips is None else 1)
+        evaluator.check(deployment, chips if deployment.device.chips is None else 1, times_s)
     # making the device cards takes time; do it before the record is opened, so that the file is not locked meanwhile
     entries = [entry for deployment in deployments for entry in preset_entries(deployment.device)]
     record = Record.create_or_open(out)
