@@ -119,6 +119,9 @@ class DeploymentOptions:
             seconds, or have a unit: tile:reference_s=60, column:every_s=1d.
         periphery (PERIPHERY): DAC, ADC and noise of the arrays: ideal, standard (8-bit DAC, 8-bit ADC, output noise) or
             FILE.toml.
+        ranges (RANGES): Input ranges of the --periphery in place of measured ones: a number for all layers, or
+            LAYER=NUMBER pairs with commas, after an optional number for the other layers: 3,fc=1.5. Default: static
+            ranges are measured, on --calibration-data.
         recalibrate (WHEN): When the statistics of BatchNorm layers are re-estimated on each chip: programming (once,
             after programming) or time (at every read-out time). Needs --calibration-data. Default: never.
         calibration_data (DATA): Inputs for --recalibrate and for the static input ranges of a --periphery, in the forms
@@ -133,6 +136,7 @@ class DeploymentOptions:
     changes: Changes = None
     compensation: str = COMPENSATION
     periphery: str = PERIPHERY
+    ranges: str | None = None
     recalibrate: str | None = None
     calibration_data: str | None = None
     calibration_limit: int | None = None
@@ -158,6 +162,8 @@ class DeploymentOptions:
         from driftproof.periphery import StaticRange, load_periphery
 
         periphery = load_periphery(self.periphery)
+        if self.ranges is not None:
+            periphery = periphery.with_ranges(self.ranges)
         static = isinstance(periphery.input_range, StaticRange)
         inputs = self._calibration()
         recalibration = self._recalibration(inputs, static)

@@ -17,6 +17,9 @@ from driftproof._reporting.verdict import threshold_in_words, verdicts
 from driftproof._shares import share_text
 from driftproof.times import format_time
 
+SATURATED_PERCENT = 1.0
+"""Percentage of a layer's conversions from which a report shows that they are clipped."""
+
 
 def page(evidence: Evidence, over_time_svg: bytes, chips_svg: bytes, keep: float | None) -> str:
     """Return the HTML of a report; ``keep`` is the threshold, None for the default of each configuration."""
@@ -40,9 +43,28 @@ def page(evidence: Evidence, over_time_svg: bytes, chips_svg: bytes, keep: float
         any_p5=bool(measured["p5"].notna().any()),
         preliminary_below=PRELIMINARY_BELOW,
         groups=_groups(evidence),
+        saturated=_saturated(evidence),
+        saturated_above=SATURATED_PERCENT,
         accounts=[_account(evidence, account) for account in evidence.accounts],
         cards=[card_content(entry) for entry in evidence.presets.values()],
     )
+
+
+def _saturated(evidence: Evidence) -> list[dict[str, str]]:
+    """Return the layers that clip more than some conversions, the worst first."""
+    table = evidence.saturation.assign(worst=evidence.saturation[["inputs", "outputs"]].max(axis=1))
+    rows = table[table["worst"] >= SATURATED_PERCENT].sort_values("worst", ascending=False, kind="stable")
+    return [
+        {
+            "preset": row["preset"],
+            "name": evidence.names.get(row["config_id"], ""),
+            "layer": row["layer"],
+            "inputs": f"{row['inputs']:.1f}",
+            "outputs": f"{row['outputs']:.1f}",
+        }
+        for _, row in rows.iterrows()
+        if row["config_id"] in evidence.names
+    ]
 
 
 def _title(evidence: Evidence) -> str:

@@ -25,7 +25,7 @@ from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.data._batched import hold
 from driftproof.evaluation._backends import check_backend, warn_of_compiled_tile
-from driftproof.evaluation._checks import check_numbers, check_seed, check_torch_device, wafer_texts
+from driftproof.evaluation._checks import check_numbers, check_seed, check_torch_device, saturation_text, wafer_texts
 from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._hardware import Hardware
 from driftproof.evaluation._metrics import Function, Metric, as_metric
@@ -87,6 +87,7 @@ class Evaluator(ChecksKeywords):
         self.name = name or type(unwrap(network)).__name__
         self._mappings: dict[MappingOptions, Mapping] = {}
         self._hardware: OrderedDict[tuple[Any, ...], Hardware] = OrderedDict()
+        self._saturation_told: set[str] = set()
         self._take(data)
         if self.backend == "tiles":
             warn_of_compiled_tile()
@@ -174,15 +175,25 @@ class Evaluator(ChecksKeywords):
         indices = None if chosen is None else chosen.tolist()
         data = self.data if indices is None else self.data.take(indices)
         value, per_sample = score(self.metric, network, data, self.batch_size, self.torch_device, str(trial), indices)
+        diagnostics = {} if hardware is None else hardware.diagnostics()
+        if trial.deployment is not None:
+            self._warn_of_saturation(trial.deployment, diagnostics)
         return Outcome(
             value=value,
             total=len(self.data),
             samples=chosen,
             per_sample=per_sample,
-            diagnostics={} if hardware is None else hardware.diagnostics(),
+            diagnostics=diagnostics,
             seconds=time.perf_counter() - start,
             in_validity=trial.deployment is None or trial.deployment.device.in_validity(trial.t_s),
         )
+
+    def _warn_of_saturation(self, deployment: Deployment, diagnostics: dict[str, dict[str, float]]) -> None:
+        """Warn once for each periphery whose converters clip more than some share of a layer's values."""
+        key = deployment.periphery.sha256
+        if key not in self._saturation_told and (text := saturation_text(deployment.periphery, diagnostics)):
+            self._saturation_told.add(key)
+            warn(text)
 
     @property
     def subject(self) -> Subject:

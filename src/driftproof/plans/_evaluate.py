@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from driftproof.evaluation._executor import Plan
 from driftproof.evaluation._identity import preset_entries, show
 from driftproof.evaluation._metrics import Function
 from driftproof.evaluation._trial import NETWORK_ITSELF
-from driftproof.periphery import Periphery
+from driftproof.periphery import Periphery, load_periphery
 from driftproof.plans._perfect import warn_of_differences
 from driftproof.times import parse_times
 
@@ -45,6 +45,7 @@ def evaluate(
     compensation: str | Compensation = defaults.COMPENSATION,
     periphery: Periphery | str | Path = defaults.PERIPHERY,
     calibration: Any = None,
+    ranges: float | str | Mapping[str, Any] | None = None,
     recalibrate: Recalibration | None = None,
     read_outs: ReadOuts | str | None = None,
     tile: TileSize | None = None,
@@ -82,6 +83,9 @@ def evaluate(
             :class:`driftproof.periphery.Periphery`. The cells of ``ideal-analog`` use this periphery too.
         calibration: Inputs on which static input ranges of the periphery are measured (default: the first 500 samples
             of ``data``, with a warning). BatchNorm statistics use the data of ``recalibrate`` instead.
+        ranges: Input ranges in place of measured ones, in the units of the layers' inputs: a number for all layers, or
+            a mapping layer → number (or a list with one number per row split), such as ranges that aihwkit learned
+            (default: they are measured on ``calibration``).
         recalibrate: When and on which inputs BatchNorm statistics are re-estimated on each chip (default: never).
         read_outs: How long a read-out takes, how long lies between calibration and use, and how often the fast part of
             the read noise is new: ``duration_s=1,pause_s=3600,fast=read-out`` (the default), or a ``ReadOuts``.
@@ -132,7 +136,7 @@ def evaluate(
             device=device,
             mapping=options,
             compensation=compensation,
-            periphery=periphery,
+            periphery=periphery if ranges is None else load_periphery(periphery).with_ranges(ranges),
             calibration=calibration,
             recalibration=recalibrate,
             read_outs=read_outs,
