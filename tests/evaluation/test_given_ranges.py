@@ -16,7 +16,8 @@ from driftproof._mapping import TileSize, map_model
 from driftproof._reporting import report
 from driftproof.arrays import input_ranges
 from driftproof.data import digits
-from driftproof.periphery import GivenRange, StaticRange, load_periphery, write_periphery
+from driftproof.periphery import StaticRange, load_periphery, write_periphery
+from driftproof.periphery._settings import GivenRange
 from driftproof.zoo import trained_digits_cnn
 from reporting.page_text import words
 
@@ -56,7 +57,6 @@ def test_ranges_that_do_not_fit_are_refused(given: Any, said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore:.*beyond the full scale are clipped")
 def test_given_ranges_are_those_that_were_measured_to_the_last_bit() -> None:
     """Measured ranges that are given again change nothing, on both backends and in a converted network."""
     net, data = trained_digits_cnn(), digits().head(60)

@@ -44,7 +44,8 @@ from driftproof._random_state import random_state_kept
 from driftproof.arrays import AnalogArray, input_ranges
 from driftproof.arrays._passes import Passes
 from driftproof.arrays._ranges import Ranges
-from driftproof.periphery import GivenRange, Periphery, StaticRange, load_periphery
+from driftproof.periphery import Periphery, StaticRange, load_periphery
+from driftproof.periphery._settings import GivenRange
 
 # these pass their parts' weights to one fused kernel, unless a function mode or a hook is active
 _FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)

@@ -15,8 +15,9 @@ from driftproof._mapping import Mapping, plain_copy
 from driftproof._random_state import random_state_kept
 from driftproof.arrays._forward import channels
 from driftproof.arrays._transposed import driven_columns
-from driftproof.periphery import GivenRange, Periphery, StaticRange
+from driftproof.periphery import Periphery, StaticRange
 from driftproof.periphery._calibration import RangeStatistics
+from driftproof.periphery._settings import GivenRange
 
 RELATIVE: Final[tuple[Literal["column", "layer"], ...]] = ("column", "layer")
 
@@ -50,7 +51,8 @@ def back_name(name: str, relative_to: Literal["column", "layer"] = "column") -> 
 def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, batches: Iterable[Inputs]) -> Ranges:
     """Return the static input range of every tile row, and of every tile of arrays that are also driven from columns.
 
-    Ranges that the periphery gives (:class:`driftproof.periphery.GivenRange`) are returned without running the network.
+    Ranges that the periphery gives (:meth:`driftproof.periphery.Periphery.with_ranges`) are returned without running
+    the network.
 
     Args:
         network: The digital network that was mapped. A copy of it is run.

@@ -6,13 +6,12 @@ aihwkit is not imported, and nothing random is drawn here: noise comes in as num
 from driftproof._old_paths import old_names
 from driftproof.periphery._importing import periphery_from_rpu_config
 from driftproof.periphery._load import load_periphery, periphery_names, write_periphery
-from driftproof.periphery._settings import DynamicRange, GivenRange, Periphery, StaticRange
+from driftproof.periphery._settings import DynamicRange, Periphery, StaticRange
 from driftproof.periphery._stage import Stage
 from driftproof.periphery._sums import Sums
 
 __all__ = [
     "DynamicRange",
-    "GivenRange",
     "Periphery",
     "Stage",
     "StaticRange",
