@@ -2,8 +2,8 @@
 
     python experiments/interval_coverage/run.py
 
-Every repetition draws chips and images with replacement from the pool of ../outcome_pool, and its intervals are compared
-with the pool's own values. The tables are written beside this file.
+Every repetition draws chips and images with replacement from the pool of ../outcome_pool, and its intervals are
+compared with the pool's own values. The tables are written beside this file.
 """
 
 from __future__ import annotations

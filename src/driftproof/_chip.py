@@ -64,7 +64,14 @@ class Chip:
             kept = None if state is None else state.get(name, {})
             target, groups = mapped.target, mapped.layout.groups
             self.arrays[name] = preset.array(
-                name, chip, target, seed=seed, groups=groups, state=kept, memory=spent.pop(name, None)
+                name,
+                chip,
+                target,
+                seed=seed,
+                groups=groups,
+                rows=tuple(mapped.rows),
+                state=kept,
+                memory=spent.pop(name, None),
             )
         self._reference = {
             name: self.compensation.reference(self.weights[name], array.net) for name, array in self.arrays.items()

@@ -15,17 +15,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
+from driftproof._devices import Device
 from driftproof._errors import DriftproofError
 from driftproof._keywords import choice_text, parse_choice
 from driftproof._mapping import MappedWeight
-from driftproof.times import parse_time
+from driftproof.times import format_time, parse_time
 
 Per = Literal["tile", "column"]
 PER: Final = "tile"
@@ -157,6 +158,42 @@ def as_compensation(choice: str | Compensation) -> Compensation:
     keys = {name: [f.name for f in fields(kind) if f.name != hidden.get(name)] for name, kind in _KINDS.items()}
     name, values = parse_choice("compensation", choice, keys)
     return replace(_KINDS[name], **{key: v if key == "per" else parse_time(v) for key, v in values.items()})  # type: ignore[arg-type]
+
+
+LATE_S: Final = 60.0
+"""A reference that is read later than this after programming is late, in s."""
+
+
+def late_reference_text(device: Device, compensation: Compensation, times_s: Iterable[float] = ()) -> str:
+    """Return what a late reference read of the compensation leaves out, or an empty text.
+
+    The compensation brings a chip back to what it was at its reference read. Drift before that read stays.
+
+    Args:
+        device: The device.
+        compensation: Its drift compensation.
+        times_s: Times in s after programming at which chips are used (default: none are known).
+    """
+    if not isinstance(compensation, MeanCompensation) or not device.changes_in_time:
+        return ""
+    exact = "compensation='exact' (--compensation exact), which compares a chip with its target weights"
+    first_s = device.validity.t_s[0]
+    if device.chips is not None and max(first_s, compensation.reference_s) > LATE_S:
+        read = format_time(max(first_s, compensation.reference_s))
+        return (
+            f"device {device.name} was first read {format_time(first_s)} after programming, and the reference of the "
+            f"drift compensation ({compensation}) is its reading at {read}: what the chips lost before stays lost. "
+            f"Use {exact}, or measure the chips soon after programming, too"
+        )
+    earlier = [t_s for t_s in times_s if t_s < compensation.reference_s]
+    if device.chips is not None or (compensation.reference_s <= LATE_S and not earlier):
+        return ""
+    unused = f", and chips at {format_time(min(earlier))} are not compensated at all" if earlier else ""
+    return (
+        f"device {device.name}: the reference of the drift compensation ({compensation}) is read "
+        f"{format_time(compensation.reference_s)} after programming: what a chip loses before stays lost{unused}. "
+        f"Use reference_s=0, a read at the end of programming, or {exact}"
+    )
 
 
 def mean_magnitude(mapped: MappedWeight, net: Tensor, per: Per) -> Tensor:

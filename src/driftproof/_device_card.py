@@ -26,6 +26,7 @@ _PER_TARGET = 10_000
 _PER_COURSE = 4_000
 _LAST_S = 10 * SECONDS["y"]
 _DIGITS = 4
+VARIATION_NOTE = "Variation from wafer to wafer, die to die and column to column is not in these plots."
 _NO_ERROR = 0.01  # percent: the smallest range of a histogram
 
 
@@ -45,6 +46,7 @@ def device_card(preset: DevicePreset) -> Card:
     >>> [f"{error.half:.1f} %" for error in card.errors]
     ['5.0 %', '5.0 %', '5.0 %']
     """
+    common, preset = preset.variation, preset.without("variation")
     times = _times_s(preset)
     many, few = _program(preset, SHARES, _PER_TARGET, spread=True), _program(preset, LEVELS, _PER_COURSE)
     shown = {plot for law in preset.changing for plot in law.plots}
@@ -62,7 +64,7 @@ def device_card(preset: DevicePreset) -> Card:
             courses=_courses(preset, few, times),
             limit=limit,
             errors=errors,
-            notes=_notes(preset, many),
+            notes=(*_notes(preset, many), *(() if common is None else (VARIATION_NOTE,))),
         )
     except (ValidationError, OverflowError):
         raise DriftproofError(
@@ -84,7 +86,8 @@ def _program(preset: DevicePreset, shares: Sequence[float], count: int, spread: 
     The error of rounding to finite levels depends on where between two levels a weight lies. With ``spread``, the net
     weights of such presets are spread evenly over one step between levels, with their share in the middle.
     """
-    encoding = preset.conductance
+    encoding = preset.conductance.plain()
+    preset = preset.model_copy(update={"conductance": encoding})
     w = encoding.weight_at(torch.tensor(shares, dtype=torch.float32)[:, None].repeat(1, count))
     if spread and preset.levels and not encoding.has_devices:
         step = 2 / (preset.levels.count - 1)

@@ -38,7 +38,7 @@ aihwkit: Any = pytest.importorskip("aihwkit.inference")
 reram: Any = importlib.import_module("aihwkit.inference.noise.reram")
 
 N = 400_000
-FAMILY_WISE, TESTS = 1e-4, 6  # one test per preset; each gets a sixth
+FAMILY_WISE, TESTS = 1e-4, 7  # one test per preset and one of two pairs; each gets a seventh
 HOUR, DAY, YEAR = 3600.0, 86400.0, 31_536_000.0
 LEVELS: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 # aihwkit clamps the CMO devices that it reads to 9 to 88.2 µS, driftproof at 0 (row 3e of docs/aihwkit.md). A tenth of
@@ -252,3 +252,41 @@ def test_resistive_constants_are_aihwkits() -> None:
         if preset.read is not None:
             assert isinstance(preset.read, LogConductanceRead)
             assert (preset.read.k_us, preset.read.t_read_s) == (model.read_dict["K"], model.read_dict["t_read"])
+
+
+# --- several pairs per weight ---
+
+
+def several(factors: tuple[float, ...]) -> DevicePreset:
+    preset = load_preset("pcm-nandakumar-2019")
+    assert isinstance(preset.conductance, PairEncoding)
+    pairs = {"significance": factors, "fill": "least-first"}
+    return preset.model_copy(update={"conductance": preset.conductance.model_copy(update=pairs)})
+
+
+@pytest.mark.parametrize("factors", [(1.0, 4.0), (0.5, 1.0, 3.0), (1.0, 1.0)])
+def test_the_least_significant_pair_is_filled_first_as_aihwkit_does(factors: tuple[float, ...]) -> None:
+    converters: Any = importlib.import_module("aihwkit.inference.converter.conductance")
+    converter = converters.NPairConductanceConverter(f_lst=list(factors), g_max=25.0)
+    w = torch.linspace(-1, 1, 2001)[None]
+    theirs, _ = converter.convert_to_conductances(w)
+    exact = several(factors).without("programming", "drift", "read")
+    for mine, other in zip(programmed(exact, w).conductances(0.0), theirs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=2e-5)
+
+
+def dual_pairs(loud: Any) -> Iterator[Pair]:
+    target = weights(LEVELS)
+    yield Pair(
+        "net weight of two pairs",
+        programmed(several((1.0, 4.0)), target).net(0.0, read_noise=False),
+        loud.apply_programming_noise(target)[0],
+        LEVELS,
+    )
+
+
+def test_two_pairs_have_aihwkits_mean_and_spread() -> None:
+    converters: Any = importlib.import_module("aihwkit.inference.converter.conductance")
+    torch.manual_seed(4)
+    converter = converters.DualPairConductanceConverter(f_lst=[1.0, 4.0], g_max=25.0)
+    assert_same_laws(dual_pairs(aihwkit.PCMLikeNoiseModel(g_converter=converter, g_max=25.0)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tomllib
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
 
 from driftproof._chip import Chip
+from driftproof._device_card import device_card
 from driftproof._devices import program
 from driftproof._errors import DriftproofError
 from driftproof._mapping import Mapping, TileSize, map_weight
@@ -47,6 +50,81 @@ def test_significance_weighs_the_pairs() -> None:
     a, b, c, d = array.conductances(DAY)
     torch.testing.assert_close(array.net(DAY), (3 * (a - b) + (c - d)) / (4 * 25), rtol=1e-5, atol=1e-6)
     assert torch.equal(a, program(PCM, array.target, seed=0, chip=0, layer="fc").conductances(DAY)[0])
+
+
+FACTORS = {
+    "binary": (1.0, 2.0, 4.0),
+    "in any order": (2.0, 0.5, 4.0, 1.0),
+    "equal": (1.0, 1.0, 1.0),
+    "dominant": (1.0, 10.0),
+}
+FILLS = ("equal", "least-first", "most-first", "max-fill")
+
+
+def filled(fill: str, f: tuple[float, ...], w: float) -> list[float]:
+    """The shares of one weight's pairs, by going through them one by one."""
+    if fill == "equal":
+        return [abs(w)] * len(f)
+    rest, shares = Fraction(abs(w)) * sum(map(Fraction, f)), [Fraction(0)] * len(f)
+    left = [(factor, -i) for i, factor in enumerate(f)]  # max() takes the first of equal pairs
+    while left:
+        if fill == "least-first":
+            factor, place = min(left, key=lambda pair: (pair[0], -pair[1]))
+        else:
+            factor, place = max(left)
+        left.remove((factor, place))
+        if fill == "max-fill" and rest <= sum(Fraction(other) for other, _ in left):
+            continue
+        shares[-place] = min(Fraction(1), rest / Fraction(factor))
+        rest -= shares[-place] * Fraction(factor)
+    assert rest == 0
+    return [float(share) for share in shares]
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("factors", FACTORS.values(), ids=FACTORS)
+def test_pairs_are_filled_in_the_declared_order(fill: str, factors: tuple[float, ...]) -> None:
+    preset = changed(PCM, conductance={"significance": list(factors), "fill": fill})
+    preset = preset.without("programming", "drift", "read")
+    # none where two definitions of a tie would differ by rounding
+    weights = [0.0, 1.0, 0.013, 0.11, 0.151, 0.217, 0.32, 0.437, 0.513, 0.61, 0.71, 0.83, 0.931]
+    target = torch.tensor([weights, [-w for w in weights]])
+    array = program(preset, target, seed=0, chip=0, layer="fc")
+    banks = array.conductances(0.0)
+    wanted = torch.tensor([filled(fill, factors, w) for w in weights]).T * 25
+    for pair in range(len(factors)):
+        for sign in (0, 1):  # the positive devices carry positive weights, the negative ones negative weights
+            torch.testing.assert_close(banks[2 * pair + sign][sign], wanted[pair], rtol=0, atol=1e-5)
+            assert not banks[2 * pair + sign][1 - sign].any()
+    torch.testing.assert_close(array.net(0.0), target, rtol=0, atol=1e-6)
+
+
+def test_the_order_matters_only_where_there_is_one() -> None:
+    """The default is the encoding of before, to the hash; a fill without several pairs does nothing, and is told."""
+    several: dict[str, object] = {"significance": [3.0, 1.0]}
+    plain, equal = changed(PCM, conductance=several), changed(PCM, conductance={**several, "fill": "equal"})
+    assert plain == equal
+    assert plain.sha256 == equal.sha256
+    assert "fill" not in equal.definition()["conductance"]
+    assert "fill" not in json.loads(equal.model_dump_json())["conductance"]
+    most = changed(PCM, conductance={**several, "fill": "most-first"})
+    assert most.sha256 != plain.sha256
+    assert DevicePreset.model_validate(most.definition()) == most
+    assert "the most significant pair is filled first" in most.conductance.words()
+    with pytest.raises(ValueError, match=r'fill = "max-fill" shares a weight out among several pairs'):
+        changed(PCM, conductance={"fill": "max-fill"})
+    with pytest.raises(ValueError, match="fill"):
+        changed(PCM, conductance={**several, "fill": "most"})
+
+
+def test_a_card_shows_the_same_devices_whatever_the_order() -> None:
+    several = {"significance": [1.0, 4.0]}
+    equal, least = (
+        device_card(changed(PCM, conductance={**several, "fill": fill})) for fill in ("equal", "least-first")
+    )
+    assert least.spreads == equal.spreads
+    assert least.exponent == equal.exponent
+    assert least.errors != equal.errors
 
 
 def test_an_offset_device_without_noise_is_exact() -> None:

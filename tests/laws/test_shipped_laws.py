@@ -81,7 +81,7 @@ def test_the_laws_are_all_there() -> None:
 def test_every_law_of_a_preset_is_told_in_words(name: str) -> None:
     preset = load_preset(name)
     said = in_words(preset.definition())
-    tables = {"conductance", "programming", "drift", "read", "stuck", "levels"}
+    tables = {"conductance", "programming", "drift", "read", "stuck", "levels", "variation"}
     assert said.keys() == {table for table in tables if getattr(preset, table) is not None}
     for sentence in said.values():
         assert re.fullmatch(r"[A-Z].{20,}\.", sentence)

@@ -13,6 +13,7 @@ from torch import nn
 
 import driftproof as dp
 from driftproof._chip import Chip
+from driftproof._compensation import as_compensation, late_reference_text
 from driftproof._errors import DriftproofError, DriftproofWarning
 from driftproof._mapping import TileSize, map_model
 from driftproof.data import digits
@@ -217,3 +218,57 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     assert load_measured(tmp_path / "b").definition()["summary"] == 'with "quotes"'
     with pytest.raises(DriftproofError, match="is not empty"):
         save_conductances(chip, tmp_path / "b", "1s", name="b")
+
+
+# --- a reference that is read late ---
+
+HOUR, DAY = 3600.0, 86_400.0
+
+
+def read_late(tmp_path: Path, times: tuple[float, ...]) -> MeasuredDevice:
+    """A simulated chip of the digits network, as it was read at some times."""
+    network = trained_digits_cnn()
+    chip = Chip(map_model(network), dp.load_preset("pcm-nandakumar-2019"), seed=0, chip=0)
+    save_conductances(chip, tmp_path, times, name="chip")
+    return load_measured(tmp_path)
+
+
+def test_a_chip_that_was_first_read_late_is_told(tmp_path: Path) -> None:
+    device = read_late(tmp_path, (HOUR, DAY))
+    evaluator = dp.Evaluator(trained_digits_cnn(), digits().head(100))
+    said = r"was first read 1 h after programming.*reading at 1 h: what .* lost before stays lost.*--compensation exact"
+    with pytest.warns(DriftproofWarning, match=said):
+        evaluator.check(dp.Deployment(device=device), 1, [HOUR])
+    # and it is true: the weights are smaller than the targets by the drift of an hour, in every layer
+    mapping = map_model(trained_digits_cnn())
+    for compensation, low, high in (("tile", 0.5, 0.85), ("exact", 0.95, 1.0)):
+        chip = Chip(mapping, device, seed=0, chip=0, compensation=compensation)
+        for name, mapped in mapping.weights.items():
+            target = mapped.weight(mapped.target)
+            slope = float((chip.weight(name, DAY) * target).sum() / target.square().sum())
+            assert low < slope < high + 0.02, (compensation, name)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_chip_that_was_read_soon_or_is_compared_with_its_targets_is_not_told(tmp_path: Path) -> None:
+    evaluator = dp.Evaluator(trained_digits_cnn(), digits().head(20))
+    late, soon = read_late(tmp_path / "late", (HOUR, DAY)), read_late(tmp_path / "soon", (1.0, DAY))
+    for device, compensation in ((late, "exact"), (late, "none"), (soon, "tile")):
+        evaluator.check(dp.Deployment(device=device, compensation=compensation), 1, [DAY])
+
+
+@pytest.mark.parametrize(
+    ("compensation", "times_s", "said"),
+    [
+        ("tile:reference_s=1h", [DAY], "is read 1 h after programming: what a chip loses before stays lost. Use refer"),
+        ("column:reference_s=20", [1.0, DAY], "and chips at 1 s are not compensated at all"),
+        ("tile:reference_s=20", [DAY], ""),
+        ("tile", [1.0], ""),
+        ("exact", [1.0], ""),
+    ],
+)
+def test_a_reference_that_is_asked_for_late_is_told(compensation: str, times_s: list[float], said: str) -> None:
+    text = late_reference_text(dp.load_preset("pcm-nandakumar-2019"), as_compensation(compensation), times_s)
+    assert said in text
+    assert bool(said) == bool(text)
+    assert not late_reference_text(dp.load_preset("gaussian"), as_compensation(compensation), times_s)

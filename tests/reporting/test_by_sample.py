@@ -154,8 +154,8 @@ def test_the_first_sentence_is_the_paired_drop(tmp_path: Path) -> None:
     said = (
         f"On pcm, resnet20 loses {drops[0]:.1f} points of accuracy at 1 s (95 % interval {intervals[0]}) and "
         f"{drops[1]:.1f} points at 1 h ({intervals[1]}) compared with the digital network, which reaches "
-        f"{100 * digital().mean():.1f} % on 2,000 samples of cifar10; the intervals hold for new inputs of this kind and "
-        "other chips of the device."
+        f"{100 * digital().mean():.1f} % on 2,000 samples of cifar10; the intervals hold for new inputs of this "
+        "kind and other chips of the device."
     )
     assert said in text
     assert "Yield: the share of all chips" in text

@@ -125,6 +125,9 @@ class DeploymentOptions:
             Default: duration_s=1s,pause_s=1h,fast=read-out.
         periphery (PERIPHERY): DAC, ADC and noise of the arrays: ideal, FILE.toml, or standard (8-bit DAC, 8-bit ADC and
             output noise of Rasch et al. 2023, without their PCM read noise in every MVM and their IR drop).
+        ranges (RANGES): Input ranges of the --periphery in place of measured ones: a number for all layers, or
+            LAYER=NUMBER pairs with commas, after an optional number for the other layers: 3,fc=1.5. Default: static
+            ranges are measured, on --calibration-data.
         recalibrate (WHEN): When the statistics of BatchNorm layers are re-estimated on each chip: programming (once,
             after programming) or time (at every read-out time). Needs --calibration-data. Default: never.
         calibration_data (DATA): Inputs for --recalibrate and for the static input ranges of a --periphery, in the forms
@@ -140,6 +143,7 @@ class DeploymentOptions:
     compensation: str = COMPENSATION
     read_outs: str | None = None
     periphery: str = PERIPHERY
+    ranges: str | None = None
     recalibrate: str | None = None
     calibration_data: str | None = None
     calibration_limit: int | None = None
@@ -165,6 +169,8 @@ class DeploymentOptions:
         from driftproof.periphery import StaticRange, load_periphery
 
         periphery = load_periphery(self.periphery)
+        if self.ranges is not None:
+            periphery = periphery.with_ranges(self.ranges)
         static = isinstance(periphery.input_range, StaticRange)
         inputs = self._calibration()
         recalibration = self._recalibration(inputs, static)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,7 +15,7 @@ from driftproof._behaviour import check_function, fresh
 from driftproof._calls import geometry_of
 from driftproof._calls.copies import copied
 from driftproof._chip import Chip
-from driftproof._compensation import Compensation, as_compensation
+from driftproof._compensation import Compensation, as_compensation, late_reference_text
 from driftproof._conversion.analog_model import AnalogModel, ProgrammedChip
 from driftproof._conversion.grid import TileGrid
 from driftproof._conversion.hand_over import HandOver, add_read_noise
@@ -44,6 +45,7 @@ from driftproof.arrays import AnalogArray, input_ranges
 from driftproof.arrays._passes import Passes
 from driftproof.arrays._ranges import Ranges
 from driftproof.periphery import Periphery, StaticRange, load_periphery
+from driftproof.periphery._settings import GivenRange
 
 # these pass their parts' weights to one fused kernel, unless a function mode or a hook is active
 _FAST_PATHS = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
@@ -66,6 +68,7 @@ def convert(
     strict: bool = False,
     periphery: Periphery | str | Path = "ideal",
     calibration: Inputs | Iterable[Inputs] | None = None,
+    ranges: float | str | dict[str, Any] | None = None,
 ) -> AnalogModel:
     """Return a copy of a network whose matrix products are computed on aihwkit tiles.
 
@@ -90,6 +93,8 @@ def convert(
         periphery: Periphery of the arrays: ``ideal``, ``standard``, a file, or a
             :class:`driftproof.periphery.Periphery` (default: ``ideal``).
         calibration: Inputs, or batches of inputs, on which static input ranges are measured (default: ``example``).
+        ranges: Input ranges in place of measured ones: a number for all layers, or a mapping layer → number (or a list
+            with one number per row split; default: they are measured).
 
     Raises:
         DriftproofError: If nothing can be converted, weights are not finite, or aihwkit is missing; if the network
@@ -109,7 +114,14 @@ def convert(
         check_function(unused, network, example)
     if text := unasked_text(mapping):
         warn(text)
-    periphery, ranges = load_periphery(periphery), None
+    if text := late_reference_text(preset, as_compensation(compensation)):
+        warn(text)
+    periphery = load_periphery(periphery)
+    if ranges is not None:
+        periphery = periphery.with_ranges(ranges)
+        if calibration is not None:
+            raise DriftproofError("calibration data and given input ranges: leave one of them out")
+    reaches = None
     if isinstance(periphery.input_range, StaticRange):
         given = example if calibration is None else calibration
         if given is None:
@@ -117,12 +129,14 @@ def convert(
                 f"periphery {periphery.name} has static input ranges; give calibration=INPUTS to measure them on"
             )
         batches = [given] if isinstance(given, Tensor | dict | tuple) else given
-        ranges = input_ranges(network, mapping, periphery, batches)
+        reaches = input_ranges(network, mapping, periphery, batches)
+    elif isinstance(periphery.input_range, GivenRange):
+        reaches = input_ranges(network, mapping, periphery, ())
     keep, digital = within_validity or strict, None
     if periphery.is_ideal and not clip:
         digital = digital_outputs(network, mapping, preset, example)
     made = convert_mapped(
-        network, preset, mapping, compensation, copied=True, periphery=periphery, ranges=ranges, within_validity=keep
+        network, preset, mapping, compensation, copied=True, periphery=periphery, ranges=reaches, within_validity=keep
     )
     if digital is not None and example is not None:
         warn_of_differences(made.model, digital, example)

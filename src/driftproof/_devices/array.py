@@ -14,6 +14,7 @@ from driftproof._devices.device import DeviceLaws
 from driftproof._devices.mvm_read_noise import MvmReadNoise
 from driftproof._devices.normals import LayerKey, blocks, layer_normals
 from driftproof._devices.read_outs import USE, ReadOut
+from driftproof._devices.variation import deviations
 from driftproof._errors import DriftproofError
 from driftproof.laws._encoding import Bank
 
@@ -33,7 +34,8 @@ class ProgrammedArray(ABC):
             normal ξ where the standard deviation changes with time or belongs to the net weight.
         life: Number of the drift law that a device keeps for life, [banks, n], such as its drift exponent ν.
         reference: Devices of a reference column, [groups, in], if there is one. Each group has its own.
-        kept: Numbers [n] of a restored array by purpose, which are not drawn again.
+        kept: Numbers of a restored array by purpose, which are not drawn again.
+        rows: Rows of each row split of the layer's tiles; empty for a layer on one row of tiles.
     """
 
     preset: DeviceLaws
@@ -44,6 +46,7 @@ class ProgrammedArray(ABC):
     life: Tensor | None = None
     reference: ProgrammedArray | None = None
     kept: dict[str, Tensor] = field(default_factory=dict)
+    rows: tuple[slice, ...] = ()
 
     @property
     def new_at_read_out(self) -> bool:
@@ -93,6 +96,9 @@ class ProgrammedArray(ABC):
         state = {name: value for name in ("first", "life") if (value := getattr(self, name)) is not None}
         for purpose in self.kept_purposes():
             state[purpose] = torch.cat([numbers for _, numbers in self._draw(purpose)])
+        for index, bank in enumerate(self.banks):
+            if self._varies_at_reads:
+                state[f"variation{bank.mark}"] = self.variation(index)[:2]
         if self.reference is not None:
             state |= {f"{OF_REFERENCE}{name}": values for name, values in self.reference.state().items()}
         return state
@@ -102,12 +108,46 @@ class ProgrammedArray(ABC):
         needed = {"first": self.preset.programming.keeps != "nothing", "life": self.preset.drift is not None}
         return {name: (len(self.banks), self.target.numel()) for name, is_needed in needed.items() if is_needed}
 
+    def kept_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the numbers that devices keep for life but that are drawn again at every reading."""
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.kept_purposes(), (self.target.numel(),))
+        if self._varies_at_reads:
+            lines = (1, 1) if not self._columns_vary else (max(len(self.rows), 1), len(self.target))
+            shapes |= {f"variation{bank.mark}": (2, *lines) for bank in self.banks}
+        return shapes
+
     def kept_purposes(self) -> list[str]:
         """Return the purposes of the numbers that devices keep for life but that are drawn again at every reading."""
         stuck = ["stuck"] if self.preset.stuck is not None and self.preset.conductance.has_devices else []
         times = self.preset.programming.steps_until(math.inf)
         steps = [f"step{number}" for number in range(1, len(times) + 1)]
         return [f"{purpose}{bank.mark}" for bank in self.banks for purpose in stuck + steps]
+
+    def variation(self, index: int) -> Tensor:
+        """Return what the lines of one bank have in common; see :func:`driftproof._devices.variation.deviations`.
+
+        A restored array has the deviations of g_max and of the mean error only.
+        """
+        mark, variation = self.banks[index].mark, self.preset.variation
+        if (kept := self.kept.get(f"variation{mark}")) is not None:
+            return kept
+        assert variation is not None
+        return deviations(variation, self.key, mark, max(len(self.rows), 1), len(self.target))
+
+    @property
+    def _varies(self) -> bool:
+        """Whether devices have deviations in common."""
+        return self.preset.variation is not None and not self.preset.variation.is_none
+
+    @property
+    def _columns_vary(self) -> bool:
+        variation = self.preset.variation
+        return variation is not None and variation.column is not None and any(variation.column.spreads)
+
+    @property
+    def _varies_at_reads(self) -> bool:
+        """Whether the deviations are not in the conductance that a device keeps."""
+        return self._varies and self.preset.programming.keeps != "conductance"
 
     def check_perturbed(self) -> None:
         """Raise DriftproofError if the device declares programming noise, but every weight is exact."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from driftproof.laws._levels import Levels
     from driftproof.laws._stuck import Stuck
     from driftproof.laws._validity import Validity
+    from driftproof.laws._variation import Variation
 
 
 class DeviceLaws(Protocol):
@@ -49,6 +50,10 @@ class DeviceLaws(Protocol):
     @property
     def levels(self) -> Levels | None:
         """Levels to which targets are rounded, or None."""
+
+    @property
+    def variation(self) -> Variation | None:
+        """Deviations that devices of a wafer, a die or a column have in common, or None."""
 
     @property
     def validity(self) -> Validity:
@@ -140,6 +145,7 @@ class Device(Protocol):
         *,
         seed: int,
         groups: int = 1,
+        rows: tuple[slice, ...] = (),
         state: dict[str, Tensor] | None = None,
         memory: Array | None = None,
     ) -> Array:
@@ -151,6 +157,7 @@ class Device(Protocol):
             target: Weights [out, in], relative to the maximum that :meth:`relative_to` names; float32 and contiguous.
             seed: Seed of the evaluation.
             groups: Groups of a grouped convolution, whose outputs are ordered by group (default: 1).
+            rows: Rows of each row split of the layer's tiles (default: one tile holds all rows).
             state: Result of :meth:`Array.state`, which restores the same devices (default: None, program devices).
             memory: An array that is not needed any more, whose memory may be overwritten (default: None).
         """
@@ -160,6 +167,9 @@ class Device(Protocol):
 
     def without(self, *effects: Effect) -> Self:
         """Return the same chips without some effects, or the device itself if it has none of them."""
+
+    def one_die_per_wafer(self) -> Self:
+        """Return the same device with every chip from a wafer of its own, for draws that must be independent."""
 
     def definition(self) -> dict[str, Any]:
         """Return the device as plain JSON values."""

@@ -14,8 +14,30 @@ from driftproof._devices.mvm_read_noise import MvmReadNoise
 from driftproof._devices.net import net_weights
 from driftproof._devices.normals import blocks
 from driftproof._devices.read_outs import USE, ReadOut
+from driftproof._devices.variation import along, of_part
 from driftproof._errors import DriftproofError
 from driftproof.laws._law import Law
+
+
+@dataclass(frozen=True)
+class Common:
+    """What devices of a bank have in common in their programmed conductances: one number per device [n], or one [1].
+
+    Attributes:
+        gain: Factor on conductances.
+        error_us: Mean programming error in µS.
+    """
+
+    gain: Tensor
+    error_us: Tensor
+
+    def part(self, part: slice) -> Common:
+        """Return the numbers of one block of devices."""
+        return Common(of_part(self.gain, part), of_part(self.error_us, part))
+
+    def scaled(self, g_us: Tensor) -> Tensor:
+        """Return conductances in µS times the factor; they are overwritten."""
+        return g_us.mul_(self.gain)
 
 
 @dataclass(frozen=True)
@@ -67,18 +89,42 @@ class DeviceArray(ProgrammedArray):
         placed = drift is not None and drift.needs_target
         programs = None if self.first is None else self._draw(f"program{mark}", into=self.first[index])
         drifts = None if self.life is None else self._draw(f"drift{mark}", into=self.life[index])
+        common = self._common(index) if early else None
+        moved = self._exponents(index)
         for part in blocks(self.target.view(-1)):
             target = self._target_us(index, part) if early or placed else self.target
             if programs is not None:
                 xi = next(programs)[1]
                 if early:
-                    xi.copy_(self._programmed(target, 0.0, xi))
+                    xi.copy_(self._programmed(target, 0.0, xi, common=common and common.part(part)))
             if drifts is not None:
                 xi = next(drifts)[1]
                 if drift is not None and placed:
                     life = _checked(drift, "life", drift.life(target.mul_(1 / self._fitted_us[1]), xi), xi, new=False)
                     if life is not xi:
                         xi.copy_(life)
+                if moved is not None:
+                    xi.add_(of_part(moved, part)).clamp_(min=0)
+
+    def _common(self, index: int) -> Common | None:
+        """Return what devices of one bank have in common in their programmed conductances, or None."""
+        if not self._varies:
+            return None
+        gain, error = self.variation(index)[:2]
+        return Common(
+            along((1 + gain).clamp_(min=0), self._splits, self.target), along(error, self._splits, self.target)
+        )
+
+    def _exponents(self, index: int) -> Tensor | None:
+        """Return what is added to the drift exponents of one bank, or None."""
+        variation = self.preset.variation
+        if self.life is None or variation is None or not variation.moves_exponents:
+            return None
+        return along(self.variation(index)[2], self._splits, self.target)
+
+    @property
+    def _splits(self) -> tuple[slice, ...]:
+        return self.rows or (slice(0, self.target.shape[1]),)
 
     @property
     def _fitted_us(self) -> tuple[float, float]:
@@ -153,14 +199,19 @@ class DeviceArray(ProgrammedArray):
         law, drift, mark = self.preset.programming, self.preset.drift, self.banks[index].mark
         times = law.steps_until(t_s)
         steps = [self._draw(f"step{number}{mark}") for number in range(1, len(times) + 1)]
+        common = self._common(index) if self._varies_at_reads else None
         for part in blocks(self.target.view(-1)):
             first = None if self.first is None else self.first[index, part]
             if first is not None and law.keeps == "conductance":
                 programmed = first
             else:
                 programmed = self._target_us(index, part)
+                shared = None if common is None else common.part(part)
                 if first is not None:
-                    programmed = self._programmed(programmed, t_s, first, [next(step)[1] for step in steps], times)
+                    xis = [next(step)[1] for step in steps]
+                    programmed = self._programmed(programmed, t_s, first, xis, times, shared)
+                elif shared is not None:
+                    programmed = shared.scaled(programmed.add_(shared.error_us).clamp_(min=0))
             g = programmed
             if drift is not None:
                 assert self.life is not None
@@ -168,14 +219,25 @@ class DeviceArray(ProgrammedArray):
             yield part, g, programmed
 
     def _programmed(
-        self, target: Tensor, t_s: float, xi: Tensor, steps: Sequence[Tensor] = (), times: Sequence[float] = ()
+        self,
+        target: Tensor,
+        t_s: float,
+        xi: Tensor,
+        steps: Sequence[Tensor] = (),
+        times: Sequence[float] = (),
+        common: Common | None = None,
     ) -> Tensor:
-        """Return programmed conductances in µS of one block, from the ξ that its devices keep and their later steps."""
+        """Return programmed conductances in µS of one block, from the ξ that its devices keep and their later steps.
+
+        ``common`` is what devices of the block have in common.
+        """
         law, fitted = self.preset.programming, self._fitted_us
         if not steps:
             mean, sigma = law.moments(target, fitted, t_s)
             _checked(law, "moments", mean, target, new=False)
             _checked(law, "moments", sigma, target)
+            if common is not None:
+                return common.scaled(torch.addcmul(mean + common.error_us, sigma, xi, out=sigma).clamp_(min=0))
             return torch.addcmul(mean, sigma, xi, out=sigma).clamp_(min=0)
         _, before = law.moments(target, fitted, law.times_s[0])
         moved = before * xi
@@ -183,6 +245,8 @@ class DeviceArray(ProgrammedArray):
             mean, sigma = law.moments(target, fitted, time)
             moved.addcmul_(step_sigma(before, sigma), step)
             before = sigma
+        if common is not None:
+            return common.scaled(moved.add_(mean).add_(common.error_us).clamp_(min=0))
         return moved.add_(mean).clamp_(min=0)
 
     def _target_us(self, index: int, part: slice) -> Tensor:

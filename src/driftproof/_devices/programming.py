@@ -32,6 +32,7 @@ def program(
     chip: int,
     layer: str,
     groups: int = 1,
+    rows: tuple[slice, ...] = (),
     memory: Array | None = None,
 ) -> ProgrammedArray:
     """Program one layer of one chip: draw the numbers that its devices keep for life.
@@ -43,6 +44,7 @@ def program(
         chip: Number of the chip.
         layer: Canonical name of the layer.
         groups: Groups of a grouped convolution, whose outputs are ordered by group (default: 1).
+        rows: Rows of each row split of the layer's tiles (default: one tile holds all rows).
         memory: An array that is not needed any more. Its memory is reused if it has the right size, because fresh
             memory costs more time than the numbers in it (default: None).
 
@@ -61,7 +63,7 @@ def program(
         raise ValueError(
             f"target: wanted weights relative to their column's maximum, got |w| up to {max(-low, high):.6g}"
         )
-    array = _unprogrammed(preset, target, LayerKey(seed, chip, layer), groups)
+    array = _unprogrammed(preset, target, LayerKey(seed, chip, layer), groups, rows)
     if array.reference is not None:
         array = replace(array, reference=_programmed(array.reference, None))
     return _programmed(array, memory if isinstance(memory, ProgrammedArray) else None)
@@ -69,7 +71,15 @@ def program(
 
 @torch.no_grad()
 def restore(
-    preset: DeviceLaws, target: Tensor, state: dict[str, Tensor], *, seed: int, chip: int, layer: str, groups: int = 1
+    preset: DeviceLaws,
+    target: Tensor,
+    state: dict[str, Tensor],
+    *,
+    seed: int,
+    chip: int,
+    layer: str,
+    groups: int = 1,
+    rows: tuple[slice, ...] = (),
 ) -> ProgrammedArray:
     """Return the array whose :meth:`ProgrammedArray.state <driftproof._devices.ProgrammedArray.state>` was stored.
 
@@ -81,6 +91,7 @@ def restore(
         chip: Number of the chip.
         layer: Canonical name of the layer.
         groups: Groups of a grouped convolution (default: 1).
+        rows: Rows of each row split of the layer's tiles (default: one tile holds all rows).
 
     Raises:
         DriftproofError: If tensors are missing, unknown, not float32, or of another shape.
@@ -92,7 +103,7 @@ def restore(
     >>> torch.equal(again.net(3600.0), array.net(3600.0))
     True
     """
-    array = _unprogrammed(preset, target, LayerKey(seed, chip, layer), groups)
+    array = _unprogrammed(preset, target, LayerKey(seed, chip, layer), groups, rows)
     own = {name: values for name, values in state.items() if not name.startswith(OF_REFERENCE)}
     others = {name.removeprefix(OF_REFERENCE): values for name, values in state.items() if name not in own}
     if array.reference is not None:
@@ -102,14 +113,16 @@ def restore(
     return _restored(array, own)
 
 
-def _unprogrammed(preset: DeviceLaws, target: Tensor, key: LayerKey, groups: int) -> ProgrammedArray:
+def _unprogrammed(
+    preset: DeviceLaws, target: Tensor, key: LayerKey, groups: int, rows: tuple[slice, ...]
+) -> ProgrammedArray:
     """Return an array, with its reference column, whose devices have no state yet."""
     encoding, reference = preset.conductance, None
     kind = DeviceArray if encoding.has_devices else WeightArray
     if encoding.has_reference_column:  # devices in the middle of the range hold a weight of 0
         middle = torch.zeros(groups, target.shape[1], device=target.device)
-        reference = kind(preset, key, middle, REFERENCE)
-    return kind(preset, key, target, encoding.banks(), reference=reference)
+        reference = kind(preset, key, middle, REFERENCE, rows=rows)
+    return kind(preset, key, target, encoding.banks(), reference=reference, rows=rows)
 
 
 def _programmed(array: ProgrammedArray, spent: ProgrammedArray | None) -> ProgrammedArray:
@@ -127,8 +140,7 @@ def _programmed(array: ProgrammedArray, spent: ProgrammedArray | None) -> Progra
 
 def _restored(array: ProgrammedArray, state: dict[str, Tensor]) -> ProgrammedArray:
     """Return an array whose devices have a stored state."""
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(array.kept_purposes(), (array.target.numel(),))
-    wanted = array.state_shapes() | shapes
+    wanted = array.state_shapes() | array.kept_shapes()
     came = {name: tuple(values.shape) for name, values in state.items()}
     if came != wanted or any(values.dtype != torch.float32 for values in state.values()):
         rows, columns = array.target.shape

@@ -15,6 +15,7 @@ from driftproof.laws._curve import Piece
 from driftproof.laws._levels import Levels
 from driftproof.laws._stuck import Stuck
 from driftproof.laws._validity import Validity
+from driftproof.laws._variation import Variation, WaferSpread
 from driftproof.laws._words import FAMILIES
 
 
@@ -163,5 +164,5 @@ def _known_keys() -> set[str]:
     from driftproof._presets import preset
 
     laws = [law for family in FAMILIES.values() for law in family.members.values()]
-    tables = [*laws, Piece, Stuck, Levels, Validity, *vars(preset).values()]
+    tables = [*laws, Piece, Stuck, Levels, Validity, Variation, WaferSpread, *vars(preset).values()]
     return {key for table in tables if hasattr(table, "model_fields") for key in table.model_fields}

@@ -111,12 +111,13 @@ class DeviceMix:
         *,
         seed: int,
         groups: int = 1,
+        rows: tuple[slice, ...] = (),
         state: dict[str, Tensor] | None = None,
         memory: Array | None = None,
     ) -> ProgrammedArray:
         """Return one layer of one chip; see :meth:`driftproof._devices.Device.array`."""
         device = self.for_layer(layer)
-        return device.array(layer, chip, target, seed=seed, groups=groups, state=state, memory=memory)
+        return device.array(layer, chip, target, seed=seed, groups=groups, rows=rows, state=state, memory=memory)
 
     def without(self, *effects: Effect) -> DeviceMix:
         """Return the same devices without some of their laws; see :func:`driftproof._presets.without`."""
@@ -125,6 +126,11 @@ class DeviceMix:
         if (default, layers) == (self.default, self.layers):
             return self
         return DeviceMix(f"{self.name} [without {', '.join(effects)}]", default, layers)
+
+    def one_die_per_wafer(self) -> DeviceMix:
+        """Return the same devices with every chip from a wafer of its own."""
+        layers = tuple((pattern, device.one_die_per_wafer()) for pattern, device in self.layers)
+        return DeviceMix(self.name, self.default.one_die_per_wafer(), layers)
 
     @property
     def sha256(self) -> str:
@@ -196,4 +202,12 @@ def load_mix(text: str, changes: Mapping[str, Any] | None = None) -> DeviceMix:
     if len({(device.name, device.sha256) for device in (mix.default, *(d for _, d in layers))}) > len(mix.parts):
         raise DriftproofError(f"device {text!r}: two of its devices have one name and other numbers; rename one")
     _ = mix.validity
+    wafers = {
+        device.variation.wafer.dies_per_wafer for device in mix.parts if device.variation and device.variation.wafer
+    }
+    if len(wafers) > 1:
+        raise DriftproofError(
+            f"device {text!r}: its devices are on one die, but variation.wafer.dies_per_wafer is "
+            f"{' and '.join(map(str, sorted(wafers)))}; give one number"
+        )
     return mix

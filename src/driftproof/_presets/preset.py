@@ -24,6 +24,7 @@ from driftproof.laws._read import Read
 from driftproof.laws._stuck import Stuck
 from driftproof.laws._table import Citation, NotNegative, Number, Table, Text
 from driftproof.laws._validity import Range, Validity
+from driftproof.laws._variation import Variation
 from driftproof.laws._words import GENERIC
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class DevicePreset(Table):
     read: Read | None = None
     stuck: Stuck | None = None
     levels: Levels | None = None
+    variation: Variation | None = None
     validity: Validity
     assumptions: tuple[Assumption, ...] = ()
     caveats: tuple[Caveat, ...] = ()
@@ -145,6 +147,7 @@ class DevicePreset(Table):
             raise ValueError(f'programming.law "{law.law}" acts on devices: use encoding {_encodings(True)}')
         if not encoding.has_devices and (self.drift or self.read or self.stuck):
             raise ValueError(f"drift, read and stuck act on devices: use encoding {_encodings(True)}")
+        self._check_variation()
         if encoding.has_devices:
             if self.validity.g_us is None:
                 raise ValueError("validity.g_us is missing: the conductance range of the measurement, in µS")
@@ -158,12 +161,23 @@ class DevicePreset(Table):
             law.check(self.validity.g_us)
         return self
 
+    def _check_variation(self) -> None:
+        if self.variation is None:
+            return
+        if not self.conductance.has_devices:
+            raise ValueError(f"variation acts on devices: use encoding {_encodings(True)}")
+        if self.variation.moves_exponents and (self.drift is None or "exponent" not in self.drift.plots):
+            law = "there is no drift law" if self.drift is None else f'drift.law "{self.drift.law}" has no exponent nu'
+            raise ValueError(f"variation: nu_sd is a spread of drift exponents, but {law}: leave it out")
+
     @property
     def sha256(self) -> str:
         """Hash of the laws and their numbers, which a record keeps. A change of a text does not change it."""
         laws = {"conductance", "programming", "drift", "read", "stuck", "levels", "validity"}
-        text = json.dumps(as_then(self.model_dump(mode="json", include=laws)), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        numbers = as_then(self.model_dump(mode="json", include=laws))
+        if self.variation is not None:  # other presets keep their hashes from before there was variation
+            numbers["variation"] = self.variation.numbers()
+        return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()
 
     def definition(self) -> dict[str, Any]:
         """Return the preset as plain JSON values, without the tables it does not have."""
@@ -223,6 +237,7 @@ class DevicePreset(Table):
         *,
         seed: int,
         groups: int = 1,
+        rows: tuple[slice, ...] = (),
         state: dict[str, Tensor] | None = None,
         memory: Array | None = None,
     ) -> ProgrammedArray:
@@ -230,12 +245,18 @@ class DevicePreset(Table):
         from driftproof._devices import program, restore
 
         if state is not None:
-            return restore(self, target, state, seed=seed, chip=chip, layer=layer, groups=groups)
-        return program(self, target, seed=seed, chip=chip, layer=layer, groups=groups, memory=memory)
+            return restore(self, target, state, seed=seed, chip=chip, layer=layer, groups=groups, rows=rows)
+        return program(self, target, seed=seed, chip=chip, layer=layer, groups=groups, rows=rows, memory=memory)
 
     def without(self, *effects: Effect) -> DevicePreset:
         """Return the same device without some of its laws; see :func:`driftproof._presets.without`."""
         return preset_without(self, effects)
+
+    def one_die_per_wafer(self) -> DevicePreset:
+        """Return the same device with every chip from a wafer of its own."""
+        if self.variation is None or self.variation.wafer is None:
+            return self
+        return self.model_copy(update={"variation": self.variation.one_die_per_wafer()})
 
     def at(self, t: str | float, until: str | float | None = None, compensation: str = COMPENSATION) -> AtTime:
         """Return the device at a time after the first read, or over a range of times: the noise that training draws.

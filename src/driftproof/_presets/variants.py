@@ -29,6 +29,8 @@ def without[D: Device](device: D, *laws: Law) -> D:
       earliest time, which then holds at all times: that is its programming, and every later change is drift.
     - ``read``: There is no read noise, neither that of a read-out nor that of each MVM.
     - ``stuck``: No devices are stuck.
+    - ``variation``: Devices have nothing in common but their law: nothing differs from wafer to wafer, from die to die
+      or from column to column. (Without ``drift`` there is no variation of drift exponents either.)
 
     Args:
         device: A preset, or a mix, of which all devices lose the laws.
@@ -77,6 +79,8 @@ def _off(preset: DevicePreset, effect: Effect, others: tuple[Effect, ...]) -> di
     if effect != "drift":
         return {effect: None} if getattr(preset, effect) is not None else {}
     changes: dict[str, Any] = {} if preset.drift is None else {"drift": None}
+    if preset.variation is not None and preset.variation.moves_exponents and "variation" not in others:
+        changes["variation"] = preset.variation.without_exponents()
     if programming.changes_in_time and "programming" not in others:
         changes["programming"] = programming.without_time()
     return changes

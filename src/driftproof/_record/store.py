@@ -241,6 +241,24 @@ class Record(RecordFile):
         table["digital"] = table["digital"].map(digital_text)
         return table[list(CELL_COLUMNS)].astype(DTYPES)
 
+    def saturation(self) -> pd.DataFrame:
+        """Return the shares of clipped conversions: one row per configuration, preset and layer, in percent.
+
+        ``inputs`` are those of DACs and ``outputs`` those of ADCs, each the mean over the chips and times of the cells
+        in which no layer is kept digital. A layer without clipped conversions is not in the table.
+        """
+        rows = []
+        for cell, _ in self.entries():
+            if cell.digital:
+                continue
+            shares = {kind: cell.diagnostics.get(f"saturated_{kind}", {}) for kind in ("inputs", "outputs")}
+            for layer in dict.fromkeys([*shares["inputs"], *shares["outputs"]]):
+                percent = {kind: 100 * float(of.get(layer, 0.0)) for kind, of in shares.items()}
+                rows.append({"config_id": cell.config_id, "preset": cell.preset, "layer": layer, **percent})
+        columns = ["config_id", "preset", "layer", "inputs", "outputs"]
+        table = pd.DataFrame(rows, columns=columns).groupby(columns[:3], sort=False, as_index=False).mean()
+        return table[(table["inputs"] > 0) | (table["outputs"] > 0)].reset_index(drop=True)
+
     # --- SQL ---
 
     def _put(self, table: str, **columns: Any) -> int:

@@ -58,6 +58,7 @@ class Evidence:
         quantity: The quantity that was measured.
         every_cell: ``cells`` and the cells in which layers are kept digital or causes of error are switched off, as
             ``sensitivity`` measures them.
+        saturation: Percentage of clipped conversions of each configuration, preset and layer that has some.
     """
 
     records: int
@@ -70,6 +71,7 @@ class Evidence:
     names: dict[str, str]
     quantity: Quantity
     every_cell: pd.DataFrame
+    saturation: pd.DataFrame
 
     @property
     def mixed_cells(self) -> int:
@@ -124,6 +126,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
     presets: dict[str, PresetEntry] = {}
     tables: list[pd.DataFrame] = []
     outcomes = Outcomes()
+    clipped: list[pd.DataFrame] = []
     with ExitStack() as opened:
         for source in sources:
             record = source if isinstance(source, Record) else opened.enter_context(Record.open(source))
@@ -132,6 +135,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
                 raise DriftproofError(
                     f"no cells yet in {record.where}; run `driftproof evaluate ... --out` with this folder to fill it"
                 )
+            clipped.append(record.saturation())
             accounts += _accounts(record, record.subject)
             _add_presets(presets, record)
             outcomes.add(record)
@@ -151,7 +155,12 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
         names=_names(accounts, set(cells["config_id"])),
         quantity=quantity,
         every_cell=every_cell,
+        saturation=_mean_shares(pd.concat(clipped, ignore_index=True)),
     )
+
+
+def _mean_shares(clipped: pd.DataFrame) -> pd.DataFrame:
+    return clipped.groupby(["config_id", "preset", "layer"], sort=False, as_index=False).mean()
 
 
 def _accounts(record: Record, subject: Subject) -> list[Account]:

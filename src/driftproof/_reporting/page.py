@@ -20,6 +20,8 @@ from driftproof._shares import share_text
 from driftproof.times import format_time
 
 HOLDS_FOR_NEW = "new inputs of this kind and other chips of the device"
+SATURATED_PERCENT = 1.0
+"""Percentage of a layer's conversions from which a report shows that they are clipped."""
 
 
 def page(
@@ -61,6 +63,8 @@ def page(
         groups=_groups(evidence),
         kept=[group for key in evidence.names for group in kept(evidence, key, keep)],
         comparisons=[] if comparisons is None else comparison_rows(comparisons, evidence.quantity),
+        saturated=_saturated(evidence),
+        saturated_above=SATURATED_PERCENT,
         accounts=[_account(evidence, account) for account in evidence.accounts],
         conditions=conditions(evidence.presets),
         device_notes=device_notes(evidence),
@@ -68,6 +72,23 @@ def page(
         left_out=left_out,
         cards=[card_content(entry) for entry in evidence.presets.values()],
     )
+
+
+def _saturated(evidence: Evidence) -> list[dict[str, str]]:
+    """Return the layers that clip more than some conversions, the worst first."""
+    table = evidence.saturation.assign(worst=evidence.saturation[["inputs", "outputs"]].max(axis=1))
+    rows = table[table["worst"] >= SATURATED_PERCENT].sort_values("worst", ascending=False, kind="stable")
+    return [
+        {
+            "preset": row["preset"],
+            "name": evidence.names.get(row["config_id"], ""),
+            "layer": row["layer"],
+            "inputs": f"{row['inputs']:.1f}",
+            "outputs": f"{row['outputs']:.1f}",
+        }
+        for _, row in rows.iterrows()
+        if row["config_id"] in evidence.names
+    ]
 
 
 def _title(evidence: Evidence) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from driftproof._calls import Convolution, Interception, Located, Parameters, Product
+from driftproof._errors import DriftproofError, did_you_mean
 from driftproof._inputs import Inputs, example_call
 from driftproof._mapping import Mapping, plain_copy
 from driftproof._random_state import random_state_kept
@@ -16,8 +17,11 @@ from driftproof.arrays._forward import channels
 from driftproof.arrays._transposed import driven_columns
 from driftproof.periphery import Periphery, StaticRange
 from driftproof.periphery._calibration import RangeStatistics
+from driftproof.periphery._settings import GivenRange
 
 RELATIVE: Final[tuple[Literal["column", "layer"], ...]] = ("column", "layer")
+
+ROOT: Final = "(root)"
 
 type Ranges = dict[str, tuple[float, ...]]
 """The input ranges of a network's arrays, by name.
@@ -47,14 +51,18 @@ def back_name(name: str, relative_to: Literal["column", "layer"] = "column") -> 
 def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, batches: Iterable[Inputs]) -> Ranges:
     """Return the static input range of every tile row, and of every tile of arrays that are also driven from columns.
 
+    Ranges that the periphery gives (:meth:`driftproof.periphery.Periphery.with_ranges`) are returned without running
+    the network.
+
     Args:
         network: The digital network that was mapped. A copy of it is run.
         mapping: Mapping of this network.
-        periphery: Periphery whose ``input_range`` names the method. The result is empty unless the range is static.
+        periphery: Periphery whose ``input_range`` names the method. The result is empty for a dynamic range.
         batches: Batches of inputs without targets.
 
     Raises:
-        DriftproofError: If the inputs do not reach a layer, or if the network does not take them.
+        DriftproofError: If the inputs do not reach a layer, or if the network does not take them; if given ranges do
+            not fit the layers.
 
     >>> from driftproof._mapping import map_model
     >>> from driftproof.periphery import load_periphery
@@ -64,6 +72,8 @@ def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, bat
     {'': (3.0,)}
     """
     settings = periphery.input_range
+    if isinstance(settings, GivenRange):
+        return given_ranges(mapping, settings)
     if not isinstance(settings, StaticRange):
         return {}
     network = plain_copy(network)
@@ -94,6 +104,41 @@ def input_ranges(network: nn.Module, mapping: Mapping, periphery: Periphery, bat
         for inputs in batches:
             example_call(network, inputs)
     return {name: tuple(one.value() for one in parts) for name, parts in statistics.items()}
+
+
+def given_ranges(mapping: Mapping, given: GivenRange) -> Ranges:
+    """Return given input ranges in the form of measured ones.
+
+    Raises:
+        DriftproofError: If a name is not that of a layer on tiles, a layer has no range, or a list has another length
+            than the layer has row splits.
+    """
+    layers = {"" if name == ROOT else name: reach for name, reach in given.layers.items()}
+    known = {*mapping.weights, *(back_name(name) for name, w in mapping.weights.items() if w.both_ways)}
+    if unknown := sorted(layers.keys() - known):
+        raise DriftproofError(
+            f"input ranges: no layer {unknown[0]!r} is on tiles{did_you_mean(unknown[0], known)}; there are "
+            f"{', '.join(name or ROOT for name in sorted(known))}"
+        )
+    ranges: Ranges = {}
+    for name, w in mapping.weights.items():
+        ranges[name] = _for_tiles(name, layers.get(name, given.value), len(w.rows), "row split")
+        if w.both_ways:  # its other direction has other units: no number for all layers serves both
+            back = _for_tiles(back_name(name), layers.get(back_name(name)), w.tiles, "tile")
+            ranges |= {back_name(name, relative_to): back for relative_to in RELATIVE}
+    return ranges
+
+
+def _for_tiles(name: str, reach: float | tuple[float, ...] | None, count: int, what: str) -> tuple[float, ...]:
+    if reach is None:
+        raise DriftproofError(f"input ranges: layer {name or ROOT} has none; give a number for it")
+    values = reach if isinstance(reach, tuple) else (reach,) * count
+    if len(values) != count:
+        raise DriftproofError(
+            f"input ranges: layer {name or ROOT} has {len(values)} numbers for {count} {what}{'s' * (count > 1)}; give "
+            "one number, or one for each"
+        )
+    return values
 
 
 def _inputs(product: Product, rows: slice) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -11,7 +11,11 @@ from driftproof._device_choice import load_device
 from driftproof._devices import Device
 from driftproof._errors import DriftproofError
 from driftproof._record import DIGITAL, IDEAL_ANALOG
+from driftproof.periphery import Periphery
 from driftproof.times import format_time
+
+SATURATED = 0.05
+"""Share of a layer's conversions above which clipped values are warned of."""
 
 
 def check_devices(presets: Sequence[Device | str] | Device | str) -> list[Device]:
@@ -77,3 +81,41 @@ def check_torch_device(torch_device: str) -> torch.device:
     if torch_device == "cuda" and not torch.cuda.is_available():
         raise DriftproofError("device cuda: torch finds no CUDA GPU here; use cpu")
     return torch.device(torch_device)
+
+
+def wafer_texts(device: Device, chips: int) -> list[str]:
+    """Return warnings about chips that share a wafer: intervals over chips count them as independent."""
+    texts = []
+    for part in device.parts:
+        variation = None if part.laws is None else part.laws.variation
+        wafer = None if variation is None else variation.wafer
+        if variation is None or wafer is None or not any(wafer.spreads) or wafer.dies_per_wafer == 1 or chips < 2:
+            continue
+        wafers = variation.wafer_of(chips - 1) + 1
+        texts.append(
+            f"device {part.name}: the {chips} chips are of {wafers} wafer{'s' * (wafers > 1)}. Chips of a wafer are "
+            "alike, while intervals over chips count them as independent: they are too narrow. Draw every chip from "
+            "its own wafer: variation.wafer.dies_per_wafer=1 (--set)"
+        )
+    return texts
+
+
+def saturation_text(periphery: Periphery, diagnostics: Mapping[str, Mapping[str, float]]) -> str:
+    """Return a warning about converters that clip more than 5 % of a layer's values, or an empty text.
+
+    Args:
+        periphery: Periphery of the arrays.
+        diagnostics: Shares ``saturated_inputs`` and ``saturated_outputs`` of each layer, 0 to 1.
+    """
+    texts = []
+    for name, what, advice in (
+        ("saturated_outputs", "ADC outputs beyond the full scale", "a larger adc_full_scale, or larger input ranges"),
+        ("saturated_inputs", "DAC inputs beyond the input range", "calibration data like these inputs"),
+    ):
+        shares = {layer: share for layer, share in diagnostics.get(name, {}).items() if share > SATURATED}
+        worst = sorted(shares, key=lambda layer: -shares[layer])
+        high = [f"{100 * shares[layer]:.2g} % in {layer}" for layer in worst[:3]]
+        more = f" and in {len(worst) - 3} more layers" if len(worst) > 3 else ""
+        if high:
+            texts.append(f"{what} are clipped: {', '.join(high)}{more}; this wants {advice}")
+    return f"periphery {periphery.name}: {'. '.join(texts)} (ranges=… gives ranges)" if texts else ""

@@ -79,7 +79,7 @@ class Deployment(ChecksKeywords):
         periphery = load_periphery(periphery)
         if calibration is not None and not isinstance(periphery.input_range, StaticRange):
             raise DriftproofError(
-                f"calibration data, but the periphery {periphery.name} ({periphery}) has no static input ranges: leave "
+                f"calibration data, but the periphery {periphery.name} ({periphery}) measures no input ranges: leave "
                 "the data out"
             )
         seed = whole_number("seed", seed)

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from driftproof._behaviour import SAMPLES, Behaviour, observe_first
+from driftproof._compensation import late_reference_text
 from driftproof._defaults import BACKEND, BATCH_SIZE, METRIC, RANGE_SAMPLES, TORCH_DEVICE
 from driftproof._errors import DriftproofError, warn
 from driftproof._inputs import Inputs, call_on_copies, to_device
@@ -24,7 +25,7 @@ from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.data._batched import hold
 from driftproof.evaluation._backends import check_backend, warn_of_compiled_tile
-from driftproof.evaluation._checks import check_numbers, check_seed, check_torch_device
+from driftproof.evaluation._checks import check_numbers, check_seed, check_torch_device, saturation_text, wafer_texts
 from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._hardware import Hardware
 from driftproof.evaluation._metrics import Function, Metric, as_metric
@@ -86,6 +87,7 @@ class Evaluator(ChecksKeywords):
         self.name = name or type(unwrap(network)).__name__
         self._mappings: dict[MappingOptions, Mapping] = {}
         self._hardware: OrderedDict[tuple[Any, ...], Hardware] = OrderedDict()
+        self._saturation_told: set[str] = set()
         self._take(data)
         if self.backend == "tiles":
             warn_of_compiled_tile()
@@ -173,15 +175,25 @@ class Evaluator(ChecksKeywords):
         indices = None if chosen is None else chosen.tolist()
         data = self.data if indices is None else self.data.take(indices)
         value, per_sample = score(self.metric, network, data, self.batch_size, self.torch_device, str(trial), indices)
+        diagnostics = {} if hardware is None else hardware.diagnostics()
+        if trial.deployment is not None:
+            self._warn_of_saturation(trial.deployment, diagnostics)
         return Outcome(
             value=value,
             total=len(self.data),
             samples=chosen,
             per_sample=per_sample,
-            diagnostics={} if hardware is None else hardware.diagnostics(),
+            diagnostics=diagnostics,
             seconds=time.perf_counter() - start,
             in_validity=trial.deployment is None or trial.deployment.device.in_validity(trial.t_s),
         )
+
+    def _warn_of_saturation(self, deployment: Deployment, diagnostics: dict[str, dict[str, float]]) -> None:
+        """Warn once for each periphery whose converters clip more than some share of a layer's values."""
+        key = deployment.periphery.sha256
+        if key not in self._saturation_told and (text := saturation_text(deployment.periphery, diagnostics)):
+            self._saturation_told.add(key)
+            warn(text)
 
     @property
     def subject(self) -> Subject:
@@ -223,12 +235,13 @@ class Evaluator(ChecksKeywords):
             )
         return deployment.with_changes(calibration=self._calibration)
 
-    def check(self, deployment: Deployment, chips: int = 1) -> None:
+    def check(self, deployment: Deployment, chips: int = 1, times_s: Sequence[float] = ()) -> None:
         """Check that a deployment is possible, before anything is computed or written.
 
         Args:
             deployment: The deployment of the trials to come.
             chips: Number of chips of these trials.
+            times_s: Times of these trials, in s after programming (default: they are not known).
 
         Raises:
             DriftproofError: The seed is below 0, which is reserved for trainings and validations; the device does not
@@ -243,6 +256,9 @@ class Evaluator(ChecksKeywords):
                 f"device {device.name} has {device.chips} measured chips, but {chips} are needed; ask for fewer "
                 "(a search needs chips to choose on, and other chips to report on)"
             )
+        for text in (*wafer_texts(device, chips), late_reference_text(device, deployment.compensation, times_s)):
+            if text:
+                warn(text)
         if deployment.recalibration is not None:
             check_recalibration(deployment.recalibration, self.network, self.data)
             warn_of_measured(deployment)

@@ -37,7 +37,8 @@ class Hardware:
         if deployment.recalibration is not None and not batch_norms(network):
             raise DriftproofError("recalibrate: the network has no BatchNorm that keeps statistics; leave it out")
         self._inputs = partial(inputs_of, batch_size=evaluator.batch_size, torch_device=evaluator.torch_device)
-        ranges = None if held is None else input_ranges(network, mapping, periphery, self._inputs(held))
+        # without data, ranges are given or dynamic
+        ranges = input_ranges(network, mapping, periphery, () if held is None else self._inputs(held)) or None
         # a norm whose statistics change cannot fold into the layer before it
         fold = deployment.recalibration is None
         if evaluator.backend == "tiles":

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Literal
 
-Effect = Literal["levels", "programming", "drift", "read", "stuck"]
+Effect = Literal["levels", "programming", "drift", "read", "stuck", "variation"]
 """An effect that can be switched off; :func:`driftproof._presets.without` describes each of them."""

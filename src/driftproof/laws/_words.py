@@ -16,6 +16,7 @@ from driftproof.laws._old_forms import as_now
 from driftproof.laws._programming import ProgrammingLaw
 from driftproof.laws._read import ReadLaw
 from driftproof.laws._stuck import Stuck
+from driftproof.laws._variation import Variation
 
 FAMILIES: Final[dict[str, Any]] = {
     "conductance": Encoding,
@@ -42,7 +43,12 @@ def in_words(definition: Mapping[str, Any]) -> dict[str, str]:
     tables = {table: family.chosen for table, family in FAMILIES.items()}
     g_us, sentences = definition.get("validity", {}).get("g_us"), {}
     upper_end = f"{UPPER_END}, {g_us[1]:g} µS" if g_us else UPPER_END
-    for table, read in (tables | {"stuck": Stuck.model_validate, "levels": Levels.model_validate}).items():
+    others = {
+        "stuck": Stuck.model_validate,
+        "levels": Levels.model_validate,
+        "variation": Variation.model_validate,
+    }
+    for table, read in (tables | others).items():
         if definition.get(table):
             with suppress(ValidationError):
                 sentences[table] = read(definition[table]).words().replace(UPPER_END, upper_end)

@@ -197,6 +197,10 @@ class MeasuredDevice:
         """Raise DriftproofError: measured conductances contain all effects."""
         raise DriftproofError(f"device {self.name}: measured chips have no laws that could be switched off")
 
+    def one_die_per_wafer(self) -> MeasuredDevice:
+        """Return the device itself: its chips are those that were measured."""
+        return self
+
     def definition(self) -> dict[str, Any]:
         """Return the definition of the device as plain JSON values, without the conductances."""
         shapes = {name or ROOT: list(file.banks[0].shape[1:]) for name, file in self.layers[0].items()}
@@ -242,6 +246,7 @@ class MeasuredDevice:
         *,
         seed: int = SEED,
         groups: int = 1,
+        rows: tuple[slice, ...] = (),
         state: dict[str, Tensor] | None = None,
         memory: Array | None = None,
     ) -> MeasuredArray:
@@ -253,6 +258,7 @@ class MeasuredDevice:
             target: Weights relative to their column's maximum, [out, in], float32.
             seed: Not used, because nothing is drawn.
             groups: Not used.
+            rows: Not used.
             state: Not used, because the files hold the whole state.
             memory: Not used.
 

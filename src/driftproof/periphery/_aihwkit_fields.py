@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from driftproof._errors import DriftproofError
-from driftproof.periphery._settings import DynamicRange, Periphery, StaticRange
+from driftproof.periphery._settings import DynamicRange, GivenRange, Periphery, StaticRange
 
 # fields of aihwkit's IOParameters that a periphery has, with the value that means "no effect"
 NEUTRAL_FORWARD: dict[str, Any] = {
@@ -73,11 +73,11 @@ def aihwkit_input_range(periphery: Periphery, value: float | None = None) -> dic
     >>> aihwkit_input_range(load_periphery("standard"), 2.5)
     {'enable': True, 'learn_input_range': False, 'init_from_data': 0, 'init_value': 2.5}
     """
-    static = isinstance(periphery.input_range, StaticRange)
+    static = isinstance(periphery.input_range, StaticRange | GivenRange)
     if value is not None and not static:
         raise DriftproofError(
-            f"input range {value} for periphery {periphery.name} ({periphery}): only a static range has a value; leave "
-            "it out"
+            f"input range {value} for periphery {periphery.name} ({periphery}): only a static or a given range has "
+            "a value; leave it out"
         )
     fields: dict[str, Any] = {"enable": static, "learn_input_range": False, "init_from_data": 0}
     return fields if value is None else fields | {"init_value": value}

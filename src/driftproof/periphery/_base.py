@@ -20,5 +20,5 @@ class Settings(Table):
                 super().__init__(**values)
             except ValidationError as error:
                 kind = type(self)
-                text = explained(kind.__name__, error, kind.model_fields, tags=("static", "dynamic"))
+                text = explained(kind.__name__, error, kind.model_fields, tags=("static", "dynamic", "given"))
                 raise DriftproofError(text) from None

@@ -79,7 +79,8 @@ def periphery_from_rpu_config(config: Any) -> tuple[Periphery, list[str]]:
 
     - ``inp_res`` and ``out_res`` become bits = log2(steps + 2), which must be whole.
     - ``noise_management`` ``AbsMax`` becomes a dynamic range. An enabled ``pre_post.input_range`` becomes a static
-      range; its values are in the tiles and not in the configuration, so the range has to be calibrated again.
+      range; its values are in the tiles and not in the configuration, so the range has to be calibrated again, or
+      given (:meth:`Periphery.with_ranges`).
     - ``w_noise`` and ``ir_drop`` are taken over where they are switched on.
 
     Args:
@@ -208,7 +209,7 @@ def _note_other_parts(config: Any, pre_post: Any, ranges: dict[str, Any], left: 
             hint = did_you_mean(name, _INPUT_RANGE)
             _note(left, f"pre_post.input_range.{name}", value, f"not known here{hint}")
         elif ranges.get("enable") and name not in ("enable", "calibration_info") and value != _INPUT_RANGE[name]:
-            reason = "ranges come from calibration here, not from the tiles; see RangeStatistics"
+            reason = "ranges come from calibration here, not from the tiles; give learned ones with ranges=…"
             _note(left, f"pre_post.input_range.{name}", value, reason)
     for name, group in _settings(pre_post).items():
         if name == "periph_quant" and group.n_bits > 0:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from driftproof._errors import DriftproofError
 from driftproof.laws._table import Citation, NotNegative, Positive, Share
 from driftproof.periphery._base import Settings
 from driftproof.periphery._stage import AnyStage
@@ -70,7 +73,71 @@ class DynamicRange(Settings):
     kind: Literal["dynamic"] = "dynamic"
 
 
-InputRange = Annotated[StaticRange | DynamicRange, Field(discriminator="kind")]
+Reach = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
+
+
+class GivenRange(Settings):
+    """Input ranges that are given and not measured, such as ranges that were learned. Inputs beyond them are clipped.
+
+    Attributes:
+        value: Range of all tiles of all layers that ``layers`` does not have, in the units of the layers' inputs
+            (default: None, ``layers`` has every layer on tiles).
+        layers: Name of a layer → its range, or a list with the range of each row split. ``(root)`` is a network that is
+            one layer itself, and ``NAME (transposed)`` is a layer that is driven from its columns (default: none).
+
+    >>> GivenRange(value=2.0, layers={"fc": 1.5}).layers
+    {'fc': 1.5}
+    """
+
+    kind: Literal["given"] = "given"
+    value: Positive | None = None
+    layers: dict[str, Reach] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> GivenRange:
+        if self.value is None and not self.layers:
+            raise ValueError("wanted value = NUMBER for all layers, or layers = { NAME = NUMBER }")
+        return self
+
+    @staticmethod
+    def of(ranges: float | str | Mapping[str, Any] | GivenRange) -> GivenRange:
+        """Return given ranges from a number, from a mapping layer → range, or from a text.
+
+        A text is a number, or pairs ``LAYER=RANGE`` after an optional number for the other layers, with commas.
+
+        Raises:
+            DriftproofError: A range is not a positive number, or a layer comes twice.
+
+        >>> GivenRange.of("3,fc=1.5") == GivenRange(value=3.0, layers={"fc": 1.5})
+        True
+        """
+        if isinstance(ranges, GivenRange):
+            return ranges
+        if isinstance(ranges, Mapping):
+            return GivenRange(layers=dict(ranges))
+        if not isinstance(ranges, str):
+            return GivenRange(value=ranges)
+        values: dict[str, float] = {}
+        for part in ranges.split(","):
+            name, equals, number = part.strip().rpartition("=")
+            try:
+                reach = float(number)
+            except ValueError:
+                reach = math.nan
+            if name in values or not (0 < reach < math.inf) or bool(equals) != bool(name):
+                raise DriftproofError(
+                    f"input ranges {ranges!r}: wanted a number, or LAYER=NUMBER pairs, each layer once, such as "
+                    f"3,fc=1.5; got {part!r}"
+                )
+            values[name] = reach
+        return GivenRange(value=values.pop("", None), layers=values)
+
+    def __str__(self) -> str:
+        parts = [] if self.value is None else [f"{self.value:g}"]
+        return ",".join(parts + [f"{name}={reach}" for name, reach in self.layers.items()])
+
+
+InputRange = Annotated[StaticRange | DynamicRange | GivenRange, Field(discriminator="kind")]
 
 
 class WeightNoise(Settings):
@@ -235,6 +302,25 @@ class Periphery(Settings):
         )
         return Periphery(**dict(self) | {"name": f"{self.name} [{shown}]" if shown else self.name} | changes)
 
+    def with_ranges(self, ranges: float | str | Mapping[str, Any] | GivenRange) -> Periphery:
+        """Return the same periphery with given input ranges in place of measured or dynamic ones.
+
+        Args:
+            ranges: A number for all layers, a mapping layer → range (or a list with one range per row split), or a text
+                such as ``3,fc=1.5``.
+
+        Raises:
+            DriftproofError: The periphery is ideal and has no input range, or a range is not a positive number.
+
+        >>> from driftproof.periphery import load_periphery
+        >>> str(load_periphery("standard").with_ranges(2))
+        '8-bit in (given: 2), 8-bit out, full scale 10, noise 0.04'
+        """
+        if self.is_ideal:
+            raise DriftproofError(f"input ranges {ranges!r}: periphery {self.name} is ideal and has no input range")
+        given = GivenRange.of(ranges)
+        return Periphery(**dict(self) | {"name": f"{self.name} [ranges={given}]", "input_range": given})
+
     def without_noise(self) -> Periphery:
         """Return the same periphery without output noise and weight noise."""
         return Periphery(**dict(self) | {"output_noise": 0.0, "mvm_weight_noise": None})
@@ -243,7 +329,9 @@ class Periphery(Settings):
         """Return the settings as a table shows them."""
         if self.is_ideal:
             return "ideal"
-        kind = self.input_range.kind if self.input_range else "no range"
+        kind: str = self.input_range.kind if self.input_range else "no range"
+        if isinstance(self.input_range, GivenRange):
+            kind = f"given: {self.input_range}"
         parts = [f"{_bits(self.dac_bits)} in ({kind})", f"{_bits(self.adc_bits)} out"]
         parts += [f"full scale {self.adc_full_scale:g}"] if self.adc_full_scale is not None else []
         parts += [f"noise {self.output_noise:g}"] if self.output_noise else []

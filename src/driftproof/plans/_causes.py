@@ -37,7 +37,7 @@ class Cause:
     """One cause of error, switched on after those before it.
 
     Attributes:
-        name: Name of the cause, one of :data:`CAUSES`.
+        name: Name of the cause, one of :data:`CAUSES`, or ``variation``.
         values: Metric with this cause and all causes before it.
         drop: Loss of the metric due to this cause. It is negative if the metric gets better.
     """
@@ -91,6 +91,8 @@ def devices_by_cause(device: Device) -> dict[str, Device]:
       first second), or the rest of a table in time.
     - ``read noise``: Read noise of read-outs or of single MVMs.
     - ``faults``: Stuck devices.
+    - ``variation``: Deviations that devices of a wafer, a die or a column have in common. Only a device that has them
+      has this cause.
 
     Raises:
         DriftproofError: The device has measured chips, whose conductances contain all causes at once.
@@ -104,7 +106,9 @@ def devices_by_cause(device: Device) -> dict[str, Device]:
             f"device {device.name}: measured conductances cannot be taken apart into causes; fit a preset to repeated "
             "measurements (driftproof presets fit), or leave the causes out"
         )
-    return {cause: device.without(*laws) for cause, laws in _SWITCHED_OFF.items()}
+    same = device.without("variation")
+    devices = {cause: same.without(*laws) for cause, laws in _SWITCHED_OFF.items()}
+    return devices if same is device else devices | {"variation": device}
 
 
 @checks_keywords
@@ -145,14 +149,15 @@ def causes(
     """
     check_numbers(chips=chips)
     t_s, deployment = parse_time(t), evaluator.calibrated(deployment)
-    variants = [deployment.with_changes(device=device) for device in devices_by_cause(deployment.device).values()]
-    evaluator.check(deployment, chips)
+    devices = devices_by_cause(deployment.device)
+    variants = [deployment.with_changes(device=device) for device in devices.values()]
+    evaluator.check(deployment, chips, [t_s])
     trials = [[Trial(variant, chip, t_s) for variant in variants] for chip in range(chips)]
     with ready(evaluator, {variant.device.name: variant for variant in variants}, record) as held:
         digital, values = run(compared_with_digital(trials), evaluator, held, progress=progress, what="cause by cause")
     sign, steps = evaluator.metric.quantity.sign, [PerChip((digital,) * chips), *values]
     each = [
         Cause(name=name, values=after, drop=(before - after).times(sign))
-        for name, (before, after) in zip(CAUSES, pairwise(steps), strict=True)
+        for name, (before, after) in zip(devices, pairwise(steps), strict=True)
     ]
     return Causes(**measured(evaluator, deployment, t_s, digital), causes=tuple(each))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from driftproof.evaluation._executor import Plan
 from driftproof.evaluation._identity import preset_entries, show
 from driftproof.evaluation._metrics import Function
 from driftproof.evaluation._trial import NETWORK_ITSELF
-from driftproof.periphery import Periphery
+from driftproof.periphery import Periphery, load_periphery
 from driftproof.plans._perfect import warn_of_differences
 from driftproof.times import parse_times
 
@@ -45,6 +45,7 @@ def evaluate(
     compensation: str | Compensation = defaults.COMPENSATION,
     periphery: Periphery | str | Path = defaults.PERIPHERY,
     calibration: Any = None,
+    ranges: float | str | Mapping[str, Any] | None = None,
     recalibrate: Recalibration | None = None,
     read_outs: ReadOuts | str | None = None,
     tile: TileSize | None = None,
@@ -82,6 +83,9 @@ def evaluate(
             :class:`driftproof.periphery.Periphery`. The cells of ``ideal-analog`` use this periphery too.
         calibration: Inputs on which static input ranges of the periphery are measured (default: the first 500 samples
             of ``data``, with a warning). BatchNorm statistics use the data of ``recalibrate`` instead.
+        ranges: Input ranges in place of measured ones, in the units of the layers' inputs: a number for all layers, or
+            a mapping layer → number (or a list with one number per row split), such as ranges that aihwkit learned
+            (default: they are measured on ``calibration``).
         recalibrate: When and on which inputs BatchNorm statistics are re-estimated on each chip (default: never).
         read_outs: How long a read-out takes, how long lies between the read-out that measures compensation and
             BatchNorm statistics and that of the use, and how often the part of the read noise that is faster than these
@@ -133,7 +137,7 @@ def evaluate(
             device=device,
             mapping=options,
             compensation=compensation,
-            periphery=periphery,
+            periphery=periphery if ranges is None else load_periphery(periphery).with_ranges(ranges),
             calibration=calibration,
             recalibration=recalibrate,
             read_outs=read_outs,
@@ -204,7 +208,8 @@ def evaluate_deployments(
         check_validity([deployment.device for deployment in deployments], times_s)
     deployments = [evaluator.calibrated(deployment) for deployment in deployments]
     for deployment in deployments:
-        evaluator.check(deployment)
+        # of measured chips, those that there are
+        evaluator.check(deployment, chips if deployment.device.chips is None else 1, times_s)
     # making the device cards takes time; do it before the record is opened, so that the file is not locked meanwhile
     entries = [entry for deployment in deployments for entry in preset_entries(deployment.device)]
     record = Record.create_or_open(out)

@@ -94,7 +94,7 @@ def choose_digital_layers(
     if not (np.isfinite(target) and np.isfinite(margin) and margin >= 0):
         raise DriftproofError(f"target {target}, margin {margin}: wanted numbers, and a margin that is not negative")
     t_s, deployment = parse_time(t), evaluator.calibrated(deployment)
-    evaluator.check(deployment, chips + report_chips)
+    evaluator.check(deployment, chips + report_chips, [t_s])
     quantity, layers = evaluator.metric.quantity, analog_layers(evaluator, deployment)
     _warn_of_shared(evaluator, report_evaluator)
     macs = {name: entry.macs_per_input or 0 for name, entry in layers.items()}

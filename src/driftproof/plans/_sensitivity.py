@@ -110,7 +110,7 @@ def sensitivity(
     """
     check_numbers(chips=chips)
     t_s, deployment = parse_time(t), evaluator.calibrated(deployment)
-    evaluator.check(deployment, chips)
+    evaluator.check(deployment, chips, [t_s])
     layers = analog_layers(evaluator, deployment)
     alone_analog = [layers.keys() - {name} for name in layers]
     alone_digital = [{name} for name in layers]

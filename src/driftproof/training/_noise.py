@@ -71,6 +71,8 @@ class Noise(ABC):
 class DeviceNoise(Noise):
     """The errors of a device's chips at a time: every draw is a new chip, programmed, drifted, read and compensated.
 
+    A draw has a new die and a new wafer, too, where the device varies from one to the next (``[variation]``).
+
     Read noise that is new in every MVM (SONOS) is drawn once for each draw, as an error of the weight. The compensation
     is measured in the read-out whose weights are drawn: a mean over many devices hardly depends on their read noise,
     and a second read-out would cost as much as the first.
@@ -90,7 +92,7 @@ class DeviceNoise(Noise):
 
     def __init__(self, at: AtTime, *, timeless: bool = False) -> None:
         self.at, self.timeless = at, timeless
-        self._programmer = Programmer()
+        self._programmer, self._device = Programmer(), at.device.one_die_per_wafer()
         if not self.in_validity:
             warn(f"noise {at}: outside the times for which the device was measured; its last value is held")
 
@@ -126,7 +128,7 @@ class DeviceNoise(Noise):
         mapping, t_s = weights.mapped(), self.time_s(key)
         chip = self._programmer.program(
             mapping,
-            self.at.device,
+            self._device,
             seed=key.chip_seed,
             chip=key.number,
             compensation=self.at.compensation,

@@ -22,11 +22,13 @@ class Bank:
         mark: Name of the bank in the keys of randomness.
         sign: +1 if it carries positive weights, −1 if negative ones, 0 if both (an offset device, or a net weight).
         weight: Factor of its conductance G in w = Σ weight · G / (g_max − g_min).
+        pair: Number of its pair, from 0, where a weight has several pairs (default: 0).
     """
 
     mark: str
     sign: float
     weight: float
+    pair: int = 0
 
 
 class Encoding(Law):
@@ -69,6 +71,10 @@ class Encoding(Law):
     @abstractmethod
     def weight_at(self, share: Tensor) -> Tensor:
         """Return the weights [n] whose first bank carries a share of the range; the inverse of :meth:`share`."""
+
+    def plain(self) -> Encoding:
+        """Return the encoding for plots of single devices: :meth:`weight_at` can give its first bank any share."""
+        return self
 
     def target(self, share: Tensor) -> Tensor:
         """Return the target of a share of the range, in the unit, as a new tensor [n]."""
