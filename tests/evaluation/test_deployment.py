@@ -162,7 +162,7 @@ def test_impossible_trials_are_refused(settings: dict[str, object], message: str
 
 
 def test_impossible_deployments_are_refused() -> None:
-    with pytest.raises(DriftproofError, match="no static input ranges"):
+    with pytest.raises(DriftproofError, match="measures no input ranges"):
         Deployment(device="ideal", calibration=INPUTS)
     with pytest.raises(DriftproofError, match="pcm-nandakumar-2019"):
         Deployment(device="pcm-nandakumar-2018")
