@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 TRAIN = (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 TEST = (0, 0.05, 0.1, 0.15, 0.2, 0.3)
 METHODS = {("plain" if sigma == 0 else f"rwp gaussian:{sigma:g}"): sigma for sigma in TRAIN}
-CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST if sigma]
+CONDITIONS = small.GAUSSIAN
 COLOURS = (INK, GREY, "#56B4E9", BLUE, GREEN, RED)
 
 
@@ -99,7 +99,9 @@ def draw(seeds: pd.DataFrame) -> Figure:
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
     for make in small.TASKS.values():
-        small.study(HERE / "out", make(root), list(METHODS), CONDITIONS)
+        task = make(root)
+        rates = small.learning_rates(small.RATES, task, METHODS, CONDITIONS)
+        small.study(HERE / "out", task, list(METHODS), CONDITIONS, rates)
     seeds = small.by_seed(HERE / "out" / "cells.csv")
     seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     seeds = seeds.assign(train=seeds["method"].map(METHODS), sigma_test=seeds["device"].map(sigma_of))

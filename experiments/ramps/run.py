@@ -153,8 +153,10 @@ def draw(epochs: pd.DataFrame, data: str) -> Figure:
 
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
-    for task in small.TASKS.values():
-        small.study(HERE / "out", task(root), list(METHODS), CONDITIONS, seeds=SEEDS, diagnose_every=DIAGNOSE_EVERY)
+    for make in small.TASKS.values():
+        task = make(root)
+        rates = small.learning_rates(small.RATES, task, METHODS, small.GAUSSIAN)
+        small.study(HERE / "out", task, list(METHODS), CONDITIONS, rates, seeds=SEEDS, diagnose_every=DIAGNOSE_EVERY)
     seeds = small.by_seed(HERE / "out" / "cells.csv")
     seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     seeds = seeds.assign(**dict(zip(("what", "shape"), zip(*seeds["method"].map(METHODS), strict=True), strict=True)))

@@ -24,7 +24,11 @@ from small_scale import BLUE, GREY, INK, RED
 from driftproof.figures import render
 
 HERE = Path(__file__).parent
-RHO = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
+RHO = (0.02, 0.05, 0.1, 0.13, 0.16, 0.2, 0.3)
+# as many gradients as SAM has: twice the epochs, or two gradients per update
+EQUAL = ["plain x2", *(f"rwp gaussian:{sigma:g} x2" for sigma in (0.05, 0.1, 0.2, 0.3))]
+EQUAL += [f"two-point gaussian:{sigma:g}" for sigma in (0.1, 0.2, 0.3)]
+METHODS = [*(f"sam {rho:g}" for rho in RHO), *EQUAL]
 TEST = (0, 0.05, 0.1, 0.15, 0.2, 0.3)
 # method → colour and name in the figure; the table contains all methods
 DRAWN = {
@@ -33,7 +37,7 @@ DRAWN = {
 DRAWN |= {
     f"sam {rho}": (c, f"ρ {rho}") for rho, c in ((0.02, "#fdae6b"), (0.05, "#E69F00"), (0.1, RED), (0.2, "#7f2704"))
 }
-CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST if sigma]
+CONDITIONS = small.GAUSSIAN
 
 
 def sigma_of(device: str) -> float:
@@ -128,8 +132,10 @@ def draw(seeds: pd.DataFrame) -> Figure:
 
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
-    for task in small.TASKS.values():
-        small.study(HERE / "out", task(root), [f"sam {rho:g}" for rho in RHO], CONDITIONS)
+    for make in small.TASKS.values():
+        task = make(root)
+        rates = small.learning_rates(small.RATES, task, METHODS, CONDITIONS)
+        small.study(HERE / "out", task, METHODS, CONDITIONS, rates)
     sam_seeds = small.by_seed(HERE / "out" / "cells.csv")
     sam_seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     others = pd.read_csv(HERE.parent / "over_regularisation" / "seeds.csv", keep_default_na=False)
