@@ -86,11 +86,11 @@ def digits_task(root: str) -> Task:
     return Task("digits", digits_cnn, (x[:1000], y[:1000]), (x[1000:], y[1000:]), pair(digits("test")), 40)
 
 
-def mnist_task(root: str) -> Task:
-    """Return MNIST: 20,000 images for training, 1,000 for validation, every fifth test image for the report."""
-    (x, y), (images, classes) = pair(mnist(root, "train")), pair(mnist(root, "test"))
-    report = (images[::5].contiguous(), classes[::5])
-    return Task("mnist", SmallCNN, (x[:20_000], y[:20_000]), (x[-1000:], y[-1000:]), report, 4)
+def mnist_task(root: str, images: int = 10_000) -> Task:
+    """Return MNIST: the first images for training, the last 1,000 for validation, every fifth test image to report."""
+    (x, y), (test_x, test_y) = pair(mnist(root, "train")), pair(mnist(root, "test"))
+    report = (test_x[::5].contiguous(), test_y[::5])
+    return Task("mnist", SmallCNN, (x[:images], y[:images]), (x[-1000:], y[-1000:]), report, 4)
 
 
 TASKS = {"digits": digits_task, "mnist": mnist_task}
@@ -291,6 +291,19 @@ def by_seed(cells: Path) -> pd.DataFrame:
     )
     order = rows[keys].drop_duplicates()
     return order.merge(table.reset_index(), on=keys).round(4)
+
+
+def complete(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the seeds for which all methods of a task were trained: others have no pairs."""
+    trained = seeds.drop_duplicates(["data", "method", "seed"])
+    counts = trained.groupby(["data", "seed"])["method"].size().rename("trained").reset_index()
+    counts = counts[counts["trained"] == counts["data"].map(trained.groupby("data")["method"].nunique())]
+    return seeds.merge(counts[["data", "seed"]], on=["data", "seed"])
+
+
+def sigma_of(device: str) -> float:
+    """Return the σ of the test that a device of :data:`GAUSSIAN` stands for."""
+    return 0.0 if device == "digital" else float(device.partition(":")[2])
 
 
 def student(values: Iterable[Any]) -> tuple[float, float]:

@@ -30,10 +30,6 @@ CONDITIONS = small.GAUSSIAN
 COLOURS = (INK, GREY, "#56B4E9", BLUE, GREEN, RED)
 
 
-def sigma_of(device: str) -> float:
-    return 0.0 if device == "digital" else float(device.partition(":")[2])
-
-
 def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
     """Return mean and interval over seeds of the test accuracy: rows σ_train, columns σ_test."""
     rows = []
@@ -90,7 +86,7 @@ def draw(seeds: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("test error in %")
     figure.suptitle(
         "The numbers on the left are the σ of the test. Ring: trained with the σ of the test; star: best σ, chosen on "
-        "validation images.\nMean and 95 % interval over training seeds, on the same 10 chips",
+        "validation images and other chips.\nMean and 95 % interval over training seeds, on the same 10 chips",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure
@@ -102,9 +98,9 @@ def main() -> None:
         task = make(root)
         rates = small.learning_rates(small.RATES, task, METHODS, CONDITIONS)
         small.study(HERE / "out", task, list(METHODS), CONDITIONS, rates)
-    seeds = small.by_seed(HERE / "out" / "cells.csv")
+    seeds = small.complete(small.by_seed(HERE / "out" / "cells.csv"))
     seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
-    seeds = seeds.assign(train=seeds["method"].map(METHODS), sigma_test=seeds["device"].map(sigma_of))
+    seeds = seeds.assign(train=seeds["method"].map(METHODS), sigma_test=seeds["device"].map(small.sigma_of))
     for name, table in (("matrix", matrices(seeds)), ("best", best(seeds).round(3))):
         table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
         print(table.to_string(index=False))

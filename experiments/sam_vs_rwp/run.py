@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,10 @@ DRAWN = {
     f"rwp gaussian:{s}": (c, f"σ {s}") for s, c in ((0.1, "#9ecae1"), (0.2, "#4292c6"), (0.3, BLUE), (0.4, "#08306b"))
 }
 DRAWN |= {
-    f"sam {rho}": (c, f"ρ {rho}") for rho, c in ((0.02, "#fdae6b"), (0.05, "#E69F00"), (0.1, RED), (0.2, "#7f2704"))
+    f"sam {rho}": (c, f"ρ {rho}") for rho, c in ((0.05, "#fdae6b"), (0.1, "#E69F00"), (0.16, RED), (0.2, "#7f2704"))
 }
 CONDITIONS = small.GAUSSIAN
-
-
-def sigma_of(device: str) -> float:
-    return 0.0 if device == "digital" else float(device.partition(":")[2])
+PAIRS = [("sam", "rwp"), ("sam", "rwp2"), ("sam", "toughest"), ("sam", "plain"), ("sam", "plain2"), ("rwp", "plain")]
 
 
 def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
@@ -53,28 +51,45 @@ def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def family(method: str) -> str:
+    """Return ``plain``, ``rwp`` and ``sam`` at equal epochs, ``plain2`` and ``rwp2`` with as many gradients as SAM."""
+    kind = method.split()[0]
+    twice = method.endswith(f" {small.TWICE}") or kind == "two-point"
+    return {"two-point": "rwp"}.get(kind, kind) + ("2" if twice else "")
+
+
 def differences(seeds: pd.DataFrame) -> pd.DataFrame:
-    """Return the test accuracy of the SAM and of the RWP that are best on validation images, for each σ_test."""
+    """Return test accuracies of the settings that are best on validation images and other chips, for each σ_test."""
     rows = []
     for (data, test), group in seeds.groupby(["data", "sigma_test"]):
         chosen_on = group.pivot(index="method", columns="seed", values="validation").mean(axis=1)
         reported = group.pivot(index="method", columns="seed", values="test")
-        kinds = chosen_on.index.str.split().str[0]
-        sam, rwp = (str(chosen_on[kinds == kind].idxmax()) for kind in ("sam", "rwp"))
+        families = chosen_on.index.map(family)
+        best = {name: str(chosen_on[families == name].idxmax()) for name in ("plain", "sam", "rwp", "plain2", "rwp2")}
         # "better than every RWP" in the strictest sense: better than the RWP that is best on the test images
-        toughest = str(reported[[name.startswith("rwp") for name in reported.index]].mean(axis=1).idxmax())
-        pairs = {
-            "sam_minus_rwp": (sam, rwp),
-            "sam_minus_best_rwp_on_test": (sam, toughest),
-            "sam_minus_plain": (sam, "plain"),
-            "rwp_minus_plain": (rwp, "plain"),
-        }
-        row: dict[str, Any] = {"data": data, "sigma_test": test, "sam": sam, "rwp": rwp, "seeds": reported.shape[1]}
-        row |= {f"{name}_test": reported.loc[m].mean() for name, m in (("plain", "plain"), ("sam", sam), ("rwp", rwp))}
-        for name, (one, other) in pairs.items():
-            row[name], row[f"{name}_arm"] = small.student(reported.loc[one] - reported.loc[other])
+        rwps = reported[[name.startswith("rwp") for name in families]]
+        best["toughest"] = str(rwps.mean(axis=1).idxmax())
+        row: dict[str, Any] = {"data": data, "sigma_test": test, "seeds": reported.shape[1]} | best
+        row |= {f"{name}_test": reported.loc[method].mean() for name, method in best.items()}
+        for one, other in PAIRS:
+            gain, arm = small.student(reported.loc[best[one]] - reported.loc[best[other]])
+            row |= {f"{one}_minus_{other}": gain, f"{one}_minus_{other}_arm": arm}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def costs(folders: Sequence[Path]) -> pd.DataFrame:
+    """Return gradients and seconds of a training, mean over the settings of a kind and over seeds."""
+    epochs = pd.concat([pd.read_csv(folder / "epochs.csv") for folder in folders])
+    sums = epochs.groupby(["data", "method", "seed"]).agg(
+        epochs=("epoch", "max"), stopped=("stopped", "any"), seconds=("seconds", "sum")
+    )
+    sums = sums[~sums["stopped"]].reset_index()  # trainings that ended early cost less
+    twice = sums["method"].str.endswith(f" {small.TWICE}").map({True: f" {small.TWICE}", False: ""})
+    sums["kind"] = sums["method"].str.split().str[0] + twice
+    table = sums.groupby(["data", "kind"]).agg(epochs=("epochs", "max"), seconds=("seconds", "mean")).reset_index()
+    table["gradients_per_update"] = table["kind"].map({"sam": 2, "two-point": 2}).fillna(1).astype(int)
+    return table.assign(passes_over_the_data=table["epochs"] * table["gradients_per_update"])
 
 
 def draw(seeds: pd.DataFrame) -> Figure:
@@ -136,12 +151,14 @@ def main() -> None:
         task = make(root)
         rates = small.learning_rates(small.RATES, task, METHODS, CONDITIONS)
         small.study(HERE / "out", task, METHODS, CONDITIONS, rates)
-    sam_seeds = small.by_seed(HERE / "out" / "cells.csv")
+    sam_seeds = small.complete(small.by_seed(HERE / "out" / "cells.csv"))
     sam_seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     others = pd.read_csv(HERE.parent / "over_regularisation" / "seeds.csv", keep_default_na=False)
-    seeds = pd.concat([others[others["data"].isin(small.TASKS)], sam_seeds], ignore_index=True)
-    seeds = seeds.assign(sigma_test=seeds["device"].map(sigma_of))
-    for name, table in (("matrix", matrices(seeds)), ("differences", differences(seeds).round(3))):
+    seeds = small.complete(pd.concat([others, sam_seeds], ignore_index=True))
+    seeds = seeds.assign(sigma_test=seeds["device"].map(small.sigma_of))
+    folders = [HERE / "out", HERE.parent / "over_regularisation" / "out"]
+    tables = {"matrix": matrices(seeds), "differences": differences(seeds).round(3), "costs": costs(folders).round(2)}
+    for name, table in tables.items():
         table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
         print(table.to_string(index=False))
     (HERE / "sam_vs_rwp.png").write_bytes(render(draw, seeds)[1])
