@@ -125,6 +125,13 @@ def epochs_of(name: str, task: Task) -> int:
     return task.epochs * (2 if name.endswith(f" {TWICE}") else 1)
 
 
+def family(method: str) -> str:
+    """Return ``plain``, ``rwp`` and ``sam`` at equal epochs, ``plain2`` and ``rwp2`` with as many gradients as SAM."""
+    kind = method.split()[0]
+    twice = method.endswith(f" {TWICE}") or kind == "two-point"
+    return {"two-point": "rwp"}.get(kind, kind) + ("2" if twice else "")
+
+
 def loss_on(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return nn.functional.cross_entropy(model(x), y)
 
@@ -176,14 +183,15 @@ def on_chips(
 ) -> pd.DataFrame:
     """Measure the digital network, and every set of images on its own chips under every condition (device, time).
 
-    A network with a number that is not finite has no chips: its digital accuracy, that of a constant, stands for them.
+    A network whose outputs are not finite has no chips: its digital accuracy stands for them.
     """
     images = {"validation": task.validation, "test": task.test}
     rows: list[dict[str, Any]] = [
         {"device": "digital", "time": "", "images": name, "chip": "", "accuracy": accuracy(model, images[name])}
         for name in sets
     ]
-    if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+    x = task.validation[0][:64]
+    if not bool(model(x).isfinite().all()):
         lost = [
             {"device": device, "time": when, "images": row["images"], "chip": number, "accuracy": row["accuracy"]}
             for device, when in conditions
@@ -191,7 +199,6 @@ def on_chips(
             for number in CHIPS[row["images"]]
         ]
         return pd.DataFrame(rows + lost)
-    x = task.validation[0][:64]
     mapping = map_model(model, example=x)
     network = FoldedNetwork(model, mapping, x)
     for device_name, when in conditions:

@@ -124,7 +124,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
-    task = small.mnist_task(root)
+    task = small.mnist_task(root, 20_000)
     rates = small.learning_rates(HERE / "mnist_learning_rates.csv", task, METHODS, CONDITIONS)
     small.study(HERE / "out" / "mnist", task, METHODS, CONDITIONS, rates, seeds=SEEDS)
     seeds = small.by_seed(HERE / "out" / "mnist" / "cells.csv")
