@@ -98,7 +98,7 @@ def main() -> None:
     for make in small.TASKS.values():
         task = make(root)
         rates = small.learning_rates(small.RATES, task, ON[task.name], CONDITIONS)
-        small.study(HERE / "out", task, ON[task.name], CONDITIONS, rates, seeds=range(4))
+        small.study(HERE / "out", task, ON[task.name], CONDITIONS, rates, small.SEEDS[task.name])
     seeds = small.complete(small.by_seed(HERE / "out" / "cells.csv"))
     seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     seeds = seeds.assign(train=seeds["method"].map(METHODS), sigma_test=seeds["device"].map(small.sigma_of))
