@@ -124,7 +124,9 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
-    small.study(HERE / "out" / "mnist", small.mnist_task(root), METHODS, CONDITIONS, seeds=SEEDS)
+    task = small.mnist_task(root, 20_000)
+    rates = small.learning_rates(HERE / "mnist_learning_rates.csv", task, METHODS, CONDITIONS)
+    small.study(HERE / "out" / "mnist", task, METHODS, CONDITIONS, rates, seeds=SEEDS)
     seeds = small.by_seed(HERE / "out" / "mnist" / "cells.csv")
     seeds = seeds[seeds["method"].isin(METHODS)]
     seeds.to_csv(HERE / "mnist_seeds.csv", index=False, lineterminator="\n")

@@ -29,9 +29,11 @@ HERE = Path(__file__).parent
 SIGMA, RHO = (0.5, 0.8), (0.2, 0.5)
 SHAPES = ("constant", "linear", "quadratic", "cosine", "adaptive")
 TEST = (0.1, 0.2, 0.3)
-SEEDS, DIAGNOSE_EVERY = range(5), 20
+SEEDS, DIAGNOSE_EVERY = range(4), 20
 CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST]
 COLOURS = dict(zip(SHAPES, (RED, BLUE, GREEN, "#CC79A7", "#E69F00"), strict=True))
+PAIRS = [("ramped sam", other) for other in ("constant rwp", "constant rwp, gradients of sam", "constant sam", "plain")]
+PAIRS += [("ramped rwp", "constant rwp")]
 FAILED = 50.0  # digital test accuracy in % below which a training counts as failed
 
 
@@ -41,43 +43,42 @@ def strength(shape: str, to: float) -> str:
 
 # name in the tables → (perturbation, shape of its ramp)
 METHODS = {"plain": ("plain", "")}
-METHODS |= {f"rwp gaussian:{sigma:g} {strength(s, 1)}": (f"RWP σ {sigma:g}", s) for sigma in SIGMA for s in SHAPES}
+METHODS |= {f"rwp gaussian:{sigma:g}": (f"RWP σ {sigma:g}", "constant") for sigma in SIGMA}
+METHODS |= {f"rwp gaussian:{sigma:g} {strength(s, 1)}": (f"RWP σ {sigma:g}", s) for sigma in SIGMA for s in SHAPES[1:]}
 METHODS |= {f"sam {strength(s, rho)}": (f"SAM ρ {rho:g}", s) for rho in RHO for s in SHAPES}
 
 
-def others(folder: str) -> pd.DataFrame:
-    """Return the accuracies of another experiment with the same networks, seeds and chips."""
-    rows = pd.read_csv(HERE.parent / folder / "seeds.csv", keep_default_na=False)
-    return rows[rows["data"].isin(small.TASKS) & rows["seed"].isin(SEEDS)]
+def others(seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return plain training and the constant RWP and SAM of the other experiments, of the same networks and seeds."""
+    folders = [HERE.parent / folder / "seeds.csv" for folder in ("over_regularisation", "sam_vs_rwp")]
+    rows = pd.concat([pd.read_csv(path, keep_default_na=False) for path in folders], ignore_index=True)
+    return rows.merge(seeds[["data", "seed"]].drop_duplicates(), on=["data", "seed"])
 
 
 def best(rows: pd.DataFrame, kind: str, data: str, device: str) -> tuple[str, pd.Series]:
-    """Return the method of a kind that is best on validation images, and its test accuracies by seed."""
-    rows = rows[(rows["data"] == data) & (rows["device"] == device) & rows["method"].str.startswith(kind)]
+    """Return the method of a kind that is best on validation images and other chips, and its accuracies by seed."""
+    rows = rows[(rows["data"] == data) & (rows["device"] == device) & (rows["method"].map(small.family) == kind)]
     chosen = str(rows.groupby("method")["validation"].mean().idxmax())
     return chosen, rows[rows["method"] == chosen].set_index("seed")["test"]
 
 
 def chosen(seeds: pd.DataFrame) -> pd.DataFrame:
     """Return, for each condition, the best of ramped and constant SAM and RWP, and their differences."""
-    constant = pd.concat([others("over_regularisation"), others("sam_vs_rwp")], ignore_index=True)
+    constant = others(seeds)
     ramped = seeds[~seeds["shape"].isin(["", "constant"])]
+    sources = {"ramped sam": (ramped, "sam"), "ramped rwp": (ramped, "rwp"), "plain": (constant, "plain")}
+    sources |= {"constant sam": (constant, "sam"), "constant rwp": (constant, "rwp")}
+    sources |= {"constant rwp, gradients of sam": (constant, "rwp2")}
     rows = []
-    for data in small.TASKS:
+    for data, here in seeds.groupby("data"):
         for device in ("digital", *(name for name, _ in CONDITIONS)):
-            row = {"data": data, "device": device, "seeds": len(SEEDS)}
-            accuracies_of = {"plain": best(constant, "plain", data, device)[1]}
-            for name, table in (("ramped", ramped), ("constant", constant)):
-                for kind in ("sam", "rwp"):
-                    row[f"{name} {kind}"], accuracies_of[f"{name} {kind}"] = best(table, kind, data, device)
+            row = {"data": data, "device": device, "seeds": here["seed"].nunique()}
+            accuracies_of = {}
+            for name, (table, kind) in sources.items():
+                row[name], accuracies_of[name] = best(table, kind, str(data), device)
             row |= {f"{name}, test": small.interval_text(values) for name, values in accuracies_of.items()}
-            for other in ("constant rwp", "constant sam", "plain"):
-                row[f"ramped sam - {other}"] = small.interval_text(
-                    accuracies_of["ramped sam"] - accuracies_of[other], "+"
-                )
-            row["ramped rwp - constant rwp"] = small.interval_text(
-                accuracies_of["ramped rwp"] - accuracies_of["constant rwp"], "+"
-            )
+            for one, other in PAIRS:
+                row[f"{one} - {other}"] = small.interval_text(accuracies_of[one] - accuracies_of[other], "+")
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -87,7 +88,7 @@ def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
 
     The gains are those over the same perturbation at constant strength, and over the best constant RWP.
     """
-    rows, constant = [], others("over_regularisation")
+    rows, constant = [], others(seeds)
     keys, order = ["data", "what", "shape"], list(METHODS)
     seeds = seeds.sort_values(["data", "method"], key=lambda c: c.map(order.index) if c.name == "method" else c)
     for (data, what, shape), group in seeds.groupby(keys, sort=False):
@@ -106,9 +107,10 @@ def accuracies(seeds: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def epochs_of(out: Path) -> pd.DataFrame:
-    """Return the diagnostics by epoch, mean over seeds."""
+def epochs_of(out: Path, seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return the diagnostics by epoch, mean over the seeds of a table."""
     rows = pd.read_csv(out / "epochs.csv").drop_duplicates(["data", "method", "seed", "epoch"], keep="last")
+    rows = rows.merge(seeds[["data", "seed"]].drop_duplicates(), on=["data", "seed"])
     rows = rows.assign(**dict(zip(("what", "shape"), zip(*rows["method"].map(METHODS), strict=True), strict=True)))
     columns = ["level", "loss", "clean_loss", "update_norm", "gradient_sharpness", "noise"]
     means = rows.groupby(["data", "what", "shape", "epoch"], sort=False)[columns].mean()
@@ -144,7 +146,7 @@ def draw(epochs: pd.DataFrame, data: str) -> Figure:
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(
-        f"{data}: mean over the updates of an epoch and over {len(SEEDS)} training seeds (only those that had not "
+        f"{data}: mean over the updates of an epoch and over {group['trainings'].max()} training seeds (only those not "
         "stopped). Norm and sharpness have logarithmic axes",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
@@ -153,17 +155,17 @@ def draw(epochs: pd.DataFrame, data: str) -> Figure:
 
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
-    for task in small.TASKS.values():
-        small.study(HERE / "out", task(root), list(METHODS), CONDITIONS, seeds=SEEDS, diagnose_every=DIAGNOSE_EVERY)
-    seeds = small.by_seed(HERE / "out" / "cells.csv")
+    task = small.digits_task(root)
+    rates = small.learning_rates(small.RATES, task, METHODS, small.GAUSSIAN)
+    small.study(HERE / "out", task, list(METHODS), CONDITIONS, rates, seeds=SEEDS, diagnose_every=DIAGNOSE_EVERY)
+    seeds = small.complete(small.by_seed(HERE / "out" / "cells.csv"))
     seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     seeds = seeds.assign(**dict(zip(("what", "shape"), zip(*seeds["method"].map(METHODS), strict=True), strict=True)))
-    epochs = epochs_of(HERE / "out")
+    epochs = epochs_of(HERE / "out", seeds)
     for name, table in (("accuracy", accuracies(seeds)), ("chosen", chosen(seeds)), ("epochs", epochs.round(5))):
         table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
     print(accuracies(seeds).to_string(index=False))
-    for data in small.TASKS:
-        (HERE / f"{data}.png").write_bytes(render(partial(draw, data=data), epochs)[1])
+    (HERE / "digits.png").write_bytes(render(partial(draw, data="digits"), epochs)[1])
     print(f"{(time.perf_counter() - start) / 60:.1f} minutes")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +20,27 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).parents[1]))
 import small_scale as small
-from small_scale import BLUE, GREY, INK, RED
+from small_scale import GREEN, GREY, INK, RED
 
 from driftproof.figures import render
 
 HERE = Path(__file__).parent
-RHO = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
+RHO = (0.02, 0.05, 0.1, 0.13, 0.16, 0.2, 0.3)
+# as many gradients as SAM has: twice the epochs, or two gradients per update
+TWICE = ["plain x2", *(f"rwp gaussian:{sigma:g} x2" for sigma in (0.05, 0.1, 0.2, 0.3))]
+TWO_POINT = [f"two-point gaussian:{sigma:g}" for sigma in (0.1, 0.2, 0.3)]
+METHODS = {
+    "digits": [*(f"sam {rho:g}" for rho in RHO), *TWICE, *TWO_POINT],
+    "mnist": [*(f"sam {rho:g}" for rho in RHO[:-1]), *(name for name in TWICE if "0.05" not in name)],
+}
 TEST = (0, 0.05, 0.1, 0.15, 0.2, 0.3)
 # method → colour and name in the figure; the table contains all methods
-DRAWN = {
-    f"rwp gaussian:{s}": (c, f"σ {s}") for s, c in ((0.1, "#9ecae1"), (0.2, "#4292c6"), (0.3, BLUE), (0.4, "#08306b"))
-}
-DRAWN |= {
-    f"sam {rho}": (c, f"ρ {rho}") for rho, c in ((0.02, "#fdae6b"), (0.05, "#E69F00"), (0.1, RED), (0.2, "#7f2704"))
-}
-CONDITIONS = [(f"gaussian:{sigma:g}", "") for sigma in TEST if sigma]
-
-
-def sigma_of(device: str) -> float:
-    return 0.0 if device == "digital" else float(device.partition(":")[2])
+DRAWN = {f"rwp gaussian:{s}": (c, f"σ {s}") for s, c in ((0.1, "#9ecae1"), (0.2, "#4292c6"), (0.3, "#08519c"))}
+DRAWN |= {f"rwp gaussian:{s} x2": (c, f"σ {s} ×2") for s, c in ((0.2, "#74c476"), (0.3, GREEN))}
+DRAWN |= {f"sam {rho}": (c, f"ρ {rho}") for rho, c in ((0.05, "#fdae6b"), (0.1, "#E69F00"), (0.16, RED))}
+CONDITIONS = small.GAUSSIAN
+FAMILIES = ("plain", "sam", "rwp", "plain2", "rwp2")
+PAIRS = [("sam", "rwp"), ("sam", "rwp2"), ("sam", "toughest"), ("sam", "plain"), ("sam", "plain2"), ("rwp", "plain")]
 
 
 def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
@@ -50,38 +53,53 @@ def matrices(seeds: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(seeds: pd.DataFrame) -> pd.DataFrame:
-    """Return the test accuracy of the SAM and of the RWP that are best on validation images, for each σ_test."""
+    """Return test accuracies of the settings that are best on validation images and other chips, for each σ_test."""
     rows = []
     for (data, test), group in seeds.groupby(["data", "sigma_test"]):
         chosen_on = group.pivot(index="method", columns="seed", values="validation").mean(axis=1)
         reported = group.pivot(index="method", columns="seed", values="test")
-        kinds = chosen_on.index.str.split().str[0]
-        sam, rwp = (str(chosen_on[kinds == kind].idxmax()) for kind in ("sam", "rwp"))
+        families = chosen_on.index.map(small.family)
+        best = {name: str(chosen_on[families == name].idxmax()) for name in FAMILIES if (families == name).any()}
         # "better than every RWP" in the strictest sense: better than the RWP that is best on the test images
-        toughest = str(reported[[name.startswith("rwp") for name in reported.index]].mean(axis=1).idxmax())
-        pairs = {
-            "sam_minus_rwp": (sam, rwp),
-            "sam_minus_best_rwp_on_test": (sam, toughest),
-            "sam_minus_plain": (sam, "plain"),
-            "rwp_minus_plain": (rwp, "plain"),
-        }
-        row: dict[str, Any] = {"data": data, "sigma_test": test, "sam": sam, "rwp": rwp, "seeds": reported.shape[1]}
-        row |= {f"{name}_test": reported.loc[m].mean() for name, m in (("plain", "plain"), ("sam", sam), ("rwp", rwp))}
-        for name, (one, other) in pairs.items():
-            row[name], row[f"{name}_arm"] = small.student(reported.loc[one] - reported.loc[other])
+        rwps = reported[[name.startswith("rwp") for name in families]]
+        best["toughest"] = str(rwps.mean(axis=1).idxmax())
+        row: dict[str, Any] = {"data": data, "sigma_test": test, "seeds": reported.shape[1]} | best
+        row |= {f"{name}_test": reported.loc[method].mean() for name, method in best.items()}
+        for one, other in PAIRS:
+            if other not in best:
+                continue
+            gain, arm = small.student(reported.loc[best[one]] - reported.loc[best[other]])
+            row |= {f"{one}_minus_{other}": gain, f"{one}_minus_{other}_arm": arm}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def costs(folders: Sequence[Path]) -> pd.DataFrame:
+    """Return gradients and seconds of a training, mean over the settings of a kind and over seeds."""
+    epochs = pd.concat([pd.read_csv(folder / "epochs.csv") for folder in folders])
+    sums = epochs.groupby(["data", "method", "seed"]).agg(
+        epochs=("epoch", "max"), stopped=("stopped", "any"), seconds=("seconds", "sum")
+    )
+    sums = sums[~sums["stopped"]].reset_index()  # trainings that ended early cost less
+    twice = sums["method"].str.endswith(f" {small.TWICE}").map({True: f" {small.TWICE}", False: ""})
+    sums["kind"] = sums["method"].str.split().str[0] + twice
+    table = sums.groupby(["data", "kind"]).agg(epochs=("epochs", "max"), seconds=("seconds", "mean")).reset_index()
+    table["gradients_per_update"] = table["kind"].map({"sam": 2, "two-point": 2}).fillna(1).astype(int)
+    return table.assign(passes_over_the_data=table["epochs"] * table["gradients_per_update"])
 
 
 def draw(seeds: pd.DataFrame) -> Figure:
     """Draw the gain over plain training against σ_test, one line per setting of SAM and of RWP."""
     figure = Figure(figsize=(10.4, 5.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, (data, group) in zip(panels, seeds.groupby("data"), strict=True):
+    groups = list(seeds.groupby("data"))
+    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for axes, (data, group) in zip(panels, groups, strict=True):
         plain = group[group["method"] == "plain"].set_index(["seed", "sigma_test"])["test"]
         ends = []
         for place, (method, (colour, label)) in enumerate(DRAWN.items()):
             line = group[group["method"] == method]
+            if line.empty:
+                continue
             gain = line.set_index(["seed", "sigma_test"])["test"] - plain
             points = gain.dropna().groupby("sigma_test").agg(list).map(small.student)
             means, arms = [p[0] for p in points], [p[1] for p in points]
@@ -93,7 +111,7 @@ def draw(seeds: pd.DataFrame) -> Figure:
             ends.append((means[-1], label, colour))
         heights = [math.log10(max(end, 1)) for end, *_ in sorted(ends)]
         for place in range(1, len(heights)):
-            heights[place] = max(heights[place], heights[place - 1] + 0.14)
+            heights[place] = max(heights[place], heights[place - 1] + 0.19)
         for height, (_, label, colour) in zip(heights, sorted(ends), strict=True):
             axes.annotate(
                 label,
@@ -107,20 +125,20 @@ def draw(seeds: pd.DataFrame) -> Figure:
         axes.axhline(0, color=INK, lw=1)
         axes.annotate("plain", (TEST[-1], 0), (9, 7), textcoords="offset points", color=INK, va="center", fontsize=8.5)
         axes.set_yscale("symlog", linthresh=1, linscale=1.5)
-        axes.set_ylim(-12, 60)
+        axes.set_ylim(-12, 90)
         ticks = (-10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30)
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_yticks([], minor=True)
-        axes.set_title(data, loc="left", fontweight="bold")
+        axes.set_title(f"{data}, {group['seed'].nunique()} seeds", loc="left", fontweight="bold", fontsize=10)
         axes.set_xlabel("σ of the test")
         axes.set_xlim(-0.015, 0.35)
         axes.set_xticks(TEST, [f"{test:g}" for test in TEST])
         axes.grid(axis="y", color="#e6e6e6", lw=0.8)
     panels[0].set_ylabel("gain over plain training in points of test accuracy")
     figure.suptitle(
-        "Dashed: SAM with ρ; blue: RWP with the σ of the training. The axis is linear from -1 to 1 and logarithmic "
-        "beyond. Failed SAM trainings\nare left out. Paired differences, mean and 95 % interval over "
-        f"{seeds['seed'].nunique()} training seeds, on the same 10 chips",
+        "Dashed: SAM with ρ; blue: RWP with the σ of the training; green: RWP for twice the epochs, as many gradients as "
+        "SAM has. The axis is\nlinear from -1 to 1 and logarithmic beyond. Failed trainings are left out. Paired "
+        "differences, mean and 95 % interval over seeds, on the same 10 chips",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure
@@ -128,14 +146,18 @@ def draw(seeds: pd.DataFrame) -> Figure:
 
 def main() -> None:
     root, start = small.data_root(__doc__), time.perf_counter()
-    for task in small.TASKS.values():
-        small.study(HERE / "out", task(root), [f"sam {rho:g}" for rho in RHO], CONDITIONS)
-    sam_seeds = small.by_seed(HERE / "out" / "cells.csv")
+    for make in small.TASKS.values():
+        task = make(root)
+        rates = small.learning_rates(small.RATES, task, METHODS[task.name], CONDITIONS)
+        small.study(HERE / "out", task, METHODS[task.name], CONDITIONS, rates, small.SEEDS[task.name])
+    sam_seeds = small.complete(small.by_seed(HERE / "out" / "cells.csv"))
     sam_seeds.to_csv(HERE / "seeds.csv", index=False, lineterminator="\n")
     others = pd.read_csv(HERE.parent / "over_regularisation" / "seeds.csv", keep_default_na=False)
-    seeds = pd.concat([others[others["data"].isin(small.TASKS)], sam_seeds], ignore_index=True)
-    seeds = seeds.assign(sigma_test=seeds["device"].map(sigma_of))
-    for name, table in (("matrix", matrices(seeds)), ("differences", differences(seeds).round(3))):
+    seeds = small.complete(pd.concat([others, sam_seeds], ignore_index=True))
+    seeds = seeds.assign(sigma_test=seeds["device"].map(small.sigma_of))
+    folders = [HERE / "out", HERE.parent / "over_regularisation" / "out"]
+    tables = {"matrix": matrices(seeds), "differences": differences(seeds).round(3), "costs": costs(folders).round(2)}
+    for name, table in tables.items():
         table.to_csv(HERE / f"{name}.csv", index=False, lineterminator="\n")
         print(table.to_string(index=False))
     (HERE / "sam_vs_rwp.png").write_bytes(render(draw, seeds)[1])
