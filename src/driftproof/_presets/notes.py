@@ -48,8 +48,8 @@ def other_presets(definition: Mapping[str, Any]) -> list[OtherPreset]:
     >>> other.what
     'another fit of the same figure, by the authors of CrossSim'
     >>> print(other.results)
-    Accuracy of ResNet-20 on 1,000 test images of CIFAR-10, mean over 25 chips, drift compensated per tile, at 1 s: \
-89.6 % on reram-wan-2022, 87.9 % on reram-wan-2022-crosssim (experiments/all_devices).
+    Accuracy of ResNet-20 on the 10,000 test images of CIFAR-10, mean over 15 to 24 chips, drift compensated per tile, \
+at 1 s: 89.4 % on reram-wan-2022, 87.6 % on reram-wan-2022-crosssim (experiments/all_devices).
     """
     variants = definition.get("variants", ())
     return [
