@@ -14,13 +14,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from driftproof.statistics import On, chip_spread, chip_yield, crossed, lifetime_span, spread_interval
+from driftproof.statistics import chip_spread, chip_yield, crossed, lifetime_span, spread_interval
 from driftproof.times import format_time
 
 HERE = Path(__file__).parent
@@ -30,6 +30,7 @@ CHIPS, IMAGES, SEED = (25, 10, 5), 2000, 0
 SEEN = (1.0, 3600.0, 86400.0, 2592000.0, 31536000.0)
 KEEP = (90.0, 89.5, 89.0, 88.5, 88.0, 87.0)  # thresholds of lifetimes, in % and as drops from the digital network
 SHARES = (0.5, 0.95)
+On = Literal["these", "new"]
 ON: tuple[On, On] = ("these", "new")
 YIELD_AT = (0.05, 0.25, 0.5, 0.75, 0.95)  # thresholds of yields, as quantiles of the pool's chips
 

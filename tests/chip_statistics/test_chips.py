@@ -9,16 +9,8 @@ import pytest
 
 from chip_statistics.test_crossed import drawn
 from driftproof._errors import DriftproofError
-from driftproof.statistics import (
-    Span,
-    chip_spread,
-    chip_yield,
-    corrected,
-    crossed,
-    lifetime_span,
-    needed,
-    spread_interval,
-)
+from driftproof.statistics import chip_spread, chip_yield, corrected, crossed, lifetime_span, needed, spread_interval
+from driftproof.statistics._times import Span
 from driftproof.statistics._yields import clopper_pearson
 
 

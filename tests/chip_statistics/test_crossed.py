@@ -12,7 +12,9 @@ import pytest
 from scipy import stats
 
 from driftproof._errors import DriftproofError
-from driftproof.statistics import Crossed, On, crossed, holm, pigeonhole, pigeonhole_interval
+from driftproof.statistics import Crossed, crossed, holm, pigeonhole_interval
+from driftproof.statistics._crossed import On
+from driftproof.statistics._pigeonhole import pigeonhole
 
 Numbers = npt.NDArray[np.float64]
 

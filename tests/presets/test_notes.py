@@ -52,7 +52,7 @@ def test_the_two_fits_of_wans_figure_differ_by_more_than_the_interval() -> None:
     assert other.name == "reram-wan-2022-crosssim"
     assert "another fit of the same figure" in other.what
     assert "at 1 s: 89.4 % on reram-wan-2022, 87.6 % on reram-wan-2022-crosssim" in other.results
-    assert "25 chips" in other.results
+    assert "24 chips" in other.results
 
 
 @pytest.mark.parametrize("name", [name for name in preset_names() if "cmo" in name])
@@ -69,12 +69,12 @@ def test_a_cmo_preset_states_its_reference(name: str) -> None:
 
 
 def test_the_two_references_of_cmo_are_one_device_otherwise() -> None:
-    for share in ("2pct", "02pct"):
+    for share, percent in (("2pct", "13.0"), ("02pct", "12.8")):
         column, digital = (load_preset(f"reram-cmo-{share}{end}").definition() for end in ("", "-digital-reference"))
         assert column["conductance"] == digital["conductance"] | {"reference": "column"}
         for table in ("programming", "drift", "read", "validity", "source", "assumptions"):
             assert column[table] == digital[table]
-        assert "12.3 % on reram-cmo" in other_presets(column)[0].results
+        assert f"{percent} % on reram-cmo" in other_presets(column)[0].results
 
 
 def test_a_changed_reference_changes_the_condition(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from driftproof._keywords import checks_keywords
 from driftproof._reporting.gather import Evidence, Source, gather
 from driftproof._reporting.outcomes import Row, same_samples
 from driftproof._reporting.statistics import KINDS
-from driftproof.statistics import Crossed, On, crossed, holm
-from driftproof.statistics._crossed import check_on
+from driftproof.statistics import Crossed, crossed, holm
+from driftproof.statistics._crossed import On, check_on
 from driftproof.times import format_time
 
 COLUMNS = (

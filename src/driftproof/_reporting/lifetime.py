@@ -10,7 +10,8 @@ from typing import Literal
 
 from driftproof._errors import DriftproofError
 from driftproof._record import Quantity, quantity_of
-from driftproof.statistics import Span, lifetime_span
+from driftproof.statistics import lifetime_span
+from driftproof.statistics._times import Span
 from driftproof.times import SECONDS, format_time
 
 WORSE_BY = 0.1

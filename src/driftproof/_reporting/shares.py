@@ -12,7 +12,9 @@ from driftproof._record import Quantity
 from driftproof._reporting.gather import Evidence
 from driftproof._reporting.lifetime import Lifetime, lifetime, lifetime_between
 from driftproof._reporting.statistics import KINDS, SummaryRow
-from driftproof.statistics import Crossed, On, Span, chip_yield
+from driftproof.statistics import Crossed, chip_yield
+from driftproof.statistics._crossed import On
+from driftproof.statistics._times import Span
 
 SHARES = (0.5, 0.95)
 """Shares of the chips whose lifetimes a report states."""

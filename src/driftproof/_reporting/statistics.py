@@ -19,7 +19,8 @@ from scipy.special import bdtr
 from driftproof._errors import DriftproofError
 from driftproof._record import DIGITAL, IDEAL_ANALOG, Quantity, Record, quantity_of
 from driftproof._reporting.outcomes import Outcomes, RowStatistics, row_statistics
-from driftproof.statistics import On, chip_spread, corrected, spread_interval
+from driftproof.statistics import chip_spread, corrected, spread_interval
+from driftproof.statistics._crossed import On
 
 # Below this many chips the report says "preliminary", and figures show the range instead of percentiles.
 PRELIMINARY_BELOW = 20

@@ -14,7 +14,10 @@ from driftproof._record import Quantity
 from driftproof._reporting.gather import Evidence
 from driftproof._reporting.lifetime import Lifetime, default_keep, in_words, lifetime, lifetime_between, span_in_words
 from driftproof._reporting.statistics import KINDS, PRELIMINARY_BELOW, SummaryRow
-from driftproof.statistics import Needed, On, Span, needed
+from driftproof.statistics import needed
+from driftproof.statistics._crossed import On
+from driftproof.statistics._needed import Needed
+from driftproof.statistics._times import Span
 from driftproof.times import format_time
 
 FAR_TOO_MANY = 10**7

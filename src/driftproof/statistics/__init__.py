@@ -4,20 +4,16 @@ The functions take plain arrays and need no torch. ``docs/statistics.md`` says w
 often it was measured to hold.
 """
 
-from driftproof.statistics._crossed import Crossed, On, crossed
+from driftproof.statistics._crossed import Crossed, crossed
 from driftproof.statistics._holm import holm
-from driftproof.statistics._needed import Needed, needed
-from driftproof.statistics._pigeonhole import pigeonhole, pigeonhole_interval
+from driftproof.statistics._needed import needed
+from driftproof.statistics._pigeonhole import pigeonhole_interval
 from driftproof.statistics._spread import chip_spread, corrected, spread_interval
-from driftproof.statistics._times import Span, lifetime_span
-from driftproof.statistics._yields import Yield, chip_yield
+from driftproof.statistics._times import lifetime_span
+from driftproof.statistics._yields import chip_yield
 
 __all__ = [
     "Crossed",
-    "Needed",
-    "On",
-    "Span",
-    "Yield",
     "chip_spread",
     "chip_yield",
     "corrected",
@@ -25,7 +21,6 @@ __all__ = [
     "holm",
     "lifetime_span",
     "needed",
-    "pigeonhole",
     "pigeonhole_interval",
     "spread_interval",
 ]
