@@ -169,12 +169,13 @@ def test_a_verdict_is_what_the_interval_allows() -> None:
         "keeps 80 % accuracy for at least 1 hour, the last valid time measured"
     )
     near = verdict_of(times, round(means[1] - 0.2, 2)).text  # the interval for new inputs is ±1.5
-    assert near.startswith("has a mean above")
-    assert "but the interval reaches below from 1 h on: 6 chips and 2,000 samples do not decide" in near
-    assert near.endswith("would")
+    assert near.startswith("stays above")
+    assert "but its interval reaches below from 1 h on: whether it is above" in near
+    assert "at 1 h is not decided by 6 chips and 2,000 samples; about" in near
+    assert near.endswith("would decide it")
     below = verdict_of(times, round(means[0] + 0.2, 2)).text
-    assert "has a mean below" in below
-    assert "but the interval reaches above: 6 chips and 2,000 samples do not decide" in below
+    assert "on average from the first measured time, 1 s" in below
+    assert "but its interval reaches above: whether it is above" in below
     assert verdict_of(times, 99).text.startswith("is below 99 % from the first measured time, 1 s")
 
 
@@ -183,7 +184,7 @@ def test_intervals_of_the_same_samples_would_claim_more() -> None:
     right = chips_of(2, MUCH)
     low = crossed(right).interval("these")[0]
     keep = round(low - 0.1, 2)
-    assert "but the interval reaches below" in verdict_of({1.0: right}, keep).text
+    assert "but its interval reaches below" in verdict_of({1.0: right}, keep).text
 
 
 def test_yields_and_lifetimes_are_written(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_sentences_where_lower_is_better() -> None:
     )
     spread = sentence({1.0: [20.5, 21.5], 1e4: [22.5, 23.5]})
     # the upper end of the interval, 27.4, is above from the start; the lower one, 16.6, never gets there
-    assert "below perplexity 22 for about 1.7 minutes (95 % interval below 1 s to above 2.78 h)" in spread
+    assert "below perplexity 22 on average for about 1.7 minutes (95 % interval below 1 s to above 2.78 h)" in spread
     assert sentence({1.0: [25.0]}).startswith("is above perplexity 22 from the first measured time, 1 s (25.00)")
     assert "at or below 22 for at least 1 year, the last valid time measured (21.00)" in sentence(
         {1.0: [20.5], 365 * DAY: [21.0]}

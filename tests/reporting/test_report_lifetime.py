@@ -118,7 +118,8 @@ def test_below_from_the_start_and_interval_open_at_both_ends() -> None:
     assert sentence({1.0: [80.0], 10.0: [79.0]}).text == below + ONE_CHIP
     wide = sentence({1.0: [91.0, 89.4], 1e4: [90.5, 89.3]})
     assert wide.text.startswith(
-        "has a mean above 90 % for about 7.7 minutes (95 % interval below 1 s to above 2.78 h): 2 chips do not decide"
+        "stays above 90 % on average for about 7.7 minutes (95 % interval below 1 s to above 2.78 h); whether it is "
+        "above 90 % at 1 s is not decided by 2 chips"
     )
 
 

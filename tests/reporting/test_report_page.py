@@ -71,14 +71,14 @@ def test_the_pictures_ask_for_nothing(made: Path) -> None:
 def test_the_page_says_what_it_must(made: Path) -> None:
     text = words(made.read_text())
     order = [
-        "resnet20 on analog hardware, with cifar10",
+        "resnet20 on simulated analog hardware, with cifar10",
         "digital network resnet20 reaches 91.7 % on 10,000 samples of cifar10.",
         "other chips of the device, on these samples",
         "On pcm-nandakumar-2019 it loses",
         "It keeps 90 % accuracy for about",
         "On reram-wan-2022 it loses",
         "It is below 90 % from the first measured time, 0 s",
-        "means over 25 chips.",
+        "means over 25 simulated chips (drift compensation: tile; periphery: ideal).",
         "no statement above uses them",
         "the middle 90 % of chips",
         "Summary",
@@ -152,7 +152,9 @@ def test_several_records_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     assert "pcm-nandakumar-2019 · robust" in text
     with large_record(None, chips=2) as one, large_record(None, chips=2, model="resnet32", model_hash="32") as other:
         assert list(gather([one, other]).names.values()) == ["resnet20", "resnet32"]
-        assert "resnet20 and resnet32 on analog hardware" in words(report([one, other], tmp_path / "out2").read_text())
+        assert "resnet20 and resnet32 on simulated analog hardware" in words(
+            report([one, other], tmp_path / "out2").read_text()
+        )
     with large_record(None, chips=2) as one, large_record(None, chips=2, model_hash="retrained") as other:
         assert list(gather([one, other]).names.values()) == ["weights 01234567", "weights retraine"]
 

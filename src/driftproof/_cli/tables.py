@@ -123,7 +123,7 @@ def comparison_groups(table: pd.DataFrame, quantity: Quantity, margin: float | N
             ends = [quantity.difference(row[f"{kind}_{end}"], row["mean_a"]) for end in ("low", "high")]
             cells = [
                 f"{row['b']} - {row['a']}" if not place else "",
-                format_time(row["t_s"]),
+                format_time(row["t_s"]) + ("" if row["in_validity"] else " *"),
                 quantity.difference(row["difference"], row["mean_a"]),
                 "" if pd.isna(row[f"{kind}_low"]) else f"{ends[0]} to {ends[1]}",
                 p_text(row["p_holm"]),
@@ -140,4 +140,5 @@ def comparison_groups(table: pd.DataFrame, quantity: Quantity, margin: float | N
         f"95 % interval: for {'new samples and other chips' if by_sample else 'other chips, on these samples'}",
         "p: adjusted for the number of rows; below 0.05 the two differ",
         "" if margin is None else f"p equal: adjusted; below 0.05 they differ by less than {margin:g}",
+        "" if table["in_validity"].all() else OUTSIDE,
     )

@@ -27,6 +27,7 @@ COLUMNS = (
     "a",
     "b",
     "t_s",
+    "in_validity",
     "chips",
     "n_samples",
     "mean_a",
@@ -117,7 +118,9 @@ def comparison_table(
     compared = [(pair, t, found) for pair in pairs for t, found in _at_times(evidence, pair)]
     if on is None:
         on = "new" if all(found[0].samples > 1 for _, _, found in compared) else "these"
-    rows = [_row(pair, t, found, margin, on) for pair, t, found in compared]
+    rows = [
+        _row(pair, t, found, margin, on) | {"in_validity": _valid(evidence, pair, t)} for pair, t, found in compared
+    ]
     for column in ("p", "p_equivalent"):
         for row, adjusted in zip(rows, holm([row[column] for row in rows]), strict=True):
             row[f"{column}_holm"] = adjusted
@@ -167,6 +170,11 @@ def _at_times(evidence: Evidence, pair: Pair) -> Iterator[tuple[float, tuple[Cro
         found = _difference(evidence, (*pair.a, t), (*pair.b, t))
         if found is not None:
             yield t, found
+
+
+def _valid(evidence: Evidence, pair: Pair, t_s: float) -> bool:
+    """Whether the devices of both sides are valid at a time."""
+    return all(bool(evidence.rows[*side, t_s].cells["in_validity"].all()) for side in (pair.a, pair.b))
 
 
 def _differ(evidence: Evidence, pair: Pair) -> str:

@@ -94,7 +94,7 @@ def _saturated(evidence: Evidence) -> list[dict[str, str]]:
 def _title(evidence: Evidence) -> str:
     models = dict.fromkeys(account.subject.model for account in evidence.accounts)
     data = dict.fromkeys(account.subject.data for account in evidence.accounts)
-    return f"{' and '.join(models)} on analog hardware, with {' and '.join(data)}"
+    return f"{' and '.join(models)} on simulated analog hardware, with {' and '.join(data)}"
 
 
 def _lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
@@ -105,10 +105,13 @@ def _lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
     counts = sorted(set(rows["chips"]))
     ideal = evidence.series(key, IDEAL_ANALOG)
     found = verdicts(evidence, key, keep)
+    item = next(a.configurations[key] for a in evidence.accounts if key in a.configurations)
     on = {holds_for(evidence, key, verdict.preset) for verdict in found}
     return {
         "name": evidence.names[key],
         "samples": subject.n_samples,
+        "compensation": item.compensation,
+        "periphery": item.periphery,
         "holds": "other chips of the device, on these samples" if "these" in on else HOLDS_FOR_NEW,
         "model": subject.model,
         "data": subject.data,

@@ -37,7 +37,7 @@ def kept(evidence: Evidence, key: str, keep: float | None) -> list[dict[str, Any
 
 def _lifetime_row(row: LifetimeRow) -> dict[str, str]:
     of = "the mean" if row.share is None else f"{row.share:.0%} of the chips".replace("%", " %")
-    words = {"below": f"below {format_time(row.times[0])}", "held": f"at least {in_words(row.estimate.t_s)}"}
+    words = {"below": f"not kept at {format_time(row.times[0])}", "held": f"at least {in_words(row.estimate.t_s)}"}
     spans: dict[str, str] = {
         on: "" if span is None else span_in_words(span, row.times).removeprefix("95 % interval ")
         for on, span in row.spans.items()
@@ -58,7 +58,8 @@ def _yield_rows(shares: list[dict[str, Any]], bar_count: int) -> list[dict[str, 
             kind = "" if math.isnan(row["share_ci95_new_low"]) else "new_"
             low, high = (100 * row[f"share_ci95_{kind}{end}"] for end in ("low", "high"))
             texts.append((f"{100 * row['share']:.0f}", f"{low:.0f} – {high:.0f}"))
-        rows.append({"time": format_time(shares[place]["t_s"]), "shares": texts})
+        first = shares[place]
+        rows.append({"time": format_time(first["t_s"]), "shares": texts, "valid": first["in_validity"]})
     return rows
 
 
@@ -78,6 +79,7 @@ def comparison_rows(table: pd.DataFrame, quantity: Quantity) -> list[dict[str, A
                 "interval": between,
                 "p": p_text(row["p_holm"]),
                 "chips": row["chips"],
+                "valid": row["in_validity"],
             }
         )
     return rows

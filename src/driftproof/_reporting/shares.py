@@ -118,6 +118,7 @@ def yields(evidence: Evidence, key: str, preset: str, keep: float) -> list[dict[
                     "share_ci95_new_low": new.low,
                     "share_ci95_new_high": new.high,
                     "chips": row.chips,
+                    "in_validity": bool(row.cells["in_validity"].all()),
                 }
             )
     return table

@@ -179,20 +179,19 @@ class _Claim:
             when = f"from the first measured time, {format_time(mean.t_s)} ({self._level(self.table.iloc[0])})"
             if span.to_s == mean.t_s:
                 return f"is {self._worse} {self._bound} {when}"
-            reach = f"but the interval reaches {self._better}: {self._open(0)}"
-            return f"has a mean {self._worse} {self._bound} {when}, {reach}"
+            reach = f"but its interval reaches {self._better}: {self._open(0)}"
+            return f"is {self._worse} {self._bound} on average {when}, {reach}"
         if mean.kind == "crossed":
             interval = f" ({span_in_words(span, self.times)})" if self.known else ""
             if span.from_s is not None:
                 return f"{keeps} for about {in_words(mean.t_s)}{interval}"
-            about = f"has a mean {self._better} {self._bound} for about {in_words(mean.t_s)}{interval}"
-            return f"{about}: {self._open(0)}"
+            about = f"stays {self._better} {self._bound} on average for about {in_words(mean.t_s)}{interval}"
+            return f"{about}; {self._open(0)}"
         if span.from_s != self.times[-1]:
             place = 0 if span.from_s is None else self.times.index(span.from_s) + 1
-            reach = (
-                f"but the interval reaches {self._worse} from {format_time(self.times[place])} on: {self._open(place)}"
-            )
-            return f"has a mean {self._better} {self._bound} {self._until} ({self._level(last)}), {reach}"
+            stays = f"stays {self._better} {self._bound} on average {self._until} ({self._level(last)})"
+            reach = f"but its interval reaches {self._worse} from {format_time(self.times[place])} on"
+            return f"{stays}, {reach}: {self._open(place)}"
         if self.constant:
             return f"{keeps} ({self._level(last)}); its noise does not change with time"
         if len(self.times) == 1:
@@ -222,7 +221,8 @@ class _Claim:
         what = f"{of.chips} chips" + (f" and {of.samples:,} samples" if self.on == "new" else "")
         more = needed(of, abs(of.mean - self.keep), self.on) if of.mean != self.keep else None
         more_text = "" if more is None else f"; {more_in_words(more, of.chips, of.samples)}"
-        return f"{what} do not decide it{more_text}"
+        side = f"{self._better} {self._bound} at {format_time(self.times[place])}"
+        return f"whether it is {side} is not decided by {what}{more_text}"
 
     def _level(self, row: pd.Series) -> str:
         """Return the mean and its interval at one time, with enough decimals to tell the mean from the threshold."""
@@ -241,7 +241,7 @@ def more_in_words(more: Needed, chips: int, samples: int) -> str:
     """Return how many chips and samples are needed beyond those that there are.
 
     >>> more_in_words(Needed(25, 6234), 25, 2000), more_in_words(Needed(31, 2000), 25, 2000)
-    ('about 4,200 more samples would', 'about 6 more chips would')
+    ('about 4,200 more samples would decide it', 'about 6 more chips would decide it')
     """
     parts = [
         f"{float(f'{wanted - there:.2g}'):,.0f} more {what}"
@@ -251,5 +251,5 @@ def more_in_words(more: Needed, chips: int, samples: int) -> str:
     if max(more) > FAR_TOO_MANY:
         return "the mean is too close to the threshold for any number of samples to decide it"
     if not parts:
-        return "a few more chips or samples would"
-    return f"about {' and '.join(parts)} would"
+        return "a few more chips or samples would decide it"
+    return f"about {' and '.join(parts)} would decide it"
