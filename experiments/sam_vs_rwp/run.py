@@ -136,9 +136,9 @@ def draw(seeds: pd.DataFrame) -> Figure:
         axes.grid(axis="y", color="#e6e6e6", lw=0.8)
     panels[0].set_ylabel("gain over plain training in points of test accuracy")
     figure.suptitle(
-        "Dashed: SAM with ρ; blue: RWP with the σ of the training; green: RWP for twice the epochs, as many gradients as "
-        "SAM has. The axis is\nlinear from -1 to 1 and logarithmic beyond. Failed trainings are left out. Paired "
-        "differences, mean and 95 % interval over seeds, on the same 10 chips",
+        "Dashed: SAM with ρ; blue: RWP with the σ of the training; green: RWP for twice the epochs, with as many "
+        "gradients as SAM. The axis is\nlinear from -1 to 1 and logarithmic beyond. Failed trainings are left out. "
+        "Paired differences, mean and 95 % interval over seeds, on the same 10 chips",
         fontsize=8.5, color=GREY, x=0.01, ha="left",
     )  # fmt: skip
     return figure
