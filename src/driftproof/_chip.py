@@ -82,14 +82,14 @@ class Chip:
         return {name: kept for name, array in self.arrays.items() if (kept := array.state())}
 
     def read(self, layer: str, t_s: float, *, to_calibrate: bool = False) -> ArrayReading:
-        """Return one layer at ``t_s`` seconds after programming, with the read noise of that time.
+        """Return one layer at ``t_s`` seconds after the first read, with the read noise of that time.
 
         α is measured in the read-out that calibrates. Read noise that is new in every MVM does not affect it: a
         measurement of α averages it out over many reads.
 
         Args:
             layer: Canonical name of the layer.
-            t_s: Time in seconds after programming.
+            t_s: Time in seconds after the first read.
             to_calibrate: Whether to read in the read-out that calibrates the chip (default: in that of its use).
         """
         mapped, array = self.weights[layer], self.arrays[layer]
@@ -131,11 +131,11 @@ class Chip:
         periphery: Periphery | None = None,
         ranges: Ranges | None = None,
     ) -> AnalogArray:
-        """Return one layer at ``t_s`` seconds after programming as a linear operator.
+        """Return one layer at ``t_s`` seconds after the first read as a linear operator.
 
         Args:
             layer: Canonical name of the layer.
-            t_s: Time in seconds after programming.
+            t_s: Time in seconds after the first read.
             geometry: Geometry of a convolution (:func:`driftproof._calls.geometry_of`; default: stride 1, no padding).
             periphery: Periphery of the array (default: ideal).
             ranges: Static input ranges (:func:`driftproof.arrays.input_ranges`), for a periphery with static ranges.

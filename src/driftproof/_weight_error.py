@@ -52,7 +52,7 @@ def weight_error(
 
     Args:
         preset: The device.
-        t_s: Time in seconds after programming.
+        t_s: Time in seconds after the first read.
         w: The weight, relative to its column's maximum (default: 0.5).
         compensation: Drift compensation of the tile, of which half the columns hold normally distributed weights
             (default: ``tile``).

@@ -83,7 +83,7 @@ class TiledLayer:
         chip: The chip that is programmed into the tiles.
         next: What the tiles are to hold, while they are being programmed or read.
         reading: The latest reading of the chip.
-        at: The time of this reading, in seconds after programming, and whether it calibrates the chip.
+        at: The time of this reading, in seconds after the first read, and whether it calibrates the chip.
     """
 
     mapped: MappedWeight
@@ -148,10 +148,10 @@ class TiledLayer:
         return array.multiply(product, transposed=True)
 
     def drift(self, t_s: float, to_calibrate: bool = False) -> None:
-        """Move the programmed chip to ``t_s`` seconds after programming, and set the output scales.
+        """Move the programmed chip to ``t_s`` seconds after the first read, and set the output scales.
 
         Args:
-            t_s: Time in seconds after programming.
+            t_s: Time in seconds after the first read.
             to_calibrate: Whether to read in the read-out that calibrates the chip (default: in that of its use).
         """
         reading = self.read(t_s, to_calibrate)

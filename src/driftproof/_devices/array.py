@@ -55,7 +55,7 @@ class ProgrammedArray(ABC):
 
     @abstractmethod
     def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> tuple[Tensor, ...]:
-        """Return the conductances at ``t_s`` seconds after programming, one [out, in] in µS per bank: (G⁺, G⁻, …).
+        """Return the conductances at ``t_s`` seconds after the first read, one [out, in] in µS per bank: (G⁺, G⁻, …).
 
         They never include read noise that is new in every MVM.
 

@@ -65,7 +65,7 @@ class TimeSpan(Protocol):
 
     @property
     def t_s(self) -> tuple[float, float]:
-        """First and last time, in s after programming."""
+        """First and last time, in s after the first read."""
 
 
 class Array(Protocol):
@@ -178,4 +178,4 @@ class Device(Protocol):
         """Return the form in which a file stores the device: plain values, and tensors by name."""
 
     def in_validity(self, t_s: float) -> bool:
-        """Whether a time after programming, in s, lies in the range of validity."""
+        """Whether a time after the first read, in s, lies in the range of validity."""

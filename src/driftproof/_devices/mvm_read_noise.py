@@ -50,7 +50,7 @@ class SampleNormals:
         seed: Seed of the evaluation.
         chip: Number of the chip.
         layer: Canonical name of the layer.
-        t_s: Seconds after programming.
+        t_s: Seconds after the first read.
     """
 
     seed: int

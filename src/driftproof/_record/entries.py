@@ -149,7 +149,7 @@ class Series(Entry):
 
 
 class CellKey(NamedTuple):
-    """One cell: a series, a chip, a time in s after programming, and the names of the layers kept digital, sorted."""
+    """One cell: a series, a chip, a time in s after the first read, and the names of layers kept digital, sorted."""
 
     series: str
     chip: int = 0

@@ -43,7 +43,7 @@ class Backend(ABC):
 
     @abstractmethod
     def load(self, chip: Chip, t_s: float, digital: Collection[str] = (), *, to_calibrate: bool = False) -> None:
-        """Become ``chip`` at ``t_s`` seconds after programming. The layers named ``digital`` keep exact weights.
+        """Become ``chip`` at ``t_s`` seconds after the first read. The layers named ``digital`` keep exact weights.
 
         With ``to_calibrate`` it is read in the read-out that calibrates it, else in that of its use.
         """
@@ -134,7 +134,7 @@ class TilesNetwork(Backend):
         self.alphas = {}
 
     def load(self, chip: Chip, t_s: float, digital: Collection[str] = (), *, to_calibrate: bool = False) -> None:
-        """Become ``chip`` at ``t_s`` seconds after programming.
+        """Become ``chip`` at ``t_s`` seconds after the first read.
 
         Raises:
             DriftproofError: Layers are to be digital. On this backend only the mapping keeps a layer digital.

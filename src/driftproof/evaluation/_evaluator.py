@@ -241,7 +241,7 @@ class Evaluator(ChecksKeywords):
         Args:
             deployment: The deployment of the trials to come.
             chips: Number of chips of these trials.
-            times_s: Times of these trials, in s after programming (default: they are not known).
+            times_s: Times of these trials, in s after the first read (default: they are not known).
 
         Raises:
             DriftproofError: The seed is below 0, which is reserved for trainings and validations; the device does not

@@ -41,7 +41,7 @@ def save_conductances(
     Args:
         chip: Chip of a preset with pairs, or with one device per weight and an offset.
         folder: New or empty folder, which :func:`load_measured` can read afterwards.
-        times: Times in seconds after programming, or texts such as ``1d``.
+        times: Times in seconds after the first read, or texts such as ``1d``.
         name: Name of the device.
         summary: One sentence about the device.
 

@@ -22,7 +22,7 @@ class Setting:
 
     Attributes:
         device: Name of the preset, mix or measured chips.
-        t_s: Time after programming in s.
+        t_s: Time after the first read in s.
         in_validity: Whether the time is in the device's range of validity.
         compensation: Drift compensation, as text.
         read_outs: The read-out that calibrates a chip, and that of its use, as text.
@@ -149,7 +149,7 @@ def configurations(
 
     Args:
         deployment: Deployment of all trials.
-        t_s: Time after programming in s.
+        t_s: Time after the first read in s.
         chips: Numbers of the chips.
         sets: Names of the digital layers, for each column.
         layers: Names of all layers that can be analog.
