@@ -30,6 +30,8 @@ SCALE: Final = "column"
 TILE: Final = (512, 512)
 """Numbers of rows and columns of the largest crossbar."""
 SEED: Final = 0
+ON: Final = "new"
+"""Statements of statistics hold for new samples unless these samples are asked for."""
 SPLIT: Final = "test"
 """The split of a data set that no network here was trained on."""
 TORCH_DEVICE: Final = "cpu"

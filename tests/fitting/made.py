@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from driftproof._devices import program
+from driftproof._devices import ONE_READ_OUT, program
 from driftproof._presets import DevicePreset, load_preset
 from driftproof.fitting._measurements import Measurements
 from driftproof.laws._encoding import Conductances
@@ -32,7 +32,8 @@ def made(
     assert isinstance(preset.conductance, Conductances)
     low, high = preset.conductance.g_min_us, preset.conductance.g_max_us
     array = program(preset, ((target - low) / (high - low))[None], seed=seed, chip=0, layer="measured")
-    g = torch.stack([array.conductances(t, read_noise)[0][0] for t in times], 1).double().numpy()
+    # at each time one read-out, whose read noise is a single draw
+    g = torch.stack([array.conductances(t, read_noise, ONE_READ_OUT.use)[0][0] for t in times], 1).double().numpy()
     who = [f"d{i}" if told_apart else f"wafer{i % 2}" for i in range(devices)]
     return Measurements(
         file="made.csv",

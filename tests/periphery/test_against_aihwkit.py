@@ -252,5 +252,5 @@ def test_every_field_is_one_of_aihwkits_and_of_its_type() -> None:
 
 
 def test_a_value_belongs_to_a_static_range() -> None:
-    with pytest.raises(DriftproofError, match="only a static range has a value"):
+    with pytest.raises(DriftproofError, match="only a static or a given range has a value"):
         aihwkit_input_range(QUIET.with_changes(input_range=DYNAMIC), 2.0)

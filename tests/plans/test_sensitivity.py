@@ -112,12 +112,14 @@ def by_hand(digital: set[str], chip_number: int, t_s: float, inputs: torch.Tenso
     mapping = map_model(network, example=images(SOME)[:1])
     chip = Chip(mapping, device, seed=0, chip=chip_number, compensation="none")
 
-    def become(time: float) -> None:
+    def become(time: float, to_calibrate: bool = False) -> None:
         for name in LAYERS:
             if name not in digital:
-                network.get_parameter(f"{name}.weight").data = chip.weight(name, time)
+                reading = chip.read(name, time, to_calibrate=to_calibrate)
+                weight = mapping.weights[name].weight(reading.net, reading.scale * reading.alpha)
+                network.get_parameter(f"{name}.weight").data = weight
 
-    become(device.validity.t_s[0])
+    become(device.validity.t_s[0], to_calibrate=True)
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.train()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from driftproof._chip import Chip
+from driftproof._devices import ONE_READ_OUT
 from driftproof._errors import DriftproofError
 from driftproof._mapping import TileSize, map_model
 from driftproof._presets import load_preset
@@ -118,7 +119,7 @@ def test_a_draw_is_a_chip_of_the_same_key_bit_for_bit(kind: str, preset: str) ->
     weights = AnalogWeights.of(network, x, OnTiles(tile=TileSize(4, 4)))
     for number in (0, 65_537):
         drawn = noise.draw(weights, Key(3, number))[""]
-        chip = Chip(map_model(network, TileSize(4, 4), x), device, seed=-4, chip=number)
+        chip = Chip(map_model(network, TileSize(4, 4), x), device, seed=-4, chip=number, read_outs=ONE_READ_OUT)
         if preset.startswith("sonos"):  # its read noise is new in every product: drawn once for all of a pass
             assert not torch.equal(drawn, chip.weight("", t_s))
             assert torch.equal(noise.draw(weights, Key(3, number))[""], drawn)
@@ -152,7 +153,7 @@ def test_read_noise_of_single_products_has_its_spread() -> None:
     weights = AnalogWeights.of(network, x)
     errors = []
     for number in range(DRAWS):
-        chip = Chip(weights.mapping, device, seed=-1, chip=number)
+        chip = Chip(weights.mapping, device, seed=-1, chip=number, read_outs=ONE_READ_OUT)
         reading = chip.read("", 3600.0)
         assert reading.noise is not None
         drawn = DeviceNoise(device.at("1h")).draw(weights, Key(0, number))[""]
@@ -190,7 +191,7 @@ def test_times_of_a_range_are_log_uniform_and_the_draws_are_of_that_time() -> No
     network, x = layer("linear")
     weights = AnalogWeights.of(network, x)
     for number in (0, 7):
-        chip = Chip(weights.mapping, load_preset("pcm-nandakumar-2019"), seed=-1, chip=number)
+        chip = Chip(weights.mapping, load_preset("pcm-nandakumar-2019"), seed=-1, chip=number, read_outs=ONE_READ_OUT)
         drawn = noise.draw(weights, Key(0, number))[""]
         assert torch.equal(drawn, chip.weight("", float(times[number])))
 
@@ -199,7 +200,7 @@ def test_the_compensation_is_part_of_the_noise() -> None:
     network, x = layer("linear")
     weights, device = AnalogWeights.of(network, x), load_preset("pcm-nandakumar-2019")
     for compensation in ("none", "tile", "exact"):
-        chip = Chip(weights.mapping, device, seed=-1, chip=0, compensation=compensation)
+        chip = Chip(weights.mapping, device, seed=-1, chip=0, compensation=compensation, read_outs=ONE_READ_OUT)
         drawn = DeviceNoise(device.at("1d", compensation=compensation)).draw(weights, Key(0, 0))[""]
         assert torch.equal(drawn, chip.weight("", 86_400.0))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from driftproof._chip import Chip
+from driftproof._devices import ONE_READ_OUT
 from driftproof._mapping import TileSize, map_model
 from driftproof._random_state import random_state_kept
 from driftproof.evaluation._folded import FoldedNetwork
@@ -234,7 +235,7 @@ def test_a_perturbed_network_computes_what_an_evaluation_of_that_chip_does(make:
     weights = AnalogWeights.of(network, x, OnTiles(tile=tile))
     mapping = map_model(network, tile, x)
     folded = FoldedNetwork(network, mapping, x)
-    folded.load(Chip(mapping, dp.load_preset("pcm-nandakumar-2019"), seed=-1, chip=3), 86_400.0)
+    folded.load(Chip(mapping, dp.load_preset("pcm-nandakumar-2019"), seed=-1, chip=3, read_outs=ONE_READ_OUT), 86_400.0)
     drawn = as_noise("pcm-nandakumar-2019@1d").draw(weights, Key(0, 3))
     with weights.holding(drawn), torch.no_grad():
         torch.testing.assert_close(network(x), folded(x), rtol=1e-5, atol=1e-5)

@@ -71,7 +71,7 @@ def summary_table(summary: pd.DataFrame, quantity: Quantity, title: str, *notes:
         name = first["preset"]
         if several:
             name += f" {first['label'] or first['backend']}/{first['compensation']}"
-        rows += [[broken(name, 26) if row is first else "", *_cells(row, quantity)] for row in measured] + [None]
+        rows += [[broken(name, 30) if row is first else "", *_cells(row, quantity)] for row in measured] + [None]
     mean, drop = "mean %" if quantity.percent else "mean", "drop" if quantity.higher_is_better else "rise"
     name = "preset label/compensation" if several else "preset"
     by_sample = bool(summary.loc[summary["chips"] > 1, "drop_ci95_new_low"].notna().any())

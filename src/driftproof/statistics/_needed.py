@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from scipy.special import ndtri
 
+from driftproof._defaults import ON
 from driftproof._intervals import CONFIDENCE
 from driftproof.statistics._crossed import Crossed, On, check_on
 
@@ -18,7 +19,7 @@ class Needed(NamedTuple):
     samples: int
 
 
-def needed(of: Crossed, half_width: float, on: On = "new", confidence: float = CONFIDENCE) -> Needed | None:
+def needed(of: Crossed, half_width: float, on: On = ON, confidence: float = CONFIDENCE) -> Needed | None:
     """Return the numbers of chips and samples with which the interval of the mean has a half-width.
 
     One of the two numbers stays as it is if the other alone can do it, the one that costs fewer passes. Otherwise both

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from scipy.special import betaincinv, stdtrit
 
+from driftproof._defaults import ON
 from driftproof._errors import DriftproofError
 from driftproof._intervals import CONFIDENCE
 from driftproof.statistics._crossed import Crossed, Numbers, On, check_on
@@ -21,7 +22,7 @@ class Yield(NamedTuple):
     high: float
 
 
-def chip_yield(of: Crossed, threshold: float, sign: int = 1, on: On = "new", confidence: float = CONFIDENCE) -> Yield:
+def chip_yield(of: Crossed, threshold: float, sign: int = 1, on: On = ON, confidence: float = CONFIDENCE) -> Yield:
     """Return the share of all chips whose own mean over samples is at or above a threshold.
 
     On these samples it is the share of the measured chips, and its interval is that of Clopper and Pearson (Biometrika
