@@ -74,8 +74,8 @@ def test_it_is_reported_and_exported(folder: Path, tmp_path: Path) -> None:
     page = words(report(folder, tmp_path / "out").read_text())
     for part in (
         "digits-cnn on simulated analog hardware, with digits",
-        "plain. The digital network digits-cnn reaches 98.0 % on 50 samples of digits.",
-        "On pcm-nandakumar-2019 it loses",
+        "the digital network, which reaches 98.0 % on 50 samples of digits;",
+        "On pcm-nandakumar-2019, digits-cnn loses",
         "8-bit in (static), 8-bit out, full scale 10, noise 0.04; input ranges measured on 50 inputs of digits",
         "4 of 6 layers with weights, holding 99.9 % of the weights",
         "No plots: this record was made before cards were stored",

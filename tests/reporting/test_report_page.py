@@ -72,7 +72,7 @@ def test_the_page_says_what_it_must(made: Path) -> None:
     text = words(made.read_text())
     order = [
         "resnet20 on simulated analog hardware, with cifar10",
-        "digital network resnet20 reaches 91.7 % on 10,000 samples of cifar10.",
+        "resnet20 on simulated analog hardware, with cifar10 On ",
         "other chips of the device, on these samples",
         "On pcm-nandakumar-2019 it loses",
         "It keeps 90 % accuracy for about",
@@ -148,7 +148,7 @@ def test_several_records_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     with plain, robust:
         assert list(gather([plain, robust]).names.values()) == ["plain", "robust"]
         text = words(report([plain, tmp_path / "robust"], tmp_path / "out").read_text())
-    assert "plain. The digital network resnet20 reaches" in text
+    assert "plain. On gaussian:0.05, resnet20 loses" in text
     assert "pcm-nandakumar-2019 · robust" in text
     with large_record(None, chips=2) as one, large_record(None, chips=2, model="resnet32", model_hash="32") as other:
         assert list(gather([one, other]).names.values()) == ["resnet20", "resnet32"]
