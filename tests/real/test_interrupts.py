@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+# the tests may run in the background of a shell, which makes their children ignore the signal
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 START_S = 0.15
 """Time until Python has imported the package itself; before it, Python's own start shows a traceback."""
 
@@ -19,7 +21,7 @@ START_S = 0.15
 def test_an_interrupt_while_modules_are_imported_is_quiet(words: list[str], number: int) -> None:
     delay = START_S + random.Random(f"{words} {number}").random() * 1.5
     # the mark is written when the first line of ours has run
-    code = "import driftproof._start as s; print('ready', flush=True); s.main()"
+    code = LISTEN + "import driftproof._start as s; print('ready', flush=True); s.main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -33,6 +35,6 @@ def test_an_interrupt_while_modules_are_imported_is_quiet(words: list[str], numb
 
 
 def test_a_program_that_imports_the_package_keeps_its_handler() -> None:
-    code = "import signal, driftproof, driftproof as dp; dp.map_model; print(signal.getsignal(signal.SIGINT).__name__)"
+    code = LISTEN + "import driftproof as dp; dp.map_model; print(signal.getsignal(signal.SIGINT).__name__)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "default_int_handler\n"
