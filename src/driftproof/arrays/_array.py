@@ -8,6 +8,8 @@ from torch import Tensor
 
 from driftproof._calls import Convolution, Dense, Geometry, Product
 from driftproof._mapping import MappedWeight
+from driftproof.arrays._code_reads import CodeReads, can_read_in_codes
+from driftproof.arrays._dynamic_codes import DynamicCodes
 from driftproof.arrays._forward import ForwardReads
 from driftproof.arrays._loaded import Loaded
 from driftproof.arrays._on_tiles import TileStages
@@ -15,6 +17,7 @@ from driftproof.arrays._passes import Passes
 from driftproof.arrays._ranges import RELATIVE, Ranges, back_name
 from driftproof.arrays._read_noise import ArrayReadNoise
 from driftproof.arrays._reading import ArrayReading
+from driftproof.arrays._static_codes import StaticCodes
 from driftproof.arrays._transposed import TransposedReads
 from driftproof.periphery import Periphery
 from driftproof.periphery._counts import Counts
@@ -66,6 +69,7 @@ class AnalogArray:
         self.noise = ArrayReadNoise(mapped, self.passes)
         self.reading: ArrayReading | None = None
         self._loaded: Loaded | None = None
+        self._codes: CodeReads | None = None
         if self.periphery is not None:
             reach = ranges or {}
             forward, back = reach.get(mapped.name, ()), [reach.get(back_name(mapped.name, r), ()) for r in RELATIVE]
@@ -87,6 +91,23 @@ class AnalogArray:
         elif reading is not None:
             self._loaded = Loaded(self.mapped.name, reading, self.periphery)
             _ = self._loaded.variance  # raises for unknown noise, before anything is computed
+        if self._codes is not None:
+            self._codes.load(self._loaded, factor)
+
+    def in_codes(self, geometry: Geometry) -> CodeReads | None:
+        """Return the forward reads of this array in converter codes, which load what the array loads.
+
+        Args:
+            geometry: Geometry of the layer.
+
+        Returns:
+            The reads, or None if they can only be computed step by step (:func:`can_read_in_codes`).
+        """
+        if self.periphery is None or not can_read_in_codes(self.mapped, geometry, self.periphery):
+            return None
+        kind = DynamicCodes if self.forward.dynamic else StaticCodes
+        self._codes = kind(self.forward, geometry)
+        return self._codes
 
     @property
     def weight(self) -> Tensor:

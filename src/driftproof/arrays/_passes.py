@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import local
 from typing import Any
 
 from torch import Tensor, nn
 
 from driftproof._calls import Dense, Product
 from driftproof._errors import DriftproofError
+
+
+class _PerThread(local):
+    """Attributes of which each thread has its own, because threads compute parts of a batch side by side."""
+
+    def __reduce__(self) -> Any:
+        """Copy and pickle the attributes of the current thread; a ``threading.local`` alone cannot."""
+        return type(self), self._arguments(), dict(self.__dict__)
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return ()
 
 
 class Passes:
@@ -52,17 +64,30 @@ class Passes:
         self.begin(range(self.next_sample, self.next_sample + count) if expected is None else expected)
 
 
-class Calls:
-    """Counter of the uses of a layer in a pass. Each use has new noise."""
+class ThreadPasses(_PerThread, Passes):
+    """The same, with a pass of its own for each thread."""
+
+
+class Calls(_PerThread):
+    """Counter of the uses of a layer in a pass. Each use has new noise.
+
+    Attributes:
+        current: Number of the current use as text; empty for the first one of a pass.
+    """
 
     def __init__(self, passes: Passes) -> None:
         self._passes, self._count, self._pass = passes, 0, -1
+        self.current = ""
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return (self._passes,)
 
     def mark(self) -> str:
-        """Return the number of this use as text; empty for the first one of a pass."""
+        """Begin a use, and return :attr:`current`."""
         self._count = 1 if self._pass != self._passes.number else self._count + 1
         self._pass = self._passes.number
-        return "" if self._count == 1 else str(self._count)
+        self.current = "" if self._count == 1 else str(self._count)
+        return self.current
 
 
 def first_tensor(args: tuple[Any, ...], named: dict[str, Any]) -> Tensor | None:

@@ -36,11 +36,11 @@ class TileReads[R]:
         self.mapped, self.passes, self.periphery, self.ranges, self.counts = mapped, passes, periphery, ranges, counts
         self.dynamic = isinstance(periphery.input_range, DynamicRange)
         self.readout = Readout(periphery)
-        self._calls, self._mark = Calls(passes), ""
+        self._calls = Calls(passes)
 
     def begin(self) -> None:
         """Begin a read. Every read of the array in a pass has new noise."""
-        self._mark = self._calls.mark()
+        self._calls.mark()
 
     def normals(self, loaded: Loaded, product: Product, shape: tuple[int, ...], lines: str, stage: str = "") -> Tensor:
         """Return the noise numbers of some lines, in the order of the product's vectors: [samples, …, lines].
@@ -55,7 +55,7 @@ class TileReads[R]:
         samples, torch_device = loaded.reading.samples, loaded.reading.net.device
         if samples is None:
             return torch.zeros(shape, device=torch_device)
-        purpose = f"{lines}|{self._mark}" + (f"|{stage}" if stage else "")
+        purpose = f"{lines}|{self._calls.current}" + (f"|{stage}" if stage else "")
         return by_sample(
             self.passes,
             product,

@@ -20,6 +20,7 @@ from driftproof._presets import load_preset
 from driftproof._random_state import random_state_kept
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._ranges import Ranges
+from driftproof.evaluation._parts import side_by_side
 from driftproof.periphery import Periphery
 
 BackendName = Literal["folded", "tiles"]
@@ -34,12 +35,14 @@ class Backend(ABC):
         alphas: Drift compensation α of each array on the chip that was loaded last, [row splits, out]. Digital layers
             have none.
         at_once: Largest number of samples in one forward pass.
+        side_by_side: Whether several threads may run a pass each, on different samples.
     """
 
     model: nn.Module
     arrays: dict[str, AnalogArray]
     alphas: dict[str, Tensor]
     at_once: int = 2**31
+    side_by_side: bool = False
 
     @abstractmethod
     def load(self, chip: Chip, t_s: float, digital: Collection[str] = (), *, to_calibrate: bool = False) -> None:
@@ -54,7 +57,7 @@ class Backend(ABC):
 
     @abstractmethod
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
-        """Return the outputs of one forward pass."""
+        """Return the outputs of one forward pass. The inputs are not changed."""
 
     @random_state_kept()
     def __call__(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
@@ -69,13 +72,16 @@ class Backend(ABC):
     @torch.no_grad()
     def outputs(self, inputs: Inputs, samples: Sequence[int] | None = None) -> Any:
         """Return the same, but do not keep the random states, which takes as long as a pass of a small network."""
-        number, inputs = count(inputs), on_tensors(inputs, Tensor.clone)  # the network's code may write into them
+        number = count(inputs)
         samples = range(number) if samples is None else samples
         if number <= self.at_once:
             return self._pass(inputs, samples)
         starts = range(0, number, self.at_once)
-        parts = zip(starts, split(inputs, self.at_once), strict=True)
-        return torch.cat([self._pass(part, samples[start : start + self.at_once]) for start, part in parts])
+        sizes = zip(starts, split(inputs, self.at_once), strict=True)
+        parts = [(part, samples[at : at + self.at_once]) for at, part in sizes]
+        if self.side_by_side:
+            return torch.cat(side_by_side(lambda part: self._pass(*part), parts))
+        return torch.cat([self._pass(*part) for part in parts])
 
     def recalibrate(self, inputs: Iterable[Any]) -> None:
         """Re-estimate the BatchNorm statistics of the chip that was loaded last. They stay until the next call.
@@ -84,7 +90,7 @@ class Backend(ABC):
         """
 
         def run(part: Inputs, first: int) -> Any:
-            return self._pass(on_tensors(part, Tensor.clone), range(first, first + count(part)))
+            return self._pass(part, range(first, first + count(part)))
 
         recalibrate(self.model, run, inputs)
 
@@ -158,7 +164,7 @@ class TilesNetwork(Backend):
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
         self.passes.restart()
         self.passes.expect(samples)
-        return call(self.model, inputs)
+        return call(self.model, on_tensors(inputs, Tensor.clone))  # its code may write into them
 
 
 def check_backend(name: str) -> BackendName:

@@ -15,22 +15,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from driftproof._behaviour import AGREEMENT, Behaviour, observe
-from driftproof._calls import Interception, Located, Parameters, Product
+from driftproof._calls import Convolution, Interception, Located, Parameters, Product
 from driftproof._calls.copies import copied
+from driftproof._calls.geometry import geometry_of
 from driftproof._chip import Chip
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs, call, on_tensors
 from driftproof._mapping import MappedWeight, Mapping, map_weight, plain_copy, untie_tables
 from driftproof._outputs import main_output
 from driftproof.arrays import AnalogArray
-from driftproof.arrays._passes import Passes
+from driftproof.arrays._code_reads import CodeReads, can_read_in_codes
+from driftproof.arrays._passes import ThreadPasses
 from driftproof.arrays._ranges import Ranges
 from driftproof.arrays._reading import ArrayReading
 from driftproof.evaluation._backends import Backend
 from driftproof.evaluation._folding import fold_norm, foldable_norms, straight
+from driftproof.evaluation._fusion import fuse
 from driftproof.periphery import Periphery
 
 _LAYOUTS = {nn.Conv2d: torch.channels_last, nn.Conv3d: torch.channels_last_3d}
@@ -106,7 +109,7 @@ class FoldedNetwork(Backend):
         network = plain_copy(model) if behaviour is None else model
         self.behaviour = observe(network, example) if behaviour is None else behaviour
         self.at_once, reference = self.behaviour.at_once, self.behaviour.outputs
-        self._fold = fold and self.periphery is None
+        self._fold = fold
         error = self._build(network, mapping, example, reference, traced=isinstance(example, Tensor))
         if not error <= self._tolerance:  # "not <=" is also true for NaN
             self._fold = False  # slower, with the same outputs
@@ -124,11 +127,14 @@ class FoldedNetwork(Backend):
         self.model = untie_tables(copied(model), mapping)
         # a norm folds into a weight that is used once, under one name, and is not quantised: sums of quantised weights
         # may lie exactly on a threshold behind the norm
+        fusible = self._fusible(mapping) if traced else set()
         analog = {w.path for w in mapping.weights.values() if _simple(w) and w.lost is None}
+        if self.periphery is not None:  # converters round between array and norm: only reads in codes know its factor
+            analog &= fusible
         foldable = foldable_norms(self.model, example) if self._fold else {}
         self.norms = {path: norm for path, norm in foldable.items() if path in analog}
         self.layout: torch.memory_format | None = None
-        self._passes = Passes()
+        self._passes = ThreadPasses()
         self._slots: dict[str, _Slot] = {}
         for name, mapped in mapping.weights.items():
             layer, factor, exact = self.model.get_submodule(mapped.path), None, mapped
@@ -143,12 +149,19 @@ class FoldedNetwork(Backend):
                 exact = map_weight(name, parameter, mapping.tile, layout=mapped.layout, scale=mapping.scale)
             array = AnalogArray(mapped, periphery=self.periphery, ranges=self._ranges, passes=self._passes)
             self._slots[name] = _Slot(mapped, exact, parameter, factor, array)
+        self._run: Callable[..., Any]
         for slot in self._slots.values():
             self._write(slot, slot.exact.target, slot.exact.scale)
         self.arrays = {name: slot.array for name, slot in self._slots.items()}
         self._makes = any(slot.mapped.made for slot in self._slots.values())
         self._watch = Interception(self._parameters, self._multiply, fixed=self._fixed if self._makes else None)
-        self._run: Callable[..., Any] = straight(self.model) if traced else self.model
+        self._straight = straight(self.model) if traced else self.model
+        self._unfused: list[str] = list(self._slots)
+        self._fused = self._fuse(fusible, example) if isinstance(example, Tensor) and traced else None
+        unread = {self._slots[name].mapped.path for name in self._unfused}
+        if self.periphery is not None and not unread.isdisjoint(self.norms):
+            return float("inf")
+        self._choose_code()
         # float32 rounding lies far below the first, that of half precision below the second
         self._tolerance = max([AGREEMENT, *(8 * torch.finfo(s.parameter.dtype).eps for s in self._slots.values())])
         try:
@@ -160,6 +173,36 @@ class FoldedNetwork(Backend):
             if not traced:
                 raise
             return float("inf")
+
+    def _fusible(self, mapping: Mapping) -> set[str]:
+        """Return the paths of the layers that can be computed in one call with what follows them."""
+        found = set()
+        for mapped in mapping.weights.values():
+            layer = self.model.get_submodule(mapped.path)
+            geometry = geometry_of(layer)
+            hooked = layer._forward_hooks or layer._forward_pre_hooks or layer._parameters.get("weight") is None
+            plain = type(layer) in (nn.Conv2d, nn.Linear) and getattr(layer, "padding_mode", "zeros") == "zeros"
+            if not plain or hooked or not _used_by_its_module(mapped) or layer.weight.dtype != torch.float32:
+                continue
+            if isinstance(geometry, Convolution) and any(low != high for low, high in geometry.padding):
+                continue
+            if self.periphery is None or can_read_in_codes(mapped, geometry, self.periphery):
+                found.add(mapped.path)
+        return found
+
+    def _fuse(self, fusible: Collection[str], example: Tensor) -> fx.GraphModule | None:
+        """Return the network with fused layers, or None if its code cannot be traced."""
+        traced = straight(self.model)
+        if not isinstance(traced, fx.GraphModule):
+            return None
+        slots = {slot.mapped.path: slot for slot in self._slots.values() if slot.mapped.path in fusible}
+
+        def reads(path: str) -> CodeReads | None:
+            return slots[path].array.in_codes(geometry_of(self.model.get_submodule(path)))
+
+        network, done = fuse(traced, slots.keys(), example, reads)
+        self._unfused = [name for name, slot in self._slots.items() if slot.mapped.path not in done]
+        return network
 
     def _fixed(self) -> Parameters:
         return Parameters([*self.model.named_parameters(), *self.model.named_buffers()])
@@ -198,16 +241,16 @@ class FoldedNetwork(Backend):
         super().recalibrate(inputs)
 
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
-        if self.layout is not None:
-            layout, dims = self.layout, _DIMENSIONS[self.layout]
-            inputs = on_tensors(inputs, lambda x: x.contiguous(memory_format=layout) if x.dim() == dims else x)
         self._passes.begin(samples)
-        watched = self._makes or any(
-            array.noise.noise is not None or (self.periphery and array.reading is not None)
-            for array in self.arrays.values()
-        )
-        with self._watch if watched else nullcontext():
+        inputs = on_tensors(inputs, self._laid_out)
+        with self._watch if self._watched else nullcontext():
             return call(self._run, inputs)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        """Return a copy of an input, which the network's code may write into, in the order of memory that it wants."""
+        wanted = self.layout is not None and x.dim() == _DIMENSIONS[self.layout]
+        layout = self.layout if wanted and self.layout is not None else torch.preserve_format
+        return x.to(memory_format=layout, copy=True)
 
     def write(self, readings: dict[str, ArrayReading]) -> None:
         """Become the network of these readings, one per layer of the mapping. A layer without one is digital."""
@@ -221,6 +264,17 @@ class FoldedNetwork(Backend):
                 self._write(slot, slot.exact.target, slot.exact.scale)
             else:
                 self._write(slot, reading.net, reading.scale * reading.alpha)
+        self._choose_code()
+
+    def _choose_code(self) -> None:
+        """Choose between the network's own code and that with fused layers, which no read noise of MVMs reaches."""
+        noisy = any(array.noise.noise is not None for array in self.arrays.values())
+        fused = self._fused is not None and not noisy
+        self._run = self._fused if fused and self._fused is not None else self._straight
+        left = [self.arrays[name] for name in (self._unfused if fused else self.arrays)]
+        converted = self.periphery is not None and any(array.reading is not None for array in left)
+        self._watched = self._makes or noisy or converted
+        self.side_by_side = fused and not self._watched
 
     @torch.no_grad()
     def _write(self, slot: _Slot, net: Tensor, scale: Tensor) -> None:

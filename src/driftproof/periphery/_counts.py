@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -19,16 +21,22 @@ class Counts:
     """
 
     def __init__(self) -> None:
-        self._hits: dict[str, Tensor | int] = {}
-        self._of: dict[str, int] = {}
+        # a name's counts of each thread: threads may count side by side
+        self._hits: dict[tuple[str, int], Tensor | int] = {}
+        self._of: dict[tuple[str, int], int] = {}
 
-    def beyond(self, name: str, values: Tensor, bound: float | Tensor) -> None:
-        """Count the values, of any shape, that lie beyond ±bound. Each value is one conversion."""
-        self._of[name] = self._of.get(name, 0) + values.numel()
+    def beyond(self, name: str, values: Tensor, bound: float | Tensor) -> bool:
+        """Count the values, of any shape, that lie beyond ±bound. Each value is one conversion.
+
+        Returns:
+            Whether there may be such values: on a GPU it is not known without waiting, and always True.
+        """
+        key = name, get_ident()
+        self._of[key] = self._of.get(key, 0) + values.numel()
         values = values.detach()
         hits: Tensor | int = 0
         if not values.numel():
-            return
+            return False
         if values.device.type == "cpu":
             # mostly nothing is beyond: the extremes show that in a quarter of the time that counting takes
             bound = float(bound)
@@ -38,11 +46,16 @@ class Counts:
                 hits += _count(values, np.less, -bound)
         else:  # looking at the extremes would wait for the device
             hits = torch.count_nonzero(values.abs() > bound)
-        self._hits[name] = self._hits.get(name, 0) + hits
+        self._hits[key] = self._hits.get(key, 0) + hits
+        return isinstance(hits, Tensor) or hits > 0
 
     def shares(self) -> dict[str, float]:
         """Return the share of conversions in which each event happened, 0 to 1."""
-        return {name: int(hits) / self._of[name] for name, hits in self._hits.items() if self._of[name]}
+        hits, of = Counter[str](), Counter[str]()
+        for (name, thread), number in self._hits.items():
+            hits[name] += int(number)
+            of[name] += self._of[name, thread]
+        return {name: hits[name] / number for name, number in of.items() if number}
 
     def clear(self) -> None:
         """Set all counts to zero."""

@@ -1,0 +1,173 @@
+"""Reads in converter codes with a dynamic input range: each vector has a range of its own.
+
+The range of a patch of a convolution is the largest |x| under the kernel, over the channels of a row split: a maximum
+over channels and a max-pool, on 1/K of the values that the K places of a patch repeat. Patches are then cut, divided by
+their range and rounded piece by piece, so that a piece stays in the cache until it is multiplied.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from driftproof._calls import Convolution, Product
+from driftproof.arrays._code_reads import CodeReads, Split
+
+PIECE = 400_000
+"""Largest count of numbers in a piece of patches: 1.6 MB, which two cores' caches hold beside the weights."""
+
+
+class DynamicCodes(CodeReads):
+    """Forward reads in which each input vector of a tile has its own largest |x| as its range."""
+
+    def _reach(self, split: int) -> float:
+        return 1.0
+
+    def _weight(self, matrix: Tensor, split: int) -> Tensor:
+        """Return [rows, out], or [groups, rows, out of a group]; rows of a convolution are [*kernel, channels]."""
+        groups = self.mapped.layout.groups
+        if isinstance(self.geometry, Convolution):
+            kernel = self.geometry.kernel
+            apart = matrix.view(len(matrix), -1, *kernel).permute(0, 2, 3, 1)
+            matrix = apart.reshape(len(matrix), -1)
+        if groups == 1:
+            return matrix.t().contiguous()
+        return matrix.view(groups, -1, matrix.shape[1]).transpose(1, 2).contiguous()
+
+    def __call__(self, inputs: Tensor, bias: Tensor | None, other: Tensor | None = None) -> Tensor:
+        """Return the layer's outputs; see :meth:`CodeReads.__call__`."""
+        self.reads.begin()
+        product = Product(inputs, inputs, None, self.geometry)
+        total: Tensor | None = None
+        for number, split in enumerate(self.splits):
+            sums, squares, reach = self._sums(inputs, number, split)
+            converted = self._converted(sums, split, product, lambda squares=squares: squares)  # type: ignore[misc]
+            converted.mul_(reach)
+            if total is None:
+                total = self._scaled(converted, split.factor, bias)
+            else:
+                total.addcmul_(converted, split.factor)
+        assert total is not None, "nothing is loaded"
+        outputs = total.permute(0, 3, 1, 2) if isinstance(self.geometry, Convolution) else total
+        return outputs if other is None else outputs.add_(other)
+
+    def _sums(self, inputs: Tensor, number: int, split: Split) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return the sums [..., out] of a split, those of squares with variances, and ranges that broadcast."""
+        rows = self.mapped.rows[number]
+        if not isinstance(self.geometry, Convolution):
+            x = inputs[..., rows]
+            reach = x.abs().amax(dim=-1, keepdim=True)
+            codes = self._rounded(x * self._per_range(reach))
+            squares = None if split.variance is None else codes.square() @ split.variance
+            return codes @ split.weight, squares, reach
+        return self._convolved(inputs, rows, split, self.geometry)
+
+    def _per_range(self, reach: Tensor) -> Tensor:
+        """Return levels / range; a range of (nearly) zero counts as 1, as in the converters."""
+        return torch.where(reach >= torch.finfo(reach.dtype).tiny, reach, 1.0).reciprocal_().mul_(1 / self.step_in)
+
+    def _rounded(self, codes: Tensor) -> Tensor:
+        return codes if self.periphery.dac_bits is None else codes.round_()
+
+    def _convolved(
+        self, inputs: Tensor, rows: slice, split: Split, geometry: Convolution
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        groups, places = geometry.layout.groups, math.prod(geometry.kernel)
+        width = inputs.shape[1] // groups
+        x = inputs.permute(0, 2, 3, 1).unflatten(-1, (groups, width))  # type: ignore[no-untyped-call]
+        x = x[..., rows.start // places : rows.stop // places]
+        (top, bottom), (left, right) = geometry.padding
+        x = F.pad(x, [0, 0, 0, 0, left, right, top, bottom]).contiguous()  # [N, height, width, groups, channels]
+        reach = _under_kernel(_largest(x), geometry)  # [N, *positions, groups]
+        inverse = self._per_range(reach)
+        out = len(split.factor)
+        sums = x.new_empty(*reach.shape[:3], out)
+        squares = None if split.variance is None else torch.empty_like(sums)
+        patches = _patches(x, geometry, reach.shape[1:3])
+        memory = x.new_empty(0)
+        for piece in _pieces(patches):
+            memory = _scaled(patches[piece], inverse[piece], memory)
+            codes = self._rounded(memory)
+            _multiply(codes, split.weight, sums[piece])
+            if squares is not None and split.variance is not None:
+                _multiply(codes.square_(), split.variance, squares[piece])
+        return sums, squares, _each_output(reach, out)
+
+
+def _largest(x: Tensor) -> Tensor:
+    """Return the largest |x| along the last axis."""
+    largest = x.amax(dim=-1)
+    # behind a ReLU nothing is negative, which one number of all shows much faster than those of every vector
+    return largest if float(x.amin()) >= 0 else torch.maximum(largest, x.amin(dim=-1).neg_())
+
+
+def _under_kernel(largest: Tensor, geometry: Convolution) -> Tensor:
+    """Return the maximum of [N, height, width, groups] under the kernel at each position, [N, *positions, groups]."""
+    for axis, (size, stride, dilation) in enumerate(
+        zip(geometry.kernel, geometry.stride, geometry.dilation, strict=True), 1
+    ):
+        # axis by axis, with shifted views: max_pool2d also finds out where the maxima are, which takes most of its time
+        count = (largest.shape[axis] - dilation * (size - 1) - 1) // stride + 1
+        views = [_from(largest, axis, place * dilation, stride, count) for place in range(size)]
+        largest = views[0]
+        for view in views[1:]:
+            largest = torch.maximum(largest, view)
+    return largest
+
+
+def _from(x: Tensor, axis: int, start: int, stride: int, count: int) -> Tensor:
+    """Return ``count`` places along an axis, ``stride`` apart."""
+    return x[(slice(None),) * axis + (slice(start, start + stride * (count - 1) + 1, stride),)]
+
+
+def _patches(x: Tensor, geometry: Convolution, positions: torch.Size) -> Tensor:
+    """Return a view of padded inputs as patches, [N, *positions, groups, *kernel, channels]."""
+    sample, row, column, group, channel = x.stride()
+    (down, right), (tall, wide) = geometry.stride, geometry.dilation
+    return x.as_strided(
+        (len(x), *positions, x.shape[3], *geometry.kernel, x.shape[4]),
+        (sample, down * row, right * column, group, tall * row, wide * column, channel),
+    )
+
+
+def _pieces(patches: Tensor) -> Iterator[tuple[slice, ...]]:
+    """Yield slices of samples and of rows of positions, each with at most :data:`PIECE` numbers if it can be cut."""
+    sample = patches[0].numel()
+    if sample <= PIECE:
+        step = max(PIECE // max(sample, 1), 1)
+        for start in range(0, len(patches), step):
+            yield (slice(start, start + step),)
+        return
+    lines = max(PIECE // patches[0, 0].numel(), 1)
+    for number in range(len(patches)):
+        for start in range(0, patches.shape[1], lines):
+            yield slice(number, number + 1), slice(start, start + lines)
+
+
+def _scaled(patches: Tensor, inverse: Tensor, memory: Tensor) -> Tensor:
+    """Return patches times a number for each [N, *positions, groups], in ``memory`` if its shape fits.
+
+    Groups come first: [groups, N, *positions, *kernel, channels].
+    """
+    patches, inverse = patches.movedim(3, 0), inverse.movedim(3, 0)
+    out = memory if memory.shape == patches.shape else patches.new_empty(patches.shape)
+    return torch.mul(patches, inverse[..., None, None, None], out=out)
+
+
+def _multiply(codes: Tensor, weight: Tensor, into: Tensor) -> None:
+    """Write codes times weights [rows, out] or [groups, rows, out of a group] to a contiguous [..., out]."""
+    if weight.dim() == 2:
+        torch.mm(codes.view(-1, len(weight)), weight, out=into.view(-1, weight.shape[1]))
+        return
+    apart = torch.bmm(codes.view(len(weight), -1, weight.shape[1]), weight)
+    into.copy_(apart.transpose(0, 1).reshape(into.shape))
+
+
+def _each_output(reach: Tensor, out: int) -> Tensor:
+    """Return the range of each output's group, [N, *positions, out], or [N, *positions, 1] of one group."""
+    groups = reach.shape[-1]
+    return reach if groups == 1 else reach.repeat_interleave(out // groups, dim=-1)
