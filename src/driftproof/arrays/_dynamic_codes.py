@@ -60,15 +60,15 @@ class DynamicCodes(CodeReads):
         rows = self.mapped.rows[number]
         if not isinstance(self.geometry, Convolution):
             x = inputs[..., rows]
-            reach = x.abs().amax(dim=-1, keepdim=True)
+            reach = _as_range(_largest(x)).unsqueeze(-1)
             codes = self._rounded(x * self._per_range(reach))
             squares = None if split.variance is None else codes.square() @ split.variance
             return codes @ split.weight, squares, reach
         return self._convolved(inputs, rows, split, self.geometry)
 
     def _per_range(self, reach: Tensor) -> Tensor:
-        """Return levels / range; a range of (nearly) zero counts as 1, as in the converters."""
-        return torch.where(reach >= torch.finfo(reach.dtype).tiny, reach, 1.0).reciprocal_().mul_(1 / self.step_in)
+        """Return levels / range."""
+        return reach.reciprocal().mul_(1 / self.step_in)
 
     def _rounded(self, codes: Tensor) -> Tensor:
         return codes if self.periphery.dac_bits is None else codes.round_()
@@ -82,7 +82,7 @@ class DynamicCodes(CodeReads):
         x = x[..., rows.start // places : rows.stop // places]
         (top, bottom), (left, right) = geometry.padding
         x = F.pad(x, [0, 0, 0, 0, left, right, top, bottom]).contiguous()  # [N, height, width, groups, channels]
-        reach = _under_kernel(_largest(x), geometry)  # [N, *positions, groups]
+        reach = _as_range(_under_kernel(_largest(x), geometry))  # [N, *positions, groups]
         inverse = self._per_range(reach)
         out = len(split.factor)
         sums = x.new_empty(*reach.shape[:3], out)
@@ -103,6 +103,11 @@ def _largest(x: Tensor) -> Tensor:
     largest = x.amax(dim=-1)
     # behind a ReLU nothing is negative, which one number of all shows much faster than those of every vector
     return largest if float(x.amin()) >= 0 else torch.maximum(largest, x.amin(dim=-1).neg_())
+
+
+def _as_range(largest: Tensor) -> Tensor:
+    """Return ranges; one of (nearly) zero counts as 1, as in the converters."""
+    return torch.where(largest >= torch.finfo(largest.dtype).tiny, largest, 1.0)
 
 
 def _under_kernel(largest: Tensor, geometry: Convolution) -> Tensor:

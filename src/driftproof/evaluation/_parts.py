@@ -47,6 +47,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
             def start(_: int) -> None:
                 torch.set_num_threads(1)
+                torch.get_num_threads()  # a thread takes over the number at its first use of it
                 started.wait()
 
             list(pool.map(start, range(threads)))
