@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -86,7 +88,8 @@ def test_a_second_writer_is_refused_and_readers_are_not(tmp_path: Path) -> None:
     """)
     assert writer.stdout is not None
     assert writer.stdout.readline() == "ready\n"
-    with pytest.raises(DriftproofError, match=f"process {writer.pid} is writing"):
+    named = rf"process {writer.pid} on {re.escape(socket.gethostname())} \(since 20..-.*\) is writing the record in"
+    with pytest.raises(DriftproofError, match=named):
         Record.create_or_open(tmp_path)
     begun = time.monotonic()
     with Record.open(tmp_path) as reader:
@@ -197,7 +200,21 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
             opens(tmp_path)
 
 
-def test_one_file_and_its_lock_are_all_there_is(tmp_path: Path) -> None:
-    with Record.create_or_open(tmp_path) as record:
-        begin(record)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["record.lock", "record.sqlite"]
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_one_file_and_its_lock_are_all_there_is_of_a_record_that_nobody_writes(tmp_path: Path) -> None:
+    writer = Record.create_or_open(tmp_path)
+    begin(writer)
+    assert names(tmp_path) == ["record.lock", "record.sqlite", "record.sqlite-shm", "record.sqlite-wal"]
+    writer.stop_writing()
+    assert names(tmp_path) == ["record.lock", "record.sqlite"]
+    copy = tmp_path / "copy.sqlite"
+    copy.write_bytes((tmp_path / FILE_NAME).read_bytes())
+    with Record.open(copy) as record:
+        assert len(record.cells()) == len(writer.cells()) == 2
+    writer.close()
+    with Record.create_or_open(tmp_path) as again:
+        begin(again, decided={"seed": 1})
+    assert names(tmp_path) == ["copy.sqlite", "record.lock", "record.sqlite"]
