@@ -21,7 +21,7 @@ import driftproof as dp
 from driftproof._errors import DriftproofError
 from driftproof._inputs import call
 from driftproof._presets import without
-from driftproof._record import CellKey, Outcome, Record, merge
+from driftproof._record import CellKey, Outcome, Record
 from driftproof._reporting import summarise
 from driftproof._reporting.gather import gather
 from driftproof.data import TensorData, digits
@@ -150,7 +150,7 @@ def test_two_records_merged_equal_one(tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path / "a") as a, Record.create_or_open(tmp_path / "b") as b:
         run(_chips(3), counted(), a)
         run(until_bad(-1.0, SOME), counted(), b)  # partial cells, some of the same chips
-        merge(a, b)
+        a.merge(b)
         run(_chips(20), counted(), a)
         merged = {key: outcome for key, outcome, _ in a.outcomes()}
     with Record.create_or_open(None) as record:

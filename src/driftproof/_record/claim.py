@@ -15,6 +15,7 @@ from typing import Self
 from pydantic import BaseModel, ValidationError
 
 from driftproof._errors import DriftproofError, warn
+from driftproof._files import write_atomically
 
 CLAIM_NAME = "record.claim"
 BEAT_S = 10.0
@@ -123,7 +124,7 @@ class Claim:
                 warn(f"{held} has written the record in {folder}; watching for {WATCH_S:g} s whether it still lives")
             if not gone and changes(claim._path):
                 raise DriftproofError(held.refusal(folder)) from None
-            claim._replace()
+            write_atomically(claim._path, me.model_dump_json().encode())
             if not gone:
                 time.sleep(_SETTLE_S)
             claim.check()
@@ -132,16 +133,8 @@ class Claim:
 
     def _make(self) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(self._me.model_dump_json().encode())
-
-    def _replace(self) -> None:
-        temporary = self._path.with_name(f".{CLAIM_NAME}.{self._me.token}")
-        try:
-            temporary.write_text(self._me.model_dump_json(), encoding="utf-8")
-            temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def _is_mine(self) -> bool:
         return Holder.of(self._path).token == self._me.token

@@ -13,9 +13,9 @@ _ADVICE = {
     "LOCKED": "another process uses it; wait until it has finished",
     "FULL": "make room on the disk, and give the same command again",
     "IOERR": "check the disk and its quota, and give the same command again",
-    "READONLY": "the file, its folder or the file system is read-only; make it writable, or choose another --out folder",
-    "CANTOPEN": "its folder is read-only, full or not yours; make it writable, or choose another --out folder",
-    "PERM": "its folder is not yours; make it writable, or choose another --out folder",
+    "READONLY": "the file, its folder or the file system is read-only; make it writable, or choose another --out",
+    "CANTOPEN": "its folder is read-only, full or not yours; make it writable, or choose another --out",
+    "PERM": "its folder is not yours; make it writable, or choose another --out",
 }
 """SQLite's name of a fault of the surroundings, without its details → what to do."""
 

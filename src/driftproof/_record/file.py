@@ -59,12 +59,11 @@ class RecordFile:
             if old_form.is_old(connection):
                 raise DriftproofError(old_form.CONTINUE.format(where=path))
             with faults.reading(path):
-                journal = Journal(connection)
                 if schema.is_empty(connection):
                     schema.create(connection)
                 audit.check_rows(connection, str(path))
             opened.pop_all()  # the connection stays open, and the lock is kept
-            return cls(connection, path, lock, journal)
+            return cls(connection, path, lock, Journal(connection))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, leave_out_damaged: bool = False) -> Self:
@@ -164,10 +163,10 @@ class RecordFile:
     def _write(self, statement: str, values: Mapping[str, Any] | tuple[()] = ()) -> sqlite3.Cursor:
         if not self._writes:
             raise DriftproofError(f"the record {self.where} is open for reading; use Record.create_or_open(folder)")
-        if not self._connection.in_transaction:  # the statement begins one
-            if self._lock:
-                self._lock.check()
-            if self._journal:
-                self._journal.before_transaction()
         with faults.writing(self.where):
+            if not self._connection.in_transaction:  # the statement begins one
+                if self._lock:
+                    self._lock.check()
+                if self._journal:
+                    self._journal.before_transaction()
             return self._connection.execute(statement, values)

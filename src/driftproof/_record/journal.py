@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 import time
 
@@ -27,12 +28,18 @@ class Journal:
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection, self._synced = connection, time.monotonic()
-        self._is_log = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
+        self._connection, self._synced = connection, -math.inf
+        self._is_log: bool | None = None  # not begun: a record that nothing is added to stays as it is, bit for bit
         self._waits = True  # as a connection begins
 
     def before_transaction(self) -> None:
-        """Let the transaction that follows wait for the disk if the last wait was long ago."""
+        """Let the transaction that follows wait for the disk if the last wait was long ago.
+
+        Raises:
+            sqlite3.DatabaseError: The log cannot be begun, since the disk is full or read-only.
+        """
+        if self._is_log is None:
+            self._is_log = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
         now = time.monotonic()  # not the clock of the day, which may jump
         wait = not self._is_log or now - self._synced >= SYNC_S
         if wait:
@@ -42,11 +49,13 @@ class Journal:
             self._waits = wait
 
     def end(self) -> None:
-        """Copy the log into the record and delete it, so that the record is one file. The connection is then for reading.
+        """Copy the log into the record and delete it, so that the record is one file.
 
-        What cannot be copied now, since the disk is full or another process reads, stays in the log and is copied by
-        the next process that opens the record.
+        The connection is for reading from then on. What cannot be copied now, since the disk is full or another process
+        reads, stays in the log and is copied by the next process that opens the record.
         """
+        if self._is_log is None:  # nothing was written, but a process that was killed may have left its log
+            self._is_log = self._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         if not self._is_log:
             return
         with contextlib.suppress(sqlite3.OperationalError):

@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 
 _NETWORK = frozenset(
-    "9p afs beegfs ceph cifs coda davfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs panfs smb3 smbfs "
-    "vboxsf virtiofs vmhgfs wekafs".split()
+    {"9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs"}
+    | {"nfs4", "ocfs2", "orangefs", "panfs", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs", "wekafs"}
 )
 """Types of file systems that several machines may write to. FUSE (sshfs, s3fs and others) is counted as one."""
 _MOUNTS = Path("/proc/self/mounts")
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
-    """Return the type of the file system that holds a path; an empty text if it is not known.
+    r"""Return the type of the file system that holds a path; an empty text if it is not known.
 
     It is known on Linux, and for the ``//server/share`` paths of Windows.
 
@@ -22,7 +22,7 @@ def file_system(path: Path, mounts: str | None = None) -> str:
         path: A path that exists.
         mounts: The table of mounts, in the form of ``/proc/mounts`` (default: this machine's).
 
-    >>> file_system(Path("/home/me/out"), "/dev/sda / ext4 rw 0 0\\nserver:/home /home nfs4 rw 0 0\\n")
+    >>> file_system(Path("/home/me/out"), "/dev/sda / ext4 rw 0 0\nserver:/home /home nfs4 rw 0 0\n")
     'nfs4'
     """
     place = path.resolve()

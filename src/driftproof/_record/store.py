@@ -26,6 +26,7 @@ from driftproof._record.entries import (
     Subject,
 )
 from driftproof._record.file import RecordFile
+from driftproof._record.merging import Merged, merge_all
 from driftproof._record.outcome import Outcome, Samples
 from driftproof._record.packing import packed, unpacked
 from driftproof._record.table import CELL_COLUMNS, DTYPES, ROWS, digital_text
@@ -168,14 +169,38 @@ class Record(RecordFile):
         except DriftproofError as error:
             raise DriftproofError(f"{key} of the record {self.where}: {error}") from error
 
-    def outcomes(self) -> Iterator[tuple[CellKey, Outcome, int]]:
-        """Yield every cell, its outcome, and the number of the run that measured it last."""
+    def cell_keys(self) -> Iterator[tuple[CellKey, int]]:
+        """Yield every cell and the number of the run that measured it last."""
         rows = self._connection.execute("SELECT series_id, chip, t_s, digital, run_id FROM cells ORDER BY 1, 4, 3, 2")
         for series_id, chip, t_s, digital, run_id in rows.fetchall():
-            key = CellKey(series_id, chip, t_s, tuple(json.loads(digital)))
+            yield CellKey(series_id, chip, t_s, tuple(json.loads(digital))), run_id
+
+    def outcomes(self) -> Iterator[tuple[CellKey, Outcome, int]]:
+        """Yield every cell, its outcome, and the number of the run that measured it last."""
+        for key, run_id in self.cell_keys():
             # One at a time: the outcomes of all samples of all cells may not fit into memory.
             if (outcome := self.outcome(key)) is not None:
                 yield key, outcome, run_id
+
+    def merge(self, *others: Record) -> list[Merged]:
+        """Add everything that other records of the same subject hold: cells, samples of partial cells, and runs.
+
+        A cell that both hold stays as it is if they agree. Two partial cells are joined. Every cell keeps its run; a
+        joined cell keeps the run that measured it last. Where records differ in how they show something, this one stays
+        as it is.
+
+        Returns:
+            How many cells each of the records added, extended, and had in common.
+
+        Raises:
+            DriftproofError: The records have different subjects, one has the old form, or they contradict each other in
+                a cell or a preset. Nothing is added in this case.
+
+        >>> with Record.create_or_open(None) as one, Record.create_or_open(None) as other:
+        ...     one.merge(other)
+        [Merged(added=0, extended=0, equal=0)]
+        """
+        return merge_all(self, others)
 
     # --- runs ---
 

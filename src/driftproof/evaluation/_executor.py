@@ -84,8 +84,8 @@ def run[T](
 ) -> T:
     """Run a plan to its end and return its result.
 
-    Outcomes that the record holds are not computed again. Each outcome is in the file before the next one is computed, so
-    that a stopped run continues where it stopped. Before anything is added to a record that has cells, the digital
+    Outcomes that the record holds are not computed again. Each outcome is in the file before the next one is computed,
+    so that a stopped run continues where it stopped. Before anything is added to a record that has cells, the digital
     network is measured again, to check that its outcome has not changed.
 
     Args:
