@@ -50,13 +50,8 @@ def reading(where: object) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def writing(where: object) -> Iterator[None]:
-    """Raise DriftproofError for what SQLite says when it writes."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        todo = advice(error)
-        raise DriftproofError(
-            f"cannot write to the record {where}: {error}; what was added before is safe{todo and f': {todo}'}"
-        ) from error
+def of_writing(error: sqlite3.Error, where: object) -> DriftproofError:
+    """Return the error for what SQLite says when it writes."""
+    todo = advice(error)
+    text = f"cannot write to the record {where}: {error}; what was added before is safe{todo and f': {todo}'}"
+    return DriftproofError(text)

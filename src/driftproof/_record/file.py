@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ class RecordFile:
     ) -> None:
         self._connection, self._lock, self._journal, self.path = connection, lock, journal, path
         self._writes = path is None or lock is not None
+        self._process = os.getpid()
 
     @classmethod
     def create_or_open(cls, folder: str | os.PathLike[str] | None) -> Self:
@@ -131,6 +132,13 @@ class RecordFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # Python keeps a connection that is no longer referenced until it collects garbage. A forked process, such as a
+        # worker, must not close what belongs to its parent.
+        if getattr(self, "_process", 0) == os.getpid():
+            with suppress(sqlite3.Error):
+                self.close()
+
     def __repr__(self) -> str:
         return f"Record({self.where})"
 
@@ -156,17 +164,19 @@ class RecordFile:
             self._write("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # a full disk ends the transaction itself
-                with faults.writing(self.where):
+                with suppress(sqlite3.Error):  # of a disk that refuses everything; closing rolls back, too
                     self._connection.execute("ROLLBACK")
             raise
 
     def _write(self, statement: str, values: Mapping[str, Any] | tuple[()] = ()) -> sqlite3.Cursor:
         if not self._writes:
             raise DriftproofError(f"the record {self.where} is open for reading; use Record.create_or_open(folder)")
-        with faults.writing(self.where):
+        try:
             if not self._connection.in_transaction:  # the statement begins one
                 if self._lock:
                     self._lock.check()
                 if self._journal:
                     self._journal.before_transaction()
             return self._connection.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            raise faults.of_writing(error, self.where) from error
