@@ -133,7 +133,7 @@ def test_records_of_one_configuration_at_other_times_and_chips_are_reported_as_t
     two.add(CellKey(place, 2, 1.0), outcome(92.0), 1)
     with one, two, Record.create_or_open(None) as both:
         both.merge(one, two)
-        report([two, one], tmp_path / "apart")
+        report([one, two], tmp_path / "apart")
         report(both, tmp_path / "merged")
     for name in ("cells.csv", "summary.csv", "lifetimes.csv", "yields.csv", "accuracy_over_time.svg"):
         assert (tmp_path / "apart" / name).read_bytes() == (tmp_path / "merged" / name).read_bytes(), name
