@@ -136,12 +136,13 @@ class Claim:
         with os.fdopen(descriptor, "wb") as file:
             file.write(self._me.model_dump_json().encode())
 
-    def _is_mine(self) -> bool:
+    def is_mine(self) -> bool:
+        """Whether the claim still names this process."""
         return Holder.of(self._path).token == self._me.token
 
     def check(self) -> None:
         """Raise DriftproofError if the claim is another's, or was deleted."""
-        if not self._is_mine():
+        if not self.is_mine():
             other = Holder.of(self._path)
             who = f"{other} has taken over" if other.token else "somebody has deleted the claim on"
             raise DriftproofError(
@@ -151,7 +152,7 @@ class Claim:
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S):
-            if self._is_mine():
+            if self.is_mine():
                 try:
                     os.utime(self._path)
                 except OSError:  # the next write says what is wrong
@@ -160,7 +161,7 @@ class Claim:
     def release(self) -> None:
         """Delete the claim, unless it is another's."""
         self._ended.set()
-        if self._is_mine():
+        if self.is_mine():
             self._path.unlink(missing_ok=True)
 
 

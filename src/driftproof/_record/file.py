@@ -118,9 +118,9 @@ class RecordFile:
         self._release()
 
     def _end_journal(self) -> None:
-        if self._journal:
+        if self._journal and self._lock and self._lock.is_held():
             self._journal.end()
-            self._journal = None
+        self._journal = None
 
     def _release(self) -> None:
         if self._lock:
@@ -172,11 +172,11 @@ class RecordFile:
         if not self._writes:
             raise DriftproofError(f"the record {self.where} is open for reading; use Record.create_or_open(folder)")
         try:
-            if not self._connection.in_transaction:  # the statement begins one
-                if self._lock:
-                    self._lock.check()
-                if self._journal:
-                    self._journal.before_transaction()
+            begins = not self._connection.in_transaction
+            if self._lock and (begins or statement == "COMMIT"):
+                self._lock.check()
+            if self._journal and begins:
+                self._journal.before_transaction()
             return self._connection.execute(statement, values)
         except sqlite3.DatabaseError as error:
             raise faults.of_writing(error, self.where) from error

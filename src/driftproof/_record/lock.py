@@ -77,6 +77,10 @@ class WriterLock:
             raise DriftproofError(Holder.of(folder / LOCK_NAME).refusal(folder)) from None
         return True
 
+    def is_held(self) -> bool:
+        """Whether the record is still this process's to write."""
+        return self._descriptor >= 0 and (self._claim is None or self._claim.is_mine())
+
     def check(self) -> None:
         """Raise DriftproofError if another process has taken the record over, while this one stood still."""
         if self._claim:

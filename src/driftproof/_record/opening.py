@@ -58,11 +58,8 @@ def _opened(path: Path, mode: str, *, alone: bool) -> sqlite3.Connection:
     if path.exists() and not path.is_file():
         raise DriftproofError(f"{path} is no file; name a folder that `driftproof evaluate --out` wrote")
     with faults.reading(path), ExitStack() as opened:
-        connection = schema.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
+        connection = schema.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, alone=alone)
         opened.callback(connection.close)
-        if alone:
-            # before the first access, so that the log needs no memory that is shared with other processes
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         if not schema.is_empty(connection):
             schema.check(connection, str(path))
         opened.pop_all()  # the connection stays open

@@ -139,11 +139,22 @@ def in_memory() -> sqlite3.Connection:
     return connection
 
 
-def connect(target: str, uri: bool = False) -> sqlite3.Connection:
-    """Return a connection to a file or ``:memory:`` that commits each statement, and waits until it is on disk."""
+def connect(target: str, *, uri: bool = False, alone: bool = False) -> sqlite3.Connection:
+    """Return a connection to a file or ``:memory:`` that commits each statement, and waits until it is on disk.
+
+    Args:
+        target: The file, or ``:memory:``.
+        uri: Whether ``target`` is a URI.
+        alone: Whether no other process may use the file until the connection is closed.
+    """
     # isolation_level=None: every statement is its own transaction, committed when it returns.
     connection = sqlite3.connect(target, uri=uri, timeout=_BUSY_S, isolation_level=None)
     connection.row_factory = sqlite3.Row
+    if alone:
+        # before the first access, so that a log needs no memory that is shared with other processes
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # closing leaves the log alone: by then the file may be another's
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA synchronous = FULL")
