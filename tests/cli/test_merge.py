@@ -82,13 +82,13 @@ def test_a_record_that_is_there_is_added_to_by_all_or_none(cli: Cli, tmp_path: P
     assert "record.sqlite (4 cells, 3 of them before)\n" in out
 
 
-@pytest.mark.parametrize("named", ["a", "a/record.sqlite", "b/../a"])
-def test_a_record_is_not_merged_into_itself(cli: Cli, tmp_path: Path, named: str) -> None:
+def test_a_record_is_not_merged_into_itself(cli: Cli, tmp_path: Path) -> None:
     for name, chips in (("a", 1), ("b", 2)):
         words = ("--times", "1s", "--chips", chips, "--out", tmp_path / name)
         assert cli("evaluate", "digits-cnn", *QUICK, *words)[0] == 0
-    code, out, err = cli("merge", tmp_path / "b", tmp_path / named, "--out", tmp_path / "a")
-    assert (code, out) == (2, "")
-    assert "one of the records to merge" in err
+    for named in ("a", "a/record.sqlite", "b/../a"):
+        code, out, err = cli("merge", tmp_path / "b", tmp_path / named, "--out", tmp_path / "a")
+        assert (code, out) == (2, "")
+        assert "one of the records to merge" in err
     with Record.open(tmp_path / "a") as record:
         assert len(record.cells()) == 3

@@ -218,3 +218,27 @@ def test_one_file_and_its_lock_are_all_there_is_of_a_record_that_nobody_writes(t
     with Record.create_or_open(tmp_path) as again:
         begin(again, decided={"seed": 1})
     assert names(tmp_path) == ["copy.sqlite", "record.lock", "record.sqlite"]
+
+
+def test_a_writer_that_ends_while_another_reads_leaves_its_log_to_the_reader(tmp_path: Path) -> None:
+    writer = Record.create_or_open(tmp_path)
+    begin(writer)
+    reader = Record.open(tmp_path)
+    begun = time.monotonic()
+    writer.close()
+    assert time.monotonic() - begun < 10  # it does not wait for the reader
+    assert len(reader.cells()) == 2
+    reader.close()
+    assert names(tmp_path) == ["record.lock", "record.sqlite"]
+    with Record.create_or_open(tmp_path) as again:
+        begin(again, decided={"seed": 1})
+        assert len(again.cells()) == 4
+
+
+def test_a_record_to_which_nothing_is_added_stays_as_it_is(tmp_path: Path) -> None:
+    with Record.create_or_open(tmp_path) as record:
+        begin(record)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with Record.create_or_open(tmp_path) as record:
+        record.claim(subject())
+    assert (tmp_path / FILE_NAME).read_bytes() == before
