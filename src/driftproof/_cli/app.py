@@ -92,7 +92,10 @@ def main() -> None:
     except (DriftproofError, sqlite3.DatabaseError, OSError) as error:
         message = str(error)
         if isinstance(error, sqlite3.DatabaseError):
-            message = f"a record file is damaged ({error}): restore it from a copy, or choose another folder"
+            from driftproof._record.faults import advice
+
+            todo = advice(error) or "the file is damaged: restore it from a copy, or choose another folder"
+            message = f"a record file cannot be read ({error}): {todo}"
         elif isinstance(error, OSError):
             message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
             if error.errno in _NO_ROOM:
