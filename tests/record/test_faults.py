@@ -220,7 +220,7 @@ def dies_before_statement(number: int, folder: Path) -> None:
             count += 1
 
     def counting(*given: object, **more: object) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*given, **more)  # type: ignore[arg-type, call-overload]
+        connection: sqlite3.Connection = connect(*given, **more)  # type: ignore[call-overload]
         connection.set_trace_callback(count_statement)
         return connection
 
