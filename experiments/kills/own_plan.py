@@ -23,7 +23,7 @@ def worst_first(deployment: Deployment, chips: int) -> Generator[Any, list[Any],
         values.append(outcome.value)
     worse = sorted(range(chips), key=lambda chip: values[chip])[: chips // 2]
     outcomes = yield ask(Trial(deployment, chip, 86_400.0) for chip in worse)
-    return min(outcome.value for outcome in outcomes)
+    return float(min(outcome.value for outcome in outcomes))
 
 
 def main() -> None:

@@ -83,7 +83,9 @@ def main() -> None:
 def kill(names: list[str], arguments: argparse.Namespace) -> None:
     """Run cases of the commands in turn until there are as many kills as wanted."""
     arguments.work.mkdir(parents=True, exist_ok=True)
-    rows = pd.read_csv(RESULTS, keep_default_na=False).to_dict("records") if RESULTS.exists() else []
+    rows: list[dict[Any, Any]] = []
+    if RESULTS.exists():
+        rows = pd.read_csv(RESULTS, keep_default_na=False).to_dict("records")
     done = [row for row in rows if row["also"] == arguments.also and row["command"] in names]
     whole: dict[str, Whole] = {}
     for number in range(10**6):

@@ -97,9 +97,9 @@ SCRIPT = textwrap.dedent(
     def add_and_die(self, *args):
         global finished
         held = add(self, *args)
-        finished += 1
-        if finished == killed_after:
+        if finished == killed_after:  # in the middle of the next transaction
             os.kill(os.getpid(), signal.SIGKILL)
+        finished += 1
         return held
     Record.add = add_and_die
     run(until_bad(limit, SOME), counted(), Record.create_or_open(folder), progress=False)
