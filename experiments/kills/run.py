@@ -11,6 +11,7 @@ compares what is there at the end with what one unbroken run leaves. Cases that 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import re
@@ -113,8 +114,7 @@ class Whole:
         self.fill(folder, arguments.work)
         begun = time.monotonic()
         process = started(self.command, folder)
-        while process.poll() is None and not (folder / "out").exists():
-            time.sleep(0.01)
+        until_it_writes(process, folder / "out")
         self.silent_s = time.monotonic() - begun
         _, said = process.communicate()
         self.whole_s = time.monotonic() - begun
@@ -148,10 +148,13 @@ def case(number: int, whole: Whole, arguments: argparse.Namespace) -> dict[str, 
         process = started(whole.command, folder)
         sessions.append(process.pid)
         while left and process.poll() is None:
-            # one death in five comes at any moment, the others while something may be written
-            earliest = 0.0 if rng.random() < 0.2 else 0.9 * whole.silent_s
+            # one death in five comes at any moment, the others after the first write
+            latest_s = whole.whole_s
+            if rng.random() < 0.8:
+                until_it_writes(process, folder / "out")
+                latest_s -= whole.silent_s
             try:
-                process.wait(rng.uniform(earliest, 1.02 * whole.whole_s))
+                process.wait(rng.uniform(0.0, latest_s))
             except subprocess.TimeoutExpired:
                 left -= 1
                 strike(process, rng, counts)
@@ -174,6 +177,21 @@ def started(command: list[str], folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+
+
+def until_it_writes(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait until a command changes something in a folder, or ends."""
+
+    def state() -> list[tuple[str, int]]:
+        found = []
+        for path in folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((str(path), path.stat().st_mtime_ns))
+        return sorted(found)
+
+    before = state()
+    while process.poll() is None and state() == before:
+        time.sleep(0.005)
 
 
 def strike(process: subprocess.Popen[str], rng: random.Random, counts: dict[str, int]) -> None:
