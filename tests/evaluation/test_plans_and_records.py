@@ -146,6 +146,38 @@ def _assert_equal(one: dict[CellKey, Outcome], other: dict[CellKey, Outcome]) ->
         assert np.array_equal(outcome.per_sample, there)
 
 
+@pytest.mark.parametrize("question", ["plan", "evaluate", "sensitivity", "causes"])
+def test_what_stops_between_two_writes_leaves_neither(
+    question: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan's first trial comes with its run, series and preset; other questions show the whole deployment first."""
+    monkeypatch.setattr(Record, "add" if question == "plan" else "show", _interrupted)
+    evaluator, hermes = counted(), Deployment(device="pcm-hermes-1")
+
+    def answer() -> None:
+        if question == "evaluate":
+            evaluate_deployments(evaluator, [NOISY], times="1s", chips=1, out=tmp_path)
+            return
+        with Record.create_or_open(tmp_path) as record:
+            if question == "plan":
+                run(until_bad(-1.0, SOME), evaluator, record)
+            elif question == "sensitivity":
+                sensitivity(evaluator, NOISY, "1s", chips=1, record=record)
+            else:
+                causes(evaluator, hermes, "1s", chips=1, record=record)
+
+    with pytest.raises(KeyboardInterrupt):
+        answer()
+    with Record.open(tmp_path) as record:
+        assert [record.runs(), record.series(), record.presets(), record.configurations()] == [{}, {}, {}, {}]
+        assert record.shown() == []
+        assert (record.subject is None) == (question != "plan")
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_two_records_merged_equal_one(tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path / "a") as a, Record.create_or_open(tmp_path / "b") as b:
         run(_chips(3), counted(), a)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -57,13 +58,17 @@ class Holder(BaseModel):
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Return the process that a lock or a claim names; one without a name if it says none."""
+        """Return the process that a lock or a claim names; one without a name if it says none, or is not there.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
         try:
             with path.open("rb") as file:
                 text = file.read(_LARGEST).decode(errors="replace").strip()
             # earlier versions wrote the number of the process only
             return cls(pid=int(text)) if text.isdecimal() else cls.model_validate_json(text)
-        except (OSError, ValidationError):
+        except (FileNotFoundError, ValidationError):
             return cls()
 
     def __str__(self) -> str:
@@ -133,17 +138,30 @@ class Claim:
 
     def _make(self) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self._me.model_dump_json().encode())
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self._me.model_dump_json().encode())
+        except OSError:  # no room
+            self._path.unlink(missing_ok=True)
+            raise
 
     def is_mine(self) -> bool:
-        """Whether the claim still names this process."""
-        return Holder.of(self._path).token == self._me.token
+        """Whether the claim still names this process; False if it cannot be read."""
+        try:
+            return Holder.of(self._path).token == self._me.token
+        except OSError:
+            return False
 
     def check(self) -> None:
-        """Raise DriftproofError if the claim is another's, or was deleted."""
-        if not self.is_mine():
+        """Raise DriftproofError if the claim is another's, was deleted, or cannot be read."""
+        try:
             other = Holder.of(self._path)
+        except OSError as error:
+            raise DriftproofError(
+                f"{self._path} cannot be read ({error.strerror}), so that another process may write the record; what "
+                "was added before is safe: give the same command again"
+            ) from error
+        if other.token != self._me.token:
             who = f"{other} has taken over" if other.token else "somebody has deleted the claim on"
             raise DriftproofError(
                 f"{who} the record in {self._folder}, while this process stood still; what it wrote before is kept: "
@@ -152,22 +170,21 @@ class Claim:
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S):
-            if self.is_mine():
-                try:
+            with contextlib.suppress(OSError):  # the next write says what is wrong
+                if self.is_mine():
                     os.utime(self._path)
-                except OSError:  # the next write says what is wrong
-                    continue
 
     def release(self) -> None:
         """Delete the claim, unless it is another's."""
         self._ended.set()
         if self.is_mine():
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the file system is read-only by now: a dead claim is taken over
+                self._path.unlink(missing_ok=True)
 
 
-def changes(path: Path, watch_s: float | None = None) -> bool:
+def changes(path: Path) -> bool:
     """Watch a claim, and return whether its writer gives a sign of life; at once if the claim goes."""
-    end = time.monotonic() + (WATCH_S if watch_s is None else watch_s)
+    end = time.monotonic() + WATCH_S
     first = _seen(path)
     while time.monotonic() < end:
         time.sleep(min(1.0, max(0.01, (end - time.monotonic()) / 20)))
