@@ -204,8 +204,8 @@ def strike(process: subprocess.Popen[str], rng: random.Random, counts: dict[str,
         return
     (chosen,) = rng.choices(list(SIGNALS), list(SIGNALS.values()))
     process.send_signal(chosen)
-    counts["kills" if chosen == signal.SIGKILL else chosen.name] += 1
-    process.wait(60)
+    if process.wait(60) != 0:  # else it had just finished
+        counts["kills" if chosen == signal.SIGKILL else chosen.name] += 1
 
 
 def contents(folder: Path) -> dict[str, Any]:

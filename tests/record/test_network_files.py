@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from driftproof._errors import DriftproofError, DriftproofWarning
-from driftproof._record import Record, claim, lock, opening
+from driftproof._record import CellKey, Record, claim, lock, opening
 from driftproof._record.mounts import file_system, is_network
 from record.processes import python
-from synthetic_record import begin
+from synthetic_record import begin, fill, outcome, preset
 
 QUICK = {"BEAT_S": 0.05, "WATCH_S": 0.6, "_SETTLE_S": 0.1}
 MOUNTS = """\
@@ -185,6 +187,31 @@ def test_readers_see_whole_moments_while_another_machine_writes(tmp_path: Path) 
     assert counts == sorted(counts)
     assert len(set(counts)) > 3
     assert counts[-1] > 500  # the log was copied into the record meanwhile
+
+
+@pytest.mark.usefixtures("network")
+def test_a_copy_during_which_the_log_began_anew_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copyfile, copied = shutil.copyfile, []
+    with Record.create_or_open(tmp_path) as record:
+        made, number = begin(record)
+        place = fill(record, made, number, preset("pcm"), {}).id
+
+        def add(chips: range) -> None:
+            for chip in chips:
+                record.add(CellKey(place, chip), outcome(66.66, per_sample=np.arange(10_000) % 3 > 0), number)
+
+        def slow_copy(source: Path, to: Path) -> None:
+            copyfile(source, to)
+            copied.append(source.name)
+            if len(copied) == 1:
+                add(range(100, 1000))
+
+        add(range(100))
+        monkeypatch.setattr(opening.shutil, "copyfile", slow_copy)
+        with Record.open(tmp_path) as reader:
+            chips = [key.chip for key, seen, _ in reader.outcomes() if seen.per_sample is not None]
+    assert chips == list(range(1000))
+    assert copied.count("record.sqlite") == 2
 
 
 def test_where_files_cannot_be_locked_the_claim_alone_holds(
