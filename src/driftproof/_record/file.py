@@ -30,7 +30,7 @@ class RecordFile:
     ) -> None:
         self._connection, self._lock, self._journal, self.path = connection, lock, journal, path
         self._writes = path is None or lock is not None
-        self._process = os.getpid()
+        self._process, self._together = os.getpid(), False
 
     @classmethod
     def create_or_open(cls, folder: str | os.PathLike[str] | None) -> Self:
@@ -153,20 +153,23 @@ class RecordFile:
     def all_or_nothing(self) -> Iterator[None]:
         """Write everything inside the block in one transaction: all of it, or nothing if the block fails.
 
-        A block inside another one is part of its transaction.
+        A block inside another one is part of its transaction. A block that writes nothing leaves the file as it is.
         """
-        if self._connection.in_transaction:
+        if self._together:
             yield
             return
-        self._write("BEGIN IMMEDIATE")
+        self._together = True  # the first write begins the transaction
         try:
             yield
-            self._write("COMMIT")
+            if self._connection.in_transaction:
+                self._write("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # a full disk ends the transaction itself
                 with suppress(sqlite3.Error):  # of a disk that refuses everything; closing rolls back, too
                     self._connection.execute("ROLLBACK")
             raise
+        finally:
+            self._together = False
 
     def _write(self, statement: str, values: Mapping[str, Any] | tuple[()] = ()) -> sqlite3.Cursor:
         if not self._writes:
@@ -177,6 +180,8 @@ class RecordFile:
                 self._lock.check()
             if self._journal and begins:
                 self._journal.before_transaction()
+            if begins and self._together:
+                self._connection.execute("BEGIN IMMEDIATE")
             return self._connection.execute(statement, values)
         except sqlite3.DatabaseError as error:
             raise faults.of_writing(error, self.where) from error
