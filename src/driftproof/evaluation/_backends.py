@@ -52,6 +52,14 @@ class Backend(ABC):
     def load_exact(self) -> None:
         """Become the network with exact weights in all layers."""
 
+    @property
+    def written(self) -> dict[str, nn.Parameter]:
+        """The parameters of :attr:`model` by name, if the chip that was loaded last is nothing but their numbers.
+
+        Otherwise it is empty: the chip has converters or noise, or computes its weights.
+        """
+        return {}
+
     @abstractmethod
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
         """Return the outputs of one forward pass."""
