@@ -54,11 +54,16 @@ class Backend(ABC):
 
     @property
     def written(self) -> dict[str, nn.Parameter]:
-        """The parameters of :attr:`model` by name, if the chip that was loaded last is nothing but their numbers.
+        """The parameters of :attr:`model` by name, if a chip without :attr:`noisy` layers is nothing but their numbers.
 
-        Otherwise it is empty: the chip has converters or noise, or computes its weights.
+        Otherwise it is empty: chips have converters, or the network computes the weights that it uses.
         """
         return {}
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the chip that was loaded last has read noise that is new in every MVM."""
+        return any(array.noise.noise is not None for array in self.arrays.values())
 
     @abstractmethod
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:

@@ -185,8 +185,8 @@ class FoldedNetwork(Backend):
 
     @property
     def written(self) -> dict[str, nn.Parameter]:
-        """The parameters of :attr:`model` by name, if the chip that was loaded last is nothing but their numbers."""
-        if self.periphery or self._makes or any(array.noise.noise is not None for array in self.arrays.values()):
+        """The parameters of :attr:`model` that a chip is written to; see :attr:`Backend.written`."""
+        if self.periphery or self._makes:
             return {}
         slots = self._slots.values()
         return {f"{s.mapped.path}.{s.mapped.parameter}".lstrip("."): s.parameter for s in slots}

@@ -16,12 +16,15 @@ same cells. They are those of a pass alone within :data:`AGREEMENT_ALONE` of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from driftproof._behaviour import Behaviour, rounding
 from driftproof._inputs import Inputs, on_tensors, split
@@ -113,7 +116,22 @@ class ManyChips:
         def of_one(weights: dict[str, Tensor]) -> Any:
             return functional_call(self.network.model, weights, args, named)
 
-        return vmap(of_one)(self._stacks)
+        with _batched_only():
+            return vmap(of_one)(self._stacks)
+
+
+@contextmanager
+def _batched_only() -> Iterator[None]:
+    """Refuse operations that vmap would compute chip by chip, and use attention in the form that is not one of them."""
+    fused, by_chip = torch.backends.mha.get_fastpath_enabled(), torch._C._functorch._is_vmap_fallback_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._functorch._set_vmap_fallback_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        torch._C._functorch._set_vmap_fallback_enabled(by_chip)
 
 
 def many_chips(network: Backend, behaviour: Behaviour, example: Inputs, batch_size: int) -> ManyChips | None:
@@ -129,13 +147,13 @@ def many_chips(network: Backend, behaviour: Behaviour, example: Inputs, batch_si
         example: Inputs of a few samples.
         batch_size: Largest number of samples in a forward pass.
     """
-    network.load_exact()
     if not network.written or behaviour.joint:
         return None
     weight_bytes = sum(parameter.nbytes for parameter in network.written.values())
     number = chips_at_once(weight_bytes, behaviour.sample_bytes * batch_size, behaviour.outputs.device)
     if number == 1:
         return None
+    network.load_exact()
     wanted = main_output(network.outputs(example))
     try:
         many = ManyChips(network, number)

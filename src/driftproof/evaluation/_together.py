@@ -73,7 +73,7 @@ def _in_one_pass(
             network = hardware.become(trial)
         except DriftproofError:  # the trials before it have outcomes, which are not known yet
             return None
-        if not network.written:
+        if network.noisy:
             return None
         many.take(place)
         diagnostics.append(hardware.diagnostics())
