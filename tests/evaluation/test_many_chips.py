@@ -215,11 +215,11 @@ def test_a_run_that_stopped_in_a_group_gives_the_same_cells_bit_for_bit(
     targets = torch.arange(60) % 10 if metric == "accuracy" else F.one_hot(torch.arange(60) % 10, 10).float()
     evaluator = Evaluator(trained_digits_cnn(), (images(60), targets), metric)
     with Record.create_or_open(None) as whole:
-        run(_chips(4), evaluator, whole)
+        run(_chips(2), evaluator, whole)
         wanted = {key: outcome for key, outcome, _ in whole.outcomes()}
     add = Record.add
     with Record.create_or_open(None) as record:
-        for stop in (3, 4):
+        for stop in (3, 2):  # one trial is left
             left = stop
 
             def add_some(self: Record, *args: Any) -> Outcome:
@@ -231,10 +231,10 @@ def test_a_run_that_stopped_in_a_group_gives_the_same_cells_bit_for_bit(
 
             monkeypatch.setattr(Record, "add", add_some)
             with pytest.raises(KeyboardInterrupt):
-                run(_chips(4), evaluator, record)
+                run(_chips(2), evaluator, record)
             monkeypatch.setattr(Record, "add", add)
-        assert len(list(record.outcomes())) == 7
-        run(_chips(4), evaluator, record)
+        assert len(list(record.outcomes())) == 5
+        run(_chips(2), evaluator, record)
         continued = {key: outcome for key, outcome, _ in record.outcomes()}
     assert at_once
     assert continued.keys() == wanted.keys()
@@ -278,6 +278,29 @@ def test_a_pass_that_fails_is_computed_again_one_trial_at_a_time(monkeypatch: py
     found = outcomes(evaluator, asked)
     assert failures == 1
     assert [outcome.value for outcome in found] == [evaluator(trial).value for trial in asked]
+
+
+def test_a_noisy_neighbour_changes_no_outcome(at_once: list[int]) -> None:
+    targets = F.one_hot(torch.arange(60) % 10, 10).float()
+    evaluator = Evaluator(trained_digits_cnn(), (images(60), targets), "mse")
+    noisy = Deployment(device=PCM, read_outs="fast=mvm")
+    asked = trials([Deployment(device=PCM), noisy, Deployment(device=GAUSSIAN)], 1)
+    together = outcomes(evaluator, asked)
+    assert len(at_once) == 1 + 2  # the check, and those before and behind the noisy ones
+    for trial, outcome in zip(asked, together, strict=True):
+        (beside_none,) = outcomes(evaluator, [trial])
+        assert outcome.value == beside_none.value
+
+
+def test_an_error_comes_after_the_outcomes_before_it(at_once: list[int]) -> None:
+    evaluator = Evaluator(trained_digits_cnn(), DATA)
+    deployment = Deployment(device=PCM)
+    asked = [Trial(deployment, 0, 1.0), Trial(deployment, 1, 1.0), Trial(deployment, 2, 1.0, frozenset(["nothing"]))]
+    measured = computed(evaluator, [Request(trial) for trial in asked])
+    assert [next(measured)[0], next(measured)[0]] == [0, 1]
+    with pytest.raises(DriftproofError, match="no layer 'nothing' is on tiles"):
+        next(measured)
+    assert len(at_once) == 2
 
 
 class Looks(nn.Module):

@@ -208,13 +208,15 @@ class _Running:
     def _add(self, key: CellKey, deployment: Deployment | None, outcome: Outcome) -> None:
         assert self.number is not None
         check_value(outcome.value, self.evaluator.metric)
-        series = self.record.add_series(self.known[deployment])
-        if series not in self.shown and self.shows and deployment is not None:
-            # no other name shows the series: show it under its device's name
-            for entry in preset_entries(deployment.device):
-                self.record.add_preset(entry)
-            show(self.record, self.evaluator, deployment, rows={deployment.device.name: deployment})
-        self.shown.add(series)
+        series = self.known[deployment].id
+        if series not in self.shown:  # what the record shows, it holds
+            self.record.add_series(self.known[deployment])
+            if self.shows and deployment is not None:
+                # no other name shows the series: show it under its device's name
+                for entry in preset_entries(deployment.device):
+                    self.record.add_preset(entry)
+                show(self.record, self.evaluator, deployment, rows={deployment.device.name: deployment})
+            self.shown.add(series)
         if self.record.missing(key, outcome.samples)[0]:  # else another request of this batch has brought it
             self.record.add(key, outcome, self.number)
 

@@ -123,15 +123,16 @@ class ManyChips:
 @contextmanager
 def _batched_only() -> Iterator[None]:
     """Refuse operations that vmap would compute chip by chip, and use attention in the form that is not one of them."""
-    fused, by_chip = torch.backends.mha.get_fastpath_enabled(), torch._C._functorch._is_vmap_fallback_enabled()
+    functorch: Any = torch._C._functorch  # vmap has no public switch for this
+    fused, by_chip = torch.backends.mha.get_fastpath_enabled(), functorch._is_vmap_fallback_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    torch._C._functorch._set_vmap_fallback_enabled(False)
+    functorch._set_vmap_fallback_enabled(False)
     try:
         with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-        torch._C._functorch._set_vmap_fallback_enabled(by_chip)
+        functorch._set_vmap_fallback_enabled(by_chip)
 
 
 def many_chips(network: Backend, behaviour: Behaviour, example: Inputs, batch_size: int) -> ManyChips | None:

@@ -12,8 +12,6 @@ from driftproof._inputs import Inputs
 from driftproof._random_state import random_state_kept
 from driftproof._record import Outcome, Samples
 from driftproof.evaluation._evaluator import Evaluator
-from driftproof.evaluation._hardware import Hardware
-from driftproof.evaluation._many_chips import ManyChips
 from driftproof.evaluation._score import scores
 from driftproof.evaluation._trial import Trial
 
@@ -35,23 +33,24 @@ def together(evaluator: Evaluator, trials: Sequence[Trial], samples: Samples | N
     """
     first = 0
     while first < len(trials):
-        deployment, outcomes = trials[first].deployment, None
-        group = trials[first : first + 1]
-        hardware = None if deployment is None else evaluator.ready(deployment)
-        if hardware is not None and hardware.many is not None:
-            group = _alike(evaluator, trials[first : first + hardware.many.number])
-            outcomes = _in_one_pass(evaluator, hardware, hardware.many, group, samples)
-        if outcomes is None:
-            outcomes = (evaluator(trial, samples) for trial in group)
-        for outcome in outcomes:
+        most = _at_once(evaluator, trials[first])
+        # one trial, too, if many are possible: a pass alone rounds differently, and a stopped run may leave one
+        outcomes = _in_one_pass(evaluator, _alike(evaluator, trials[first : first + most]), samples) if most > 1 else []
+        for outcome in outcomes or [evaluator(trials[first], samples)]:
             if isinstance(outcome, DriftproofError):
                 raise outcome
             yield outcome
-        first += len(group)
+        first += max(1, len(outcomes))
+
+
+def _at_once(evaluator: Evaluator, trial: Trial) -> int:
+    """Return how many trials like this one are computed in one pass."""
+    many = None if trial.deployment is None else evaluator.ready(trial.deployment).many
+    return 1 if many is None else many.number
 
 
 def _alike(evaluator: Evaluator, trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials up to the first on other hardware."""
+    """Return the trials before the first that is on other hardware."""
 
     def kind(trial: Trial) -> object:
         return trial.deployment and evaluator.calibrated(trial.deployment).hardware
@@ -62,31 +61,39 @@ def _alike(evaluator: Evaluator, trials: Sequence[Trial]) -> list[Trial]:
 
 @random_state_kept()
 def _in_one_pass(
-    evaluator: Evaluator, hardware: Hardware, many: ManyChips, trials: Sequence[Trial], samples: Samples | None
-) -> list[Outcome | DriftproofError] | None:
-    """Return the outcome or the error of each trial, or None if they must be measured one after the other."""
-    start = time.perf_counter()
+    evaluator: Evaluator, trials: Sequence[Trial], samples: Samples | None
+) -> list[Outcome | DriftproofError]:
+    """Return the outcome or the error of the first trials, up to one that must be measured alone."""
+    deployment = trials[0].deployment
+    assert deployment is not None
+    hardware = evaluator.ready(deployment)
+    many, start = hardware.many, time.perf_counter()
+    assert many is not None
     chosen, indices, data = evaluator.chosen(samples)
-    diagnostics = []
+    diagnostics: list[dict[str, Any]] = []
     for place, trial in enumerate(trials):
         try:
             network = hardware.become(trial)
-        except DriftproofError:  # the trials before it have outcomes, which are not known yet
-            return None
+        except DriftproofError:  # alone it will raise it again, after the outcomes of those before
+            break
         if network.noisy:
-            return None
+            break
         many.take(place)
         diagnostics.append(hardware.diagnostics())
+    measured = trials[: len(diagnostics)]
+    if not measured:
+        return []
 
     def outputs(inputs: Inputs, _: Sequence[int]) -> list[Any]:
-        return many(inputs)[: len(trials)]
+        return many(inputs)[: len(measured)]
 
-    names = list(map(str, trials))
+    names = list(map(str, measured))
     found = scores(evaluator.metric, outputs, data, evaluator.batch_size, evaluator.torch_device, names, indices)
-    if all(isinstance(measured, DriftproofError) for measured in found):
-        return None  # the pass itself may have failed, such as for want of memory
-    seconds = (time.perf_counter() - start) / len(trials)
+    if all(isinstance(score, DriftproofError) for score in found):
+        hardware.many = None  # the pass itself may have failed, such as for want of memory
+        return []
+    seconds = (time.perf_counter() - start) / len(measured)
     return [
-        measured if isinstance(measured, DriftproofError) else evaluator.outcome(trial, measured, chosen, of, seconds)
-        for trial, measured, of in zip(trials, found, diagnostics, strict=True)
+        score if isinstance(score, DriftproofError) else evaluator.outcome(trial, score, chosen, of, seconds)
+        for trial, score, of in zip(measured, found, diagnostics, strict=True)
     ]
