@@ -70,10 +70,8 @@ class DeviceArray(ProgrammedArray):
 
     def _nets(self, t_s: float, read_noise: bool, read_outs: Sequence[ReadOut]) -> list[Tensor]:
         reads = [self._reads(index, t_s, read_noise, read_outs) for index in range(len(self.banks))]
-        references = [
-            self.reference.conductances(t_s, read_noise, read_out)[0] if self.reference else None
-            for read_out in read_outs
-        ]
+        column = self.reference
+        references = [column.conductances(t_s, read_noise, each)[0] if column else None for each in read_outs]
         return net_weights(self.preset.conductance, self.target, reads, references)
 
     @torch.no_grad()

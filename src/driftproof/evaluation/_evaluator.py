@@ -202,7 +202,7 @@ class Evaluator(ChecksKeywords):
 
     def _warn_of_saturation(self, deployment: Deployment, diagnostics: dict[str, dict[str, float]]) -> None:
         """Warn once for each periphery whose converters clip more than some share of a layer's values."""
-        key = deployment.periphery.sha256
+        _, key, *_ = deployment.hardware
         if key not in self._saturation_told and (text := saturation_text(deployment.periphery, diagnostics)):
             self._saturation_told.add(key)
             warn(text)
