@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._evaluator import Evaluator
 from driftproof.evaluation._identity import preset_entries, series_of, show
 from driftproof.evaluation._metrics import check_value
+from driftproof.evaluation._together import together
 from driftproof.evaluation._trial import NETWORK_ITSELF, Trial
 
 
@@ -43,6 +45,21 @@ has them already.
 """
 
 
+def computed(evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
+    """Yield the number and the outcome of each request, in order. Every executor computes through this function.
+
+    Neighbours on the same samples are computed in one pass where that pays (:func:`together`).
+    """
+    for _, group in groupby(enumerate(requests), key=lambda each: _bytes(each[1].samples)):
+        numbers, alike = zip(*group, strict=True)
+        outcomes = together(evaluator, [request.trial for request in alike], alike[0].samples)
+        yield from zip(numbers, outcomes, strict=True)
+
+
+def _bytes(samples: Samples | None) -> bytes | None:
+    return None if samples is None else np.asarray(samples).tobytes()
+
+
 class Executor(Protocol):
     """An executor computes requests: in this process, in several processes, or on a cluster."""
 
@@ -55,8 +72,7 @@ class Serial:
 
     def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
         """Yield the outcomes in the order of the requests."""
-        for number, request in enumerate(requests):
-            yield number, evaluator(request.trial, request.samples)
+        return computed(evaluator, requests)
 
 
 def ask(trials: Iterable[Trial], samples: Iterable[int] | None = None) -> list[Request]:
@@ -84,9 +100,9 @@ def run[T](
 ) -> T:
     """Run a plan to its end and return its result.
 
-    Outcomes that the record holds are not computed again. Each outcome is in the file before the next one is computed,
-    so that a stopped run continues where it stopped. Before anything is added to a record that has cells, the digital
-    network is measured again, to check that its outcome has not changed.
+    Outcomes that the record holds are not computed again. Each outcome, or each group that is computed in one pass, is
+    in the file before the next one is computed, so that a stopped run continues where it stopped. Before anything is
+    added to a record that has cells, the digital network is measured again, to check that its outcome has not changed.
 
     Args:
         plan: Generator that yields requests (:func:`ask`) and is sent their outcomes.
@@ -196,10 +212,12 @@ class _Running:
         check_value(outcome.value, self.evaluator.metric)
         if not self.record.missing(key, outcome.samples)[0]:  # another request of this batch has brought it
             return
+        series = self.known[deployment].id
         with self.record.all_or_nothing():  # the trial, and all that makes it readable
             if self.number is None:
                 self.number = self.record.start_run(self.begun)
-            series = self.record.add_series(self.known[deployment])
+            if series not in self.shown:  # what the record shows, it holds
+                self.record.add_series(self.known[deployment])
             if series not in self.shown and self.shows and deployment is not None:
                 # no other name shows the series: show it under its device's name
                 for entry in preset_entries(deployment.device):
