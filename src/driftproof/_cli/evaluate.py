@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from driftproof._cli.console import print_line, print_table
-from driftproof._cli.groups import DeploymentOptions, EvaluatorOptions, NetworkOptions, TileOptions
+from driftproof._cli.groups import DeploymentOptions, EvaluatorOptions, NetworkOptions, TileOptions, WorkerOptions
 from driftproof._defaults import BACKEND, CHIPS, TIMES
 from driftproof.times import format_time
 
@@ -18,6 +18,7 @@ def evaluate_command(
     evaluation: EvaluatorOptions,
     deployment: DeploymentOptions,
     tiles: TileOptions,
+    workers: WorkerOptions,
     *,
     data: str,
     presets: Annotated[list[str], typer.Option("--preset")],
@@ -37,6 +38,7 @@ def evaluate_command(
         evaluation: Options of the metric, the samples and the processor.
         deployment: Options of the deployment.
         tiles: Options of the mapping onto tiles.
+        workers: Options of the processes or the cluster that compute.
         data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
             cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
             that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
@@ -72,9 +74,18 @@ def evaluate_command(
     loaded = network.load_trained()
     deployments = deployment.deployments(devices, tiles)
     evaluator = evaluation.evaluator(loaded, evaluation.limited(load_data(data)), backend)
-    with evaluate_deployments(
-        evaluator, deployments, times=times_s, chips=chips, out=out, label=label, within_validity=tiles.within_validity
-    ) as record:
+    with workers.executor() as executor:
+        record = evaluate_deployments(
+            evaluator,
+            deployments,
+            times=times_s,
+            chips=chips,
+            out=out,
+            label=label,
+            within_validity=tiles.within_validity,
+            executor=executor,
+        )
+    with record:
         page = report(record, out)
         title = f"{loaded.name}: {quantity.title} up to {format_time(times_s[-1])} after the first read"
         notes = [f"{name}: with a {text}" for name, text in conditions(record.presets()).items()]

@@ -182,7 +182,10 @@ class _Running:
         return [outcome for outcome in map(self.record.outcome, keys) if outcome is not None]
 
     def _compute(self, keys: list[CellKey], wanted: list[Request]) -> None:
-        with Progress(len(wanted), shown=self.progress) as bar, _ended(self.executor.outcomes(self.evaluator, wanted)) as every:
+        with (
+            Progress(len(wanted), shown=self.progress) as bar,
+            _ended(self.executor.outcomes(self.evaluator, wanted)) as every,
+        ):
             for number, outcome in every:
                 if not 0 <= number < len(wanted):
                     raise DriftproofError(f"the executor yielded number {number} of {len(wanted)} requests")

@@ -21,7 +21,9 @@ from driftproof.evaluation._executor import Request
 from driftproof.evaluation._worker import Failure, Reply, Task, Wanted, versions
 
 RETRIES = 3
-"""How often a trial is computed again after its worker was lost, and how often in a row a worker may fail to start."""
+"""How often a trial is computed again after its worker was lost."""
+STARTS = 4
+"""How often in a row workers may fail to start. After that, those that there are do all."""
 START_S = 600.0
 """Time in which a worker has to start."""
 TASK_S, TASK_TRIALS = 0.2, 64
@@ -89,13 +91,15 @@ class Pool[H: Hand, P](ABC, ChecksKeywords):
             raise DriftproofError(f"timeout_s {timeout_s}: wanted a time in s above 0")
         self.workers, self.threads, self.timeout_s = workers, threads, timeout_s
         self.hands: list[H] = []
+        self.longest_s, self.told = 0.0, set[Any]()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was sent, which workers that are gone do not have."""
         self.parcels: list[P] = []
-        self.failed_starts, self.longest_s = 0, 0.0
-        self.told: set[Any] = set()
-        self.at_once: dict[int, int] = {}
+        self.failed_starts, self.at_once = 0, dict[int, int]()
         self._evaluators: list[Evaluator] = []
         self._deployments: dict[Deployment, int] = {}
-        self._shipped: set[tuple[int, int]] = set()
 
     @abstractmethod
     def hire(self) -> H:
@@ -125,7 +129,11 @@ class Pool[H: Hand, P](ABC, ChecksKeywords):
         try:
             yield from _Round(self, evaluator, number, requests, self._deployments).outcomes()
         except BaseException:
-            self.close()  # workers are busy with what nobody waits for
+            for hand in [hand for hand in self.hands if hand.given]:  # nobody waits for what they compute
+                self.hands.remove(hand)
+                hand.stop()
+            for hand in self.hands:
+                hand.rest.clear()
             raise
 
     def _ship(self, evaluator: Evaluator, requests: Sequence[Request]) -> int:
@@ -146,7 +154,8 @@ class Pool[H: Hand, P](ABC, ChecksKeywords):
         return number
 
     def close(self) -> None:
-        """End all workers. The next trials start others."""
+        """End all workers. The next trials start others, with the same parcels."""
+        self.failed_starts = 0
         while self.hands:
             self.hands.pop().stop()
 
@@ -155,8 +164,9 @@ class Pool[H: Hand, P](ABC, ChecksKeywords):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End all workers."""
+        """End all workers, and drop what they had."""
         self.close()
+        self._forget()
 
 
 @dataclass
@@ -172,7 +182,8 @@ class _Round:
     def __post_init__(self) -> None:
         """Group the requests, so that a worker programs a chip once for all times."""
         self.groups: deque[list[int]] = deque(_by_chip(self.requests))
-        self.tries: Counter[int] = Counter()
+        self.lost: Counter[int] = Counter()  # how often a trial's worker was lost
+        self.tries: Counter[int] = Counter()  # and how often the trial was the only one that it had
         self.left = set(range(len(self.requests)))
         self.seconds, self.finished = 0.0, 0
         self.failure: Failure | None = None
@@ -202,7 +213,7 @@ class _Round:
         Where workers fail to start, the others do all.
         """
         pool, how = self.pool, "the last one ended while it started; what it said is above"
-        while len(pool.hands) < min(pool.workers, len(self.left)) and pool.failed_starts <= RETRIES:
+        while len(pool.hands) < min(pool.workers, len(self.left)) and pool.failed_starts < STARTS:
             try:
                 pool.hands.append(pool.hire())
             except OSError as error:
@@ -242,7 +253,7 @@ class _Round:
             self._lost(hand, reply)
             return
         if reply.versions is not None:
-            self._check_versions(reply.versions)
+            self._check_versions(hand, reply.versions)
             hand.ready, self.pool.failed_starts = True, 0
         for number, outcome in reply.outcomes:
             hand.given.remove(number)
@@ -259,12 +270,13 @@ class _Round:
             self._out_of_memory(hand)
         elif reply.failure is not None:
             self.failure = reply.failure
+            hand.given.clear()
 
     def _noted(self, hand: Hand, number: int, outcome: Outcome) -> Outcome:
         """Return an outcome that says how it was computed, if not as all others."""
         noted: dict[str, Any] = {}
-        if self.tries[number]:
-            noted["attempts"] = self.tries[number] + 1
+        if self.lost[number]:
+            noted["attempts"] = self.lost[number] + 1
         if hand.at_once < self.evaluator.batch_size:
             noted["batch_size"] = hand.at_once
         return replace(outcome, diagnostics=dict(outcome.diagnostics) | noted) if noted else outcome
@@ -279,9 +291,10 @@ class _Round:
         else:
             warnings.warn_explicit(text, kind, file, line)
 
-    def _check_versions(self, theirs: dict[str, str]) -> None:
+    def _check_versions(self, hand: Hand, theirs: dict[str, str]) -> None:
         for name, ours in versions().items():
             if theirs.get(name) != ours:
+                self._dismiss(hand)
                 raise DriftproofError(
                     f"a worker has {name} {theirs.get(name)}, this process has {ours}: they may compute other numbers; "
                     "install the same versions on all nodes"
@@ -316,6 +329,7 @@ class _Round:
         if not hand.given:
             return
         where = self._names(hand.given)
+        self.lost.update(hand.given)
         if "lost" not in self.pool.told:
             self.pool.told.add("lost")
             warn(

@@ -67,7 +67,9 @@ class Processes(Pool["_Process", IO[bytes]]):
     def __init__(self, workers: int, threads: int | None = None, timeout_s: float | None = None) -> None:
         if sys.platform == "win32":
             raise DriftproofError("worker processes need Linux or macOS; on Windows, leave workers out")
-        super().__init__(workers, threads or max(1, _cores() // max(1, workers)), timeout_s)
+        if threads is None:
+            threads = max(1, _cores() // max(1, workers))
+        super().__init__(workers, threads, timeout_s)
 
     def hire(self) -> _Process:
         """Begin to start a process, and return at once."""
@@ -90,6 +92,11 @@ class Processes(Pool["_Process", IO[bytes]]):
         pack(things, file)
         file.flush()
         return file
+
+    def _forget(self) -> None:
+        for file in getattr(self, "parcels", ()):
+            file.close()
+        super()._forget()
 
     def replies(self, timeout_s: float) -> Iterator[tuple[_Process, Reply | Lost]]:
         """Yield one reply of each worker that says something. Wait for the first one, but not longer than a time."""

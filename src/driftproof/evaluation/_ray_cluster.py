@@ -47,11 +47,12 @@ class RayCluster(Pool["_Actor", Any]):
                 self.ray.init(address=address, logging_level="ERROR", log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise DriftproofError(
-                    f"cluster {address!r}: {error}; start one with `ray start --head`, and `ray start --address=HEAD` on "
-                    "the other nodes, or use the processes of this machine (workers)"
+                    f"cluster {address!r}: {error}; start one with `ray start --head`, and `ray start --address=HEAD` "
+                    "on the other nodes, or use the processes of this machine (workers)"
                 ) from error
         cores = int(self.ray.cluster_resources().get("CPU", 0))
-        super().__init__(workers or max(1, cores // (threads or 1)), threads or 1, timeout_s)
+        threads = 1 if threads is None else threads
+        super().__init__(max(1, cores // max(1, threads)) if workers is None else workers, threads, timeout_s)
         if cores < self.threads:
             raise DriftproofError(f"cluster {address!r} has {cores} cores, and a worker wants {self.threads} (threads)")
         actor = self.ray.remote(_Remote)
@@ -91,13 +92,13 @@ class RayCluster(Pool["_Actor", Any]):
                 yield hand, reply
 
     def close(self) -> None:
-        """End all workers. The next trials start others."""
+        """End all workers. The next trials start others, with the same parcels."""
         if self.ray.is_initialized():  # else they ended with the connection
             super().close()
 
     def __exit__(self, *_: object) -> None:
         """End all workers, and leave the cluster."""
-        self.close()
+        super().__exit__()
         if self._begun:
             self.ray.shutdown()
 

@@ -98,14 +98,19 @@ class Worker:
         self._deployments: dict[int, Deployment] = {}
         self._prepared: set[tuple[int, int]] = set()
         self._warned: set[tuple[type[Warning], str]] = set()
+        self._refused: Exception | None = None
 
     def hello(self) -> Reply:
         """Return the first reply."""
         return Reply(versions=versions())
 
     def take(self, parcel: Path | IO[bytes]) -> None:
-        """Take evaluators and deployments, by their numbers."""
-        things = unpack(parcel)
+        """Take evaluators and deployments, by their numbers. If that fails, the next task says so."""
+        try:
+            things = unpack(parcel)
+        except Exception as error:
+            self._refused = error
+            return
         self._evaluators |= things["evaluators"]
         self._deployments |= things["deployments"]
 
@@ -117,6 +122,8 @@ class Worker:
             yield Reply(failure=_failure(error))
 
     def _outcomes(self, task: Task) -> Iterator[Reply]:
+        if self._refused is not None:
+            raise self._refused
         evaluator = self._evaluators[task.evaluator]
         evaluator.at_once = task.at_once
         for wanted in task.wanted:
@@ -186,12 +193,8 @@ def serve(connection: Connection, driver: int, threads: int) -> None:
                 for reply in worker.work(message):
                     _say(connection, reply)
                 continue
-            try:
-                worker.take(Path(f"/dev/fd/{message}"))
-            except Exception as error:
-                _say(connection, Reply(failure=_failure(error)))
-            finally:
-                os.close(message)
+            worker.take(Path(f"/dev/fd/{message}"))
+            os.close(message)
     except OSError:  # the driver is gone
         os._exit(END)
 

@@ -22,7 +22,8 @@ from driftproof.data._adapters import as_data
 from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial, ask, run
 from driftproof.evaluation._backends import BackendName
 from driftproof.evaluation._checks import check_devices, check_numbers, check_seed, check_validity
-from driftproof.evaluation._executor import Plan
+from driftproof.evaluation._executor import Executor, Plan
+from driftproof.evaluation._executor_choice import executor_for
 from driftproof.evaluation._identity import preset_entries, show
 from driftproof.evaluation._metrics import Function
 from driftproof.evaluation._trial import NETWORK_ITSELF
@@ -62,6 +63,9 @@ def evaluate(
     all_analog: bool = False,
     within_validity: bool = False,
     strict: bool = False,
+    workers: int | None = None,
+    cluster: str | None = None,
+    threads: int | None = None,
     progress: bool | None = None,
 ) -> Record:
     """Measure the accuracy (or another metric) of a network on analog devices, over chips and inference times.
@@ -109,6 +113,11 @@ def evaluate(
         within_validity: Whether to raise an error for times outside a device's range of validity (default: such cells
             are marked).
         strict: Whether to set both ``all_analog`` and ``within_validity`` (default: False).
+        workers: Number of processes that compute cells side by side (default: this process alone).
+            :class:`driftproof.evaluation.Processes` says more.
+        cluster: Address of a Ray cluster, or ``auto`` for the one that this machine is in; ``workers`` is then the
+            number of its workers (default: no cluster). :class:`driftproof.evaluation.RayCluster` says more.
+        threads: Number of threads of each worker (default: the processor cores divided by ``workers``; 1 on a cluster).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
     Returns:
@@ -145,16 +154,18 @@ def evaluate(
         )
         for device in check_devices(presets)
     ]
-    return evaluate_deployments(
-        evaluator,
-        deployments,
-        times=times,
-        chips=chips,
-        out=out,
-        label=label,
-        within_validity=within_validity or strict,
-        progress=progress,
-    )
+    with executor_for(workers, cluster, threads) as executor:
+        return evaluate_deployments(
+            evaluator,
+            deployments,
+            times=times,
+            chips=chips,
+            out=out,
+            label=label,
+            within_validity=within_validity or strict,
+            executor=executor,
+            progress=progress,
+        )
 
 
 @checks_keywords
@@ -168,6 +179,7 @@ def evaluate_deployments(
     out: str | Path | None = None,
     label: str = "",
     within_validity: bool = False,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Record:
     """Measure a network on chips of several deployments at several times.
@@ -183,6 +195,7 @@ def evaluate_deployments(
         label: Text that distinguishes these deployments from others in one report.
         within_validity: Whether to raise an error for times outside a device's range of validity (default: such cells
             are marked).
+        executor: Executor that computes the cells (default: one after the other, in this process).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
     Returns:
@@ -220,7 +233,8 @@ def evaluate_deployments(
         for deployment in deployments:
             rows = {IDEAL_ANALOG: on_perfect_devices(deployment), deployment.device.name: deployment}
             show(record, evaluator, deployment, rows=rows, label=label)
-        run(grid(deployments, times_s, chips, evaluator.metric), evaluator, record, progress=progress)
+        plan = grid(deployments, times_s, chips, evaluator.metric)
+        run(plan, evaluator, record, executor=executor, progress=progress)
     except BaseException:
         record.close()
         raise
