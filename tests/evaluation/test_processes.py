@@ -193,8 +193,8 @@ def test_workers_that_cannot_start_are_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_cannot_be_sent_is_refused_by_name(pool: Processes) -> None:
-    class Locked(Dataset[tuple[Tensor, int]]):
-        """Samples of several sizes, which are not held in memory: they travel as their data set."""
+    class Locked(Dataset[tuple[Tensor, str]]):
+        """Samples with names, which are not held in memory: they travel as their data set."""
 
         def __init__(self) -> None:
             self.source = {"lock": threading.Lock()}
@@ -202,10 +202,8 @@ def test_what_cannot_be_sent_is_refused_by_name(pool: Processes) -> None:
         def __len__(self) -> int:
             return 4
 
-        def __getitem__(self, row: int) -> tuple[Tensor, int]:
-            if row >= 4:
-                raise IndexError
-            return torch.zeros(1, 8 + row % 2, 8), 0
+        def __getitem__(self, row: int) -> tuple[Tensor, str]:
+            return torch.zeros(1, 8, 8), "zero"
 
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
     evaluator = Evaluator(network, Locked(), batch_size=1)

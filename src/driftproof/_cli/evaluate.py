@@ -24,7 +24,7 @@ def evaluate_command(
     presets: Annotated[list[str], typer.Option("--preset")],
     out: Path,
     times: str = ",".join(TIMES),
-    chips: int = CHIPS,
+    chips: str = str(CHIPS),
     backend: str = BACKEND,
     label: str = "",
 ) -> None:
@@ -49,7 +49,8 @@ def evaluate_command(
         out (FOLDER): Folder for the record (record.sqlite, all results), its tables and the report (index.html).
         times (TIMES): Times at which chips are read, counted from the first read after programming and separated by
             commas; the units are s, min, h, d and y.
-        chips: Number of chips to program per device. Intervals become narrower with more chips.
+        chips (N): Number of chips to program per device, or FIRST-LAST for the chips of these numbers, such as 25-49:
+            one job of several, whose records `driftproof merge` joins. Intervals become narrower with more chips.
         backend: Backend that computes the arrays: folded (effective weights in torch layers, fast) or tiles (the tiles
             of IBM aihwkit, slower).
         label (TEXT): Name of this evaluation in a report of several evaluations. Default: the name of the network.

@@ -21,7 +21,7 @@ from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial, ask, run
 from driftproof.evaluation._backends import BackendName
-from driftproof.evaluation._checks import check_devices, check_numbers, check_seed, check_validity
+from driftproof.evaluation._checks import check_devices, check_seed, check_validity, chip_numbers
 from driftproof.evaluation._executor import Executor, Plan
 from driftproof.evaluation._executor_choice import executor_for
 from driftproof.evaluation._identity import preset_entries, show
@@ -40,7 +40,7 @@ def evaluate(
     *,
     presets: Sequence[Device | str] | Device | str,
     times: str | Iterable[str | float] = defaults.TIMES,
-    chips: int = defaults.CHIPS,
+    chips: int | str | range = defaults.CHIPS,
     metric: str | Metric | Function = defaults.METRIC,
     backend: BackendName = defaults.BACKEND,
     compensation: str | Compensation = defaults.COMPENSATION,
@@ -76,8 +76,9 @@ def evaluate(
             may be a tuple or a dict of tensors, a dict with ``labels``, a dataset or a loader.
         presets: One device or several, or texts that :func:`driftproof.load_device` takes.
         times: Times after the first read: seconds, or texts such as ``1d`` (default: ``1s`` to ``10y``).
-        chips: Number of chips, numbered from 0 (default: 25). A device that was measured (``measured:FOLDER``) has only
-            its measured chips; further chips are left out.
+        chips: Number of chips, numbered from 0 (default: 25), or the numbers of the first and the last one, such as
+            ``25-49``, for one of several machines whose records are merged. A device that was measured
+            (``measured:FOLDER``) has only its measured chips; further chips are left out.
         metric: ``accuracy``, ``top5``, ``token-accuracy``, ``f1``, ``perplexity``, ``mse``, ``file.py:callable``, or a
             function of all outputs and targets. Use :meth:`Metric.of` for a function with a direction or a unit.
         backend: ``folded`` (fast) or ``tiles`` (aihwkit).
@@ -175,7 +176,7 @@ def evaluate_deployments(
     deployments: Sequence[Deployment],
     *,
     times: str | Iterable[str | float] = defaults.TIMES,
-    chips: int = defaults.CHIPS,
+    chips: int | str | range = defaults.CHIPS,
     out: str | Path | None = None,
     label: str = "",
     within_validity: bool = False,
@@ -189,8 +190,9 @@ def evaluate_deployments(
         deployments: Deployments to measure. Devices with different numbers must have different names. Deployments of
             the same device may differ in another setting, such as the seed. Equal deployments are measured once.
         times: Times after the first read: seconds, or texts such as ``1d`` (default: ``1s`` to ``10y``).
-        chips: Number of chips of each deployment, numbered from 0 (default: 25). A device that was measured
-            (``measured:FOLDER``) has only its measured chips; further chips are left out.
+        chips: Number of chips of each deployment, numbered from 0 (default: 25), or the numbers of the first and the
+            last one, such as ``25-49``. A device that was measured (``measured:FOLDER``) has only its measured chips;
+            further chips are left out.
         out: Folder of the record ``record.sqlite``. An existing record is continued (default: a record in memory).
         label: Text that distinguishes these deployments from others in one report.
         within_validity: Whether to raise an error for times outside a device's range of validity (default: such cells
@@ -213,8 +215,7 @@ def evaluate_deployments(
     >>> len(evaluate_deployments(evaluator, deployments, times="1s", chips=3).cells())
     10
     """
-    times_s = parse_times(times)
-    check_numbers(chips=chips)
+    times_s, numbers = parse_times(times), chip_numbers(chips)
     if not deployments:
         raise DriftproofError("no deployments: give at least one")
     if within_validity:
@@ -222,7 +223,7 @@ def evaluate_deployments(
     deployments = [evaluator.calibrated(deployment) for deployment in deployments]
     for deployment in deployments:
         # of measured chips, those that there are
-        evaluator.check(deployment, chips if deployment.device.chips is None else 1, times_s)
+        evaluator.check(deployment, numbers.stop if deployment.device.chips is None else 1, times_s)
     # making the device cards takes time; do it before the record is opened, so that the file is not locked meanwhile
     entries = [entry for deployment in deployments for entry in preset_entries(deployment.device)]
     record = Record.create_or_open(out)
@@ -233,7 +234,7 @@ def evaluate_deployments(
         for deployment in deployments:
             rows = {IDEAL_ANALOG: on_perfect_devices(deployment), deployment.device.name: deployment}
             show(record, evaluator, deployment, rows=rows, label=label)
-        plan = grid(deployments, times_s, chips, evaluator.metric)
+        plan = grid(deployments, times_s, numbers, evaluator.metric)
         run(plan, evaluator, record, executor=executor, progress=progress)
     except BaseException:
         record.close()
@@ -242,7 +243,9 @@ def evaluate_deployments(
     return record
 
 
-def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int, metric: Metric) -> Plan[None]:
+def grid(
+    deployments: Sequence[Deployment], times_s: Sequence[float], chips: Iterable[int], metric: Metric
+) -> Plan[None]:
     """Ask for every cell, chip after chip, so that a stopped run has the same number of chips of every device.
 
     It warns if perfect devices differ from the digital network.
@@ -250,7 +253,7 @@ def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int
     perfect = dict.fromkeys(on_perfect_devices(deployment) for deployment in deployments)
     cells = [
         Trial(deployment, chip, t_s)
-        for chip in range(chips)
+        for chip in chips
         for deployment in deployments
         if deployment.device.chips is None or chip < deployment.device.chips
         for t_s in times_s
