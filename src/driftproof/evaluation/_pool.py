@@ -229,15 +229,19 @@ class _Round:
                     hand.send(new, task)
 
     def _next(self, hand: Hand) -> list[int]:
-        """Return the numbers of the next task: of the same chip, of the next one, or of another worker's chip."""
-        if not hand.rest and self.groups:
+        """Return the numbers of the next task: of the same chip, of further ones, or of another worker's chips.
+
+        Quick trials travel together. Towards the end tasks get smaller, so that all workers end at the same time.
+        """
+        mean_s = self.seconds / self.finished if self.finished else TASK_S
+        fair = len(self.left) // (2 * self.pool.workers)
+        size = max(1, min(TASK_TRIALS, int(TASK_S / max(mean_s, 1e-6)), fair))
+        while len(hand.rest) < size and self.groups:
             hand.rest.extend(self.groups.popleft())
         if not hand.rest:
             busiest = max(self.pool.hands, key=lambda other: len(other.rest))
             stolen = [busiest.rest.pop() for _ in range((len(busiest.rest) + 1) // 2)]
             hand.rest.extend(reversed(stolen))
-        mean_s = self.seconds / self.finished if self.finished else TASK_S
-        size = max(1, min(TASK_TRIALS, int(TASK_S / max(mean_s, 1e-6))))
         return [hand.rest.popleft() for _ in range(min(size, len(hand.rest)))]
 
     def _wanted(self, number: int) -> Wanted:

@@ -9,11 +9,12 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
+from time import monotonic
 from typing import IO, Any
 
 import torch
@@ -28,6 +29,8 @@ from driftproof.evaluation._trial import Trial
 
 PARCEL, END = b"parcel", 1
 """The message before a file, and the exit code of a worker whose driver is gone."""
+GATHER_S = 0.05
+"""How long outcomes of quick trials are held before they are sent together, in s."""
 LOOK_S = 1.0
 """How often a worker looks whether its driver still lives, in s. It mostly knows at once, as their connection ends."""
 
@@ -190,13 +193,25 @@ def serve(connection: Connection, driver: int, threads: int) -> None:
         while True:
             message = inbox.get()
             if isinstance(message, Task):
-                for reply in worker.work(message):
+                for reply in _gathered(worker.work(message)):
                     _say(connection, reply)
                 continue
             worker.take(Path(f"/dev/fd/{message}"))
             os.close(message)
     except OSError:  # the driver is gone
         os._exit(END)
+
+
+def _gathered(replies: Iterable[Reply]) -> Iterator[Reply]:
+    """Yield the same replies, those of quick trials together: each one wakes the driver."""
+    held, since = Reply(), monotonic()
+    for reply in replies:
+        held = Reply(outcomes=held.outcomes + reply.outcomes, warned=held.warned + reply.warned, failure=reply.failure)
+        if held.failure is not None or monotonic() - since > GATHER_S:
+            yield held
+            held, since = Reply(), monotonic()
+    if held.outcomes:
+        yield held
 
 
 def _say(connection: Connection, reply: Reply) -> None:
