@@ -13,7 +13,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ TIMES_S = (1.0, 3600.0, DAY)
 
 
 def cells(chips: range, times_s: tuple[float, ...] = (DAY,)) -> Generator[Any, Any, list[Any]]:
-    return (yield ask(Trial(DEPLOYMENT, chip, t_s) for chip in chips for t_s in times_s))
+    outcomes: list[Any] = yield ask(Trial(DEPLOYMENT, chip, t_s) for chip in chips for t_s in times_s)
+    return outcomes
 
 
 @contextmanager
@@ -53,10 +54,11 @@ def local_cluster(nodes: int = 2) -> Iterator[Any]:
         cluster.shutdown()
 
 
-def seconds(action: Callable[[], object]) -> float:
+def timed(evaluator: Evaluator, chips: range, **settings: Any) -> tuple[float, list[Any]]:
+    """Return the seconds of a run, and its outcomes."""
     start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
+    outcomes = run(cells(chips, settings.pop("times_s", (DAY,))), evaluator, **settings)
+    return time.perf_counter() - start, outcomes
 
 
 def speed(arguments: argparse.Namespace) -> None:
@@ -71,13 +73,13 @@ def speed(arguments: argparse.Namespace) -> None:
         Processes(1, threads=1) as one,
         Processes(2, threads=1) as two,
     ):
-        pairs = {"processes": (one, two), "Ray": (ray_one, ray_two)}
+        pairs: dict[str, tuple[Any, Any]] = {"processes": (one, two), "Ray": (ray_one, ray_two)}
         while len(held := results("speed")) < arguments.repeats * len(pairs):
             name = list(pairs)[len(held) % len(pairs)]
             took = []
             for executor in pairs[name]:
                 run(cells(range(2)), evaluator, executor=executor)  # its workers have started
-                took.append(seconds(lambda e=executor: run(cells(range(chips)), evaluator, executor=e)))
+                took.append(timed(evaluator, range(chips), executor=executor)[0])
                 executor.close()  # actors of the other pool need its cores
             keep("speed", executor=name, chips=chips, one_s=took[0], two_s=took[1], ratio=took[0] / took[1])
 
@@ -93,12 +95,7 @@ def overhead(arguments: argparse.Namespace) -> None:
                 for _ in range(arguments.repeats):
                     with tempfile.TemporaryDirectory() as folder:
                         record = Record.create_or_open(folder if kept == "file" else None)
-                        outcomes: list[Any] = []
-                        wall = seconds(
-                            lambda e=executor, r=record, o=outcomes: o.extend(
-                                run(cells(range(100), TIMES_S), evaluator, r, executor=e)
-                            )
-                        )
+                        wall, outcomes = timed(evaluator, range(100), record=record, executor=executor, times_s=TIMES_S)
                         record.close()
                     own = sum(outcome.seconds for outcome in outcomes)
                     cell_ms, beyond_ms = (1000 * each / len(outcomes) for each in (own, wall - own))
@@ -119,7 +116,7 @@ def lost(_: argparse.Namespace) -> None:
                     cluster.remove_node(node, allow_graceful=False)
                 return add(*given)
 
-            record.add = add_and_kill  # type: ignore[method-assign]
+            record.add = add_and_kill  # type: ignore[method-assign, assignment]
             run(cells(range(80), TIMES_S), evaluator, record, executor=executor)
             found = {key: outcome for key, outcome, _ in record.outcomes()}
         with Record.create_or_open(folder) as record:
