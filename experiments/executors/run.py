@@ -78,7 +78,8 @@ def speed(arguments: argparse.Namespace) -> None:
             name = list(pairs)[len(held) % len(pairs)]
             took = []
             for executor in pairs[name]:
-                run(cells(range(2)), evaluator, executor=executor)  # its workers have started
+                while sum(hand.ready for hand in executor.hands) < executor.workers:  # all of them have started
+                    run(cells(range(2)), evaluator, executor=executor)
                 took.append(timed(evaluator, range(chips), executor=executor)[0])
                 executor.close()  # actors of the other pool need its cores
             keep("speed", executor=name, chips=chips, one_s=took[0], two_s=took[1], ratio=took[0] / took[1])

@@ -16,11 +16,14 @@ from driftproof._errors import DriftproofError, DriftproofWarning
 from driftproof._record import Outcome, Record
 from driftproof.data import digits
 from driftproof.evaluation import Deployment, Evaluator, Trial, ask, run
-from driftproof.evaluation import _pool as pool_module
+from driftproof.evaluation import _round as round_module
 from driftproof.evaluation._executor import Plan
+from driftproof.evaluation._hand import Hand, Lost
 from driftproof.evaluation._parcels import pack
-from driftproof.evaluation._pool import Hand, Lost, Pool
+from driftproof.evaluation._pool import Pool
 from driftproof.evaluation._worker import Failure, Reply, Task, Wanted, Worker
+from driftproof.plans import causes, choose_digital_layers, sensitivity
+from driftproof.plans._evaluate import evaluate_deployments
 from driftproof.zoo import trained_digits_cnn
 
 DATA = digits().head(20)
@@ -168,7 +171,7 @@ def test_a_few_workers_do_all_where_others_do_not_start() -> None:
 
 def test_a_hanging_worker_is_given_more_time_where_trials_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(pool_module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(round_module, "monotonic", lambda: now[0])
     hung = NearPool(1)
     limits = []
 
@@ -195,3 +198,42 @@ def test_other_versions_are_refused() -> None:
     pool.hire = lambda: Near(said=[Reply(versions={"torch": "1.0"})])  # type: ignore[method-assign]
     with pytest.raises(DriftproofError, match=r"a worker has .* None, this process has .*install the same versions"):
         run(outcomes(GRID[:1]), evaluator(), executor=pool)
+
+
+def test_every_question_has_the_same_answer_with_workers() -> None:
+    one, other = evaluator(), Evaluator(trained_digits_cnn(), digits("train").head(20))
+    with NearPool() as pool:
+        for question in (
+            lambda executor: sensitivity(one, NOISY, "1s", chips=1, executor=executor),
+            lambda executor: causes(one, NOISY, "1s", chips=2, executor=executor),
+            lambda executor: choose_digital_layers(
+                one, other, NOISY, "1s", target=90.0, chips=1, report_chips=1, executor=executor
+            ),
+        ):
+            assert question(pool) == question(None)  # type: ignore[no-untyped-call]
+        assert len(pool.hired) == 2
+        asked = {(task.evaluator, w) for hand in pool.hired for task in hand.tasks for w in task.wanted}
+        assert {number for number, _ in asked} == {0, 1}
+        assert len(asked) > 20
+
+
+def test_an_evaluation_notes_its_executor_and_takes_the_chips_by_number() -> None:
+    kept: dict[str, dict[tuple[str, int], float]] = {}
+    for chips in ("0-1", "2-3", range(4)):
+        with (
+            NearPool() as pool,
+            evaluate_deployments(evaluator(), [NOISY], times="1s", chips=chips, executor=pool) as made,
+        ):
+            kept[str(chips)] = made.cells().set_index(["preset", "chip"])["value"].to_dict()
+            (noted,) = made.runs().values()
+            assert noted.machine["workers"] == "2"
+    first, second, whole = kept.values()
+    assert first | second == whole
+    assert len(first) == len(second) == 4
+    assert len(whole) == 6
+
+
+@pytest.mark.parametrize("wrong", ["3-2", "-1", "a-b", "1-", 0, range(2, 2), range(-1, 2), range(0, 4, 2)], ids=str)
+def test_impossible_chips_are_refused(wrong: Any) -> None:
+    with pytest.raises(DriftproofError, match="chips"):
+        evaluate_deployments(evaluator(), [NOISY], times="1s", chips=wrong)

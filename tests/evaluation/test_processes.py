@@ -321,7 +321,7 @@ start = subprocess.Popen
 def start_and_fork(*given, **more):
     process = start(*given, **more)
     if "pass_fds" in more and os.fork() == 0:
-        time.sleep(30)
+        time.sleep(120)
         os._exit(0)
     return process
 if forks == "True":  # a process that keeps the connections of the workers open when the driver is gone

@@ -14,8 +14,9 @@ from multiprocessing.reduction import send_handle
 from typing import IO, Any
 
 from driftproof._errors import DriftproofError
+from driftproof.evaluation._hand import Hand, Lost
 from driftproof.evaluation._parcels import pack, shared_file
-from driftproof.evaluation._pool import Hand, Lost, Pool
+from driftproof.evaluation._pool import Pool
 from driftproof.evaluation._worker import PARCEL, Reply, Task
 
 # a worker never runs the user's script again: it begins here, looks modules up where the driver does, and listens

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import signal
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from driftproof._errors import DriftproofError
+from driftproof.evaluation._hand import Hand, Lost
 from driftproof.evaluation._parcels import pack
-from driftproof.evaluation._pool import Hand, Lost, Pool
+from driftproof.evaluation._pool import Pool
 from driftproof.evaluation._worker import Reply, Task, Worker
 
 
@@ -44,7 +48,8 @@ class RayCluster(Pool["_Actor", Any]):
         self._begun = not self.ray.is_initialized()  # a connection of the user's own stays
         if self._begun:
             try:
-                self.ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+                with _own_end():
+                    self.ray.init(address=address, logging_level="ERROR", log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise DriftproofError(
                     f"cluster {address!r}: {error}; start one with `ray start --head`, and `ray start --address=HEAD` "
@@ -129,6 +134,15 @@ class _Remote:
         for parcel in parcels:
             self._worker.take(io.BytesIO(parcel.data))
         return list(self._worker.work(task))
+
+
+@contextmanager
+def _own_end() -> Iterator[None]:
+    """Keep this program's answer to SIGTERM, in place of which Ray prints a trace and aborts."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _ray() -> Any:

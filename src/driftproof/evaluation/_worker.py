@@ -149,7 +149,7 @@ class Worker:
         caught.clear()
         new = {key: each for key, each in given.items() if key not in self._warned}
         self._warned |= new.keys()
-        return tuple((kind, text, each.filename, each.lineno) for (kind, text), each in new.items())
+        return tuple((_known(kind), text, each.filename, each.lineno) for (kind, text), each in new.items())
 
 
 def versions() -> dict[str, str]:
@@ -165,6 +165,15 @@ def _failure(error: Exception) -> Failure:
     except Exception:  # an exception of the user's own
         error = RuntimeError(f"{type(error).__name__}: {error}")
     return Failure(error, where, memory)
+
+
+def _known(kind: type[Warning]) -> type[Warning]:
+    """Return a class of warnings, or in place of one that the driver cannot look up, the class of a user's warnings."""
+    try:
+        pickle.dumps(kind)
+    except Exception:
+        return UserWarning
+    return kind
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:
