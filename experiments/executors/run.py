@@ -76,13 +76,16 @@ def speed(arguments: argparse.Namespace) -> None:
         pairs: dict[str, tuple[Any, Any]] = {"processes": (one, two), "Ray": (ray_one, ray_two)}
         while len(held := results("speed")) < arguments.repeats * len(pairs):
             name = list(pairs)[len(held) % len(pairs)]
-            took = []
+            took, busy = [], []
             for executor in pairs[name]:
                 while sum(hand.ready for hand in executor.hands) < executor.workers:  # all of them have started
                     run(cells(range(2)), evaluator, executor=executor)
-                took.append(timed(evaluator, range(chips), executor=executor)[0])
+                wall, outcomes = timed(evaluator, range(chips), executor=executor)
+                took.append(wall)
+                busy.append(sum(outcome.seconds for outcome in outcomes) / (executor.workers * wall))
                 executor.close()  # actors of the other pool need its cores
-            keep("speed", executor=name, chips=chips, one_s=took[0], two_s=took[1], ratio=took[0] / took[1])
+            row = {"one_s": took[0], "two_s": took[1], "ratio": took[0] / took[1], "busy": busy[1]}
+            keep("speed", executor=name, chips=chips, **row)
 
 
 def overhead(arguments: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ from driftproof._record import Outcome, Record
 from driftproof.data import digits
 from driftproof.evaluation import Deployment, Evaluator, Metric, Processes, Recalibration, Trial, ask, run
 from driftproof.evaluation._executor import Plan
+from driftproof.evaluation._torch_settings import TorchSettings
 from driftproof.evaluation._trial import NETWORK_ITSELF
 from driftproof.zoo import trained_digits_cnn
 from evaluation import faulty
@@ -102,6 +103,24 @@ def test_a_run_notes_its_workers_and_the_driver_stays_as_it_is(pool: Processes) 
     assert (noted.machine["workers"], noted.machine["threads"]) == ("2", "1")
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
+
+
+def test_workers_take_over_the_settings_of_torch(pool: Processes) -> None:
+    settings = TorchSettings.now()
+    evaluator = Evaluator(
+        trained_digits_cnn(), DATA, Metric.of(lambda y, t: torch.ones(1).element_size(), name="bytes")
+    )
+    assert {one.value for one in run(chips(1), evaluator, executor=pool)} == {4.0}
+    torch.set_default_dtype(torch.float64)
+    torch.backends.mkldnn.set_flags(False)
+    try:
+        changed = TorchSettings.now()
+        assert changed != settings
+        assert {one.value for one in run(chips(1), evaluator, executor=pool)} == {8.0}
+        assert TorchSettings.now() == changed
+    finally:
+        settings.apply()
+    assert {one.value for one in run(chips(1), evaluator, executor=pool)} == {4.0}
 
 
 def test_a_warning_of_all_workers_comes_once(pool: Processes) -> None:

@@ -16,6 +16,7 @@ from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._evaluator import Evaluator
 from driftproof.evaluation._executor import Request
 from driftproof.evaluation._hand import Hand, Lost
+from driftproof.evaluation._torch_settings import TorchSettings
 from driftproof.evaluation._worker import Failure, Reply, Task, Wanted, versions
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Round:
         self.left = set(range(len(self.requests)))
         self.seconds, self.finished = 0.0, 0
         self.failure: Failure | None = None
+        self.settings = TorchSettings.now()
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:
         """Yield all outcomes.
@@ -88,7 +90,7 @@ class Round:
         for hand in [hand for hand in pool.hands if hand.ready and not hand.given]:
             if numbers := self._next(hand):
                 hand.given, hand.since, hand.at_once = numbers, monotonic(), pool.at_once[self.number]
-                task = Task(self.number, hand.at_once, tuple(map(self._wanted, numbers)))
+                task = Task(self.number, hand.at_once, self.settings, tuple(map(self._wanted, numbers)))
                 new, hand.parcels = pool.parcels[hand.parcels :], len(pool.parcels)
                 with suppress(OSError):  # it is gone, and its replies will say so
                     hand.send(new, task)

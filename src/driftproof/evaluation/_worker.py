@@ -25,6 +25,7 @@ from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._evaluator import Evaluator
 from driftproof.evaluation._executor import Request, computed
 from driftproof.evaluation._parcels import unpack
+from driftproof.evaluation._torch_settings import TorchSettings
 from driftproof.evaluation._trial import Trial
 
 PARCEL, END = b"parcel", 1
@@ -49,10 +50,18 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Task:
-    """Requests of one evaluator, for one worker."""
+    """Requests of one evaluator, for one worker.
+
+    Attributes:
+        evaluator: Number of the evaluator.
+        at_once: Number of samples in a forward pass.
+        settings: Settings of torch in the driver.
+        wanted: The requests.
+    """
 
     evaluator: int
     at_once: int
+    settings: TorchSettings
     wanted: tuple[Wanted, ...]
 
 
@@ -127,6 +136,7 @@ class Worker:
     def _outcomes(self, task: Task) -> Iterator[Reply]:
         if self._refused is not None:
             raise self._refused
+        task.settings.apply()
         evaluator = self._evaluators[task.evaluator]
         evaluator.at_once = task.at_once
         for wanted in task.wanted:

@@ -1,0 +1,56 @@
+"""The settings of torch that decide the last bits of a number, for workers that are to compute the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch.backends import cuda, cudnn, mkldnn
+
+
+@dataclass(frozen=True)
+class TorchSettings:
+    """Settings of torch in a process.
+
+    Attributes:
+        dtype: Type of new tensors.
+        precision: How float32 products and convolutions are computed, by the parts of torch that compute them.
+        deterministic: Whether algorithms must be deterministic.
+        mkldnn: Whether oneDNN computes on the CPU.
+        cudnn: Whether cuDNN computes on the GPU, tries algorithms out, and must be deterministic.
+    """
+
+    dtype: torch.dtype
+    precision: tuple[str, ...]
+    deterministic: bool
+    mkldnn: bool
+    cudnn: tuple[bool, bool, bool]
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the settings of this process."""
+        return cls(
+            torch.get_default_dtype(),
+            tuple(part.fp32_precision for part in _parts()),
+            torch.are_deterministic_algorithms_enabled(),
+            mkldnn.enabled,  # type: ignore[attr-defined]
+            (cudnn.enabled, cudnn.benchmark, cudnn.deterministic),  # type: ignore[attr-defined]
+        )
+
+    def apply(self) -> None:
+        """Make these the settings of this process.
+
+        >>> TorchSettings.now().apply()
+        """
+        torch.set_default_dtype(self.dtype)
+        for part, precision in zip(_parts(), self.precision, strict=True):
+            if part.fp32_precision != precision:  # what is set once can no longer be asked in torch's older way
+                part.fp32_precision = precision
+        torch.use_deterministic_algorithms(self.deterministic)
+        mkldnn.set_flags(self.mkldnn)
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic = self.cudnn  # type: ignore[attr-defined]
+
+
+def _parts() -> tuple[Any, ...]:
+    return torch.backends, mkldnn, mkldnn.matmul, mkldnn.conv, cuda.matmul, cudnn, cudnn.conv
