@@ -79,11 +79,15 @@ def test_cells_are_those_of_one_process_bit_for_bit(pool: Processes) -> None:
             for t_s, digital in ((60.0, ()), (86_400.0, ("conv1",)))
         ),
     ]
-    numbers = Metric.of(lambda y, t: float(y.double().square().sum()), name="sum")  # a lambda travels too
+    # a lambda travels too
+    numbers = Metric.of(
+        lambda y, t: float(y.double().sum()), name="sum", per_sample=lambda y, t: y.double().square().sum(dim=1)
+    )
 
     def plan() -> Plan[list[Outcome]]:
-        whole = yield ask(trials)
-        return whole + (yield ask(trials[:5], range(0, 60, 7)))
+        part = yield ask(trials[:5], range(0, 60, 7))
+        assert {one.seen for one in part} == {9}
+        return part + (yield ask(trials[3:]))
 
     for metric in ("accuracy", numbers):
         evaluator = Evaluator(trained_digits_cnn(), DATA, metric)
@@ -113,6 +117,7 @@ def test_workers_take_over_the_settings_of_torch(pool: Processes) -> None:
     assert {one.value for one in run(chips(1), evaluator, executor=pool)} == {4.0}
     torch.set_default_dtype(torch.float64)
     torch.backends.mkldnn.set_flags(False)
+    torch.set_float32_matmul_precision("high")
     try:
         changed = TorchSettings.now()
         assert changed != settings
@@ -120,6 +125,7 @@ def test_workers_take_over_the_settings_of_torch(pool: Processes) -> None:
         assert TorchSettings.now() == changed
     finally:
         settings.apply()
+    assert TorchSettings.now() == settings
     assert {one.value for one in run(chips(1), evaluator, executor=pool)} == {4.0}
 
 

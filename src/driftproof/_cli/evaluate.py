@@ -18,7 +18,7 @@ def evaluate_command(
     evaluation: EvaluatorOptions,
     deployment: DeploymentOptions,
     tiles: TileOptions,
-    workers: WorkerOptions,
+    executors: WorkerOptions,
     *,
     data: str,
     presets: Annotated[list[str], typer.Option("--preset")],
@@ -38,7 +38,7 @@ def evaluate_command(
         evaluation: Options of the metric, the samples and the processor.
         deployment: Options of the deployment.
         tiles: Options of the mapping onto tiles.
-        workers: Options of the processes or the cluster that compute.
+        executors: Options of the processes or the cluster that compute.
         data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
             cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
             that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
@@ -75,7 +75,7 @@ def evaluate_command(
     loaded = network.load_trained()
     deployments = deployment.deployments(devices, tiles)
     evaluator = evaluation.evaluator(loaded, evaluation.limited(load_data(data)), backend)
-    with workers.executor() as executor:
+    with executors.executor() as executor:
         record = evaluate_deployments(
             evaluator,
             deployments,

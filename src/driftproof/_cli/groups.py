@@ -223,7 +223,8 @@ class WorkerOptions:
         workers (N): Number of processes on this machine that compute side by side. The chips are the same as without
             them. Default: one process, with all processor cores.
         cluster (ADDRESS): Address of a Ray cluster that computes, such as 10.0.0.1:6379, or auto for the cluster that
-            this machine is in; --workers is then the number of its workers. Needs driftproof[ray]. Default: no cluster.
+            this machine is in; --workers is then the number of its workers. Needs Ray, the extra `ray` of driftproof.
+            Default: no cluster.
         threads (N): Number of threads of each worker. The same number of threads gives the same cells. Default: the
             processor cores divided by --workers, or 1 on a cluster.
         worker_timeout (TIME): Time after which a worker that has not finished a trial is replaced, such as 30min; the

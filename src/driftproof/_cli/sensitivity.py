@@ -75,7 +75,7 @@ def sensitivity_command(
     deployment: DeploymentOptions,
     tiles: TileOptions,
     search: SearchOptions,
-    workers: WorkerOptions,
+    executors: WorkerOptions,
     *,
     data: str,
     preset: str,
@@ -95,7 +95,7 @@ def sensitivity_command(
         deployment: Options of the deployment.
         tiles: Options of the mapping onto tiles.
         search: Options of the search for digital layers.
-        workers: Options of the processes or the cluster that compute.
+        executors: Options of the processes or the cluster that compute.
         data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
             cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
             that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
@@ -131,7 +131,7 @@ def sensitivity_command(
     evaluator = evaluation.evaluator(loaded, samples, BACKEND)
     chosen = evaluator.calibrated(chosen)
 
-    with Record.create_or_open(out) as record, workers.executor() as executor:
+    with Record.create_or_open(out) as record, executors.executor() as executor:
         layers = sensitivity(evaluator, chosen, time, chips=chips, record=record, executor=executor)
         _show(out, "layers", layers, draw_layers, layers_table)
         if has_causes(device):
