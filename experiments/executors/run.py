@@ -54,11 +54,11 @@ def local_cluster(nodes: int = 2) -> Iterator[Any]:
         cluster.shutdown()
 
 
-def timed(evaluator: Evaluator, chips: range, **settings: Any) -> tuple[float, list[Any]]:
-    """Return the seconds of a run, and its outcomes."""
-    start = time.perf_counter()
+def timed(evaluator: Evaluator, chips: range, **settings: Any) -> tuple[float, float, list[Any]]:
+    """Return the seconds of a run, those of them in which this process computed, and the outcomes."""
+    start, cpu = time.perf_counter(), time.process_time()
     outcomes = run(cells(chips, settings.pop("times_s", (DAY,))), evaluator, **settings)
-    return time.perf_counter() - start, outcomes
+    return time.perf_counter() - start, time.process_time() - cpu, outcomes
 
 
 def speed(arguments: argparse.Namespace) -> None:
@@ -80,7 +80,7 @@ def speed(arguments: argparse.Namespace) -> None:
             for executor in pairs[name]:
                 while sum(hand.ready for hand in executor.hands) < executor.workers:  # all of them have started
                     run(cells(range(2)), evaluator, executor=executor)
-                wall, outcomes = timed(evaluator, range(chips), executor=executor)
+                wall, _, outcomes = timed(evaluator, range(chips), executor=executor)
                 took.append(wall)
                 busy.append(sum(outcome.seconds for outcome in outcomes) / (executor.workers * wall))
                 executor.close()  # actors of the other pool need its cores
@@ -99,11 +99,15 @@ def overhead(arguments: argparse.Namespace) -> None:
                 for _ in range(arguments.repeats):
                     with tempfile.TemporaryDirectory() as folder:
                         record = Record.create_or_open(folder if kept == "file" else None)
-                        wall, outcomes = timed(evaluator, range(100), record=record, executor=executor, times_s=TIMES_S)
+                        wall, cpu, outcomes = timed(
+                            evaluator, range(100), record=record, executor=executor, times_s=TIMES_S
+                        )
                         record.close()
                     own = sum(outcome.seconds for outcome in outcomes)
-                    cell_ms, beyond_ms = (1000 * each / len(outcomes) for each in (own, wall - own))
-                    keep("overhead", executor=name, record=kept, cell_ms=cell_ms, overhead_ms=beyond_ms)
+                    driver = cpu - own if executor is None else cpu
+                    costs = {"cell_ms": own, "overhead_ms": wall - own, "driver_cpu_ms": driver}
+                    row = {cost: 1000 * each / len(outcomes) for cost, each in costs.items()}
+                    keep("overhead", executor=name, record=kept, **row)
 
 
 def lost(_: argparse.Namespace) -> None:

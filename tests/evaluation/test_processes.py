@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,7 @@ def test_workers_take_over_the_settings_of_torch(pool: Processes) -> None:
         trained_digits_cnn(), DATA, Metric.of(lambda y, t: torch.ones(1).element_size(), name="bytes")
     )
     assert {one.value for one in run(chips(1), evaluator, executor=pool)} == {4.0}
-    torch.set_default_dtype(torch.float64)
-    torch.backends.mkldnn.set_flags(False)
+    replace(settings, dtype=torch.float64, mkldnn=False).apply()
     torch.set_float32_matmul_precision("high")
     try:
         changed = TorchSettings.now()

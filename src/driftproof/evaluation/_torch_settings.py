@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from torch.backends import cuda, cudnn, mkldnn
+
+_BACKENDS: Any = torch.backends  # whose settings have no types
+_CUDNN = ("enabled", "benchmark", "deterministic")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class TorchSettings:
     precision: tuple[str, ...]
     deterministic: bool
     mkldnn: bool
-    cudnn: tuple[bool, bool, bool]
+    cudnn: tuple[bool, ...]
 
     @classmethod
     def now(cls) -> Self:
@@ -34,8 +36,8 @@ class TorchSettings:
             torch.get_default_dtype(),
             tuple(part.fp32_precision for part in _parts()),
             torch.are_deterministic_algorithms_enabled(),
-            mkldnn.enabled,  # type: ignore[attr-defined]
-            (cudnn.enabled, cudnn.benchmark, cudnn.deterministic),  # type: ignore[attr-defined]
+            _BACKENDS.mkldnn.enabled,
+            tuple(getattr(_BACKENDS.cudnn, name) for name in _CUDNN),
         )
 
     def apply(self) -> None:
@@ -48,9 +50,11 @@ class TorchSettings:
             if part.fp32_precision != precision:  # what is set once can no longer be asked in torch's older way
                 part.fp32_precision = precision
         torch.use_deterministic_algorithms(self.deterministic)
-        mkldnn.set_flags(self.mkldnn)
-        cudnn.enabled, cudnn.benchmark, cudnn.deterministic = self.cudnn  # type: ignore[attr-defined]
+        _BACKENDS.mkldnn.set_flags(self.mkldnn)
+        for name, value in zip(_CUDNN, self.cudnn, strict=True):
+            setattr(_BACKENDS.cudnn, name, value)
 
 
 def _parts() -> tuple[Any, ...]:
-    return torch.backends, mkldnn, mkldnn.matmul, mkldnn.conv, cuda.matmul, cudnn, cudnn.conv
+    mkldnn, cudnn = _BACKENDS.mkldnn, _BACKENDS.cudnn
+    return _BACKENDS, mkldnn, mkldnn.matmul, mkldnn.conv, _BACKENDS.cuda.matmul, cudnn, cudnn.conv
