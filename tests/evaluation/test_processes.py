@@ -117,7 +117,6 @@ def test_workers_take_over_the_settings_of_torch(pool: Processes) -> None:
     )
     assert {one.value for one in run(chips(1), evaluator, executor=pool)} == {4.0}
     replace(settings, dtype=torch.float64, mkldnn=False).apply()
-    torch.set_float32_matmul_precision("high")
     try:
         changed = TorchSettings.now()
         assert changed != settings

@@ -17,6 +17,7 @@ class TorchSettings:
 
     Attributes:
         dtype: Type of new tensors.
+        matmul: Precision of float32 products, if it was set for all parts of torch together; else an empty text.
         precision: How float32 products and convolutions are computed, by the parts of torch that compute them.
         deterministic: Whether algorithms must be deterministic.
         mkldnn: Whether oneDNN computes on the CPU.
@@ -24,6 +25,7 @@ class TorchSettings:
     """
 
     dtype: torch.dtype
+    matmul: str
     precision: tuple[str, ...]
     deterministic: bool
     mkldnn: bool
@@ -34,6 +36,7 @@ class TorchSettings:
         """Return the settings of this process."""
         return cls(
             torch.get_default_dtype(),
+            _matmul(),
             tuple(part.fp32_precision for part in _parts()),
             torch.are_deterministic_algorithms_enabled(),
             _BACKENDS.mkldnn.enabled,
@@ -46,13 +49,22 @@ class TorchSettings:
         >>> TorchSettings.now().apply()
         """
         torch.set_default_dtype(self.dtype)
+        if self.matmul and self.matmul != _matmul():
+            torch.set_float32_matmul_precision(self.matmul)
         for part, precision in zip(_parts(), self.precision, strict=True):
-            if part.fp32_precision != precision:  # what is set once can no longer be asked in torch's older way
+            if part.fp32_precision != precision:  # once set, torch refuses to say it for all parts together
                 part.fp32_precision = precision
         torch.use_deterministic_algorithms(self.deterministic)
         _BACKENDS.mkldnn.set_flags(self.mkldnn)
         for name, value in zip(_CUDNN, self.cudnn, strict=True):
             setattr(_BACKENDS.cudnn, name, value)
+
+
+def _matmul() -> str:
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return ""
 
 
 def _parts() -> tuple[Any, ...]:
