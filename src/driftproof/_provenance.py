@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
@@ -51,8 +52,14 @@ def _home(kind: type) -> str:
     return module.replace("._", ".") if module.startswith("driftproof.") else module
 
 
-def describe_run(batch_size: int) -> Run:
-    """Return the time, the versions, the commit and the machine of an evaluation by this process."""
+def describe_run(batch_size: int, machine: Mapping[str, str] | None = None) -> Run:
+    """Return the time, the versions, the commit and the machine of an evaluation.
+
+    Args:
+        batch_size: Number of samples in a forward pass.
+        machine: What is to be noted about the machine beside this process, such as the number of worker processes, or
+            in place of it.
+    """
     commit, dirty = _commit()
     packages = [*_PACKAGES, *(name for name in _IF_USED if name in sys.modules)]
     return Run(
@@ -67,7 +74,8 @@ def describe_run(batch_size: int) -> Run:
             "threads": str(torch.get_num_threads()),
             "os": platform.system(),
             "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
-        },
+        }
+        | dict(machine or {}),
         batch_size=batch_size,
     )
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from driftproof._reporting.gather import gather
 from driftproof.data import TensorData, digits
 from driftproof.data._batched import DatasetData
 from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial, ask, run
-from driftproof.evaluation._executor import Plan, Request
+from driftproof.evaluation._executor import Plan, Request, Serial
 from driftproof.evaluation._identity import preset_entries
 from driftproof.evaluation._metrics import METRICS
 from driftproof.evaluation._score import score
@@ -191,7 +189,7 @@ def test_two_records_merged_equal_one(tmp_path: Path) -> None:
 
 
 def test_another_executor_computes_in_any_order() -> None:
-    class Backwards:
+    class Backwards(Serial):
         def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
             for number in reversed(range(len(requests))):
                 yield number, evaluator(requests[number].trial, requests[number].samples)
@@ -201,43 +199,6 @@ def test_another_executor_computes_in_any_order() -> None:
         return [outcome.value for outcome in outcomes]
 
     assert run(values(), counted(), executor=Backwards()) == run(values(), counted())
-
-
-class Pool:
-    """Two worker processes, each with the evaluator: what an executor of more machines has to do."""
-
-    def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(2, context, _take_over, (evaluator,)) as pool:
-            futures = {pool.submit(_measure, request): number for number, request in enumerate(requests)}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-
-
-_held: list[Evaluator] = []
-
-
-def _take_over(evaluator: Evaluator) -> None:
-    torch.set_num_threads(1)
-    _held.append(evaluator)
-
-
-def _measure(request: Request) -> Outcome:
-    return _held[-1](request.trial, request.samples)
-
-
-def test_a_pool_of_processes_is_an_executor() -> None:
-    deployment = Deployment(device="pcm-nandakumar-2019", periphery="standard", calibration=digits("train").head(20))
-
-    def plan() -> Plan[list[Outcome]]:
-        return (yield ask(Trial(deployment, chip, 3600.0) for chip in range(4)))
-
-    evaluator = Evaluator(trained_digits_cnn(), DATA)
-    serial = run(plan(), evaluator)
-    for one, other in zip(run(plan(), evaluator, executor=Pool()), serial, strict=True):
-        assert one.value == other.value
-        assert np.array_equal(one.per_sample, other.per_sample)  # type: ignore[arg-type]
-        assert one.diagnostics == other.diagnostics
 
 
 def test_a_trial_does_not_depend_on_what_was_measured_before() -> None:
@@ -416,7 +377,7 @@ def test_two_devices_of_one_name_are_refused() -> None:
 
 @pytest.mark.parametrize("yielded", [[], [(0, 10)], [(5, 60)], [(-1, 60)]])
 def test_an_executor_that_leaves_something_out_is_told(yielded: list[tuple[int, int]]) -> None:
-    class Lazy:
+    class Lazy(Serial):
         def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
             for number, seen in yielded:
                 yield number, evaluator(requests[0].trial, range(seen))
@@ -428,7 +389,7 @@ def test_an_executor_that_leaves_something_out_is_told(yielded: list[tuple[int, 
 
 
 def test_a_value_beyond_the_metrics_range_is_not_kept() -> None:
-    class Wrong:
+    class Wrong(Serial):
         def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
             yield 0, Outcome(value=150.0, total=60)
 

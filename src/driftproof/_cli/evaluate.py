@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from driftproof._cli.console import print_line, print_table
-from driftproof._cli.groups import DeploymentOptions, EvaluatorOptions, NetworkOptions, TileOptions
+from driftproof._cli.groups import DeploymentOptions, EvaluatorOptions, NetworkOptions, TileOptions, WorkerOptions
 from driftproof._defaults import BACKEND, CHIPS, TIMES
 from driftproof.times import format_time
 
@@ -18,12 +18,13 @@ def evaluate_command(
     evaluation: EvaluatorOptions,
     deployment: DeploymentOptions,
     tiles: TileOptions,
+    executors: WorkerOptions,
     *,
     data: str,
     presets: Annotated[list[str], typer.Option("--preset")],
     out: Path,
     times: str = ",".join(TIMES),
-    chips: int = CHIPS,
+    chips: str = str(CHIPS),
     backend: str = BACKEND,
     label: str = "",
 ) -> None:
@@ -37,6 +38,7 @@ def evaluate_command(
         evaluation: Options of the metric, the samples and the processor.
         deployment: Options of the deployment.
         tiles: Options of the mapping onto tiles.
+        executors: Options of the processes or the cluster that compute.
         data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
             cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
             that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
@@ -47,7 +49,8 @@ def evaluate_command(
         out (FOLDER): Folder for the record (record.sqlite, all results), its tables and the report (index.html).
         times (TIMES): Times at which chips are read, counted from the first read after programming and separated by
             commas; the units are s, min, h, d and y.
-        chips: Number of chips to program per device. Intervals become narrower with more chips.
+        chips (N): Number of chips to program per device, or FIRST-LAST for the chips of these numbers, such as 25-49:
+            one job of several, whose records `driftproof merge` joins. Intervals become narrower with more chips.
         backend: Backend that computes the arrays: folded (effective weights in torch layers, fast) or tiles (the tiles
             of IBM aihwkit, slower).
         label (TEXT): Name of this evaluation in a report of several evaluations. Default: the name of the network.
@@ -72,9 +75,18 @@ def evaluate_command(
     loaded = network.load_trained()
     deployments = deployment.deployments(devices, tiles)
     evaluator = evaluation.evaluator(loaded, evaluation.limited(load_data(data)), backend)
-    with evaluate_deployments(
-        evaluator, deployments, times=times_s, chips=chips, out=out, label=label, within_validity=tiles.within_validity
-    ) as record:
+    with executors.executor() as executor:
+        record = evaluate_deployments(
+            evaluator,
+            deployments,
+            times=times_s,
+            chips=chips,
+            out=out,
+            label=label,
+            within_validity=tiles.within_validity,
+            executor=executor,
+        )
+    with record:
         page = report(record, out)
         title = f"{loaded.name}: {quantity.title} up to {format_time(times_s[-1])} after the first read"
         notes = [f"{name}: with a {text}" for name, text in conditions(record.presets()).items()]

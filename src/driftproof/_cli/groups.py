@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from driftproof._mapping import MappingOptions
     from driftproof.data import Data
     from driftproof.evaluation import Deployment, Evaluator, Recalibration
+    from driftproof.evaluation._executor import Executor
     from driftproof.zoo._load import LoadedModel
 
 Changes = Annotated[list[str] | None, typer.Option("--set")]
@@ -211,6 +213,38 @@ class DeploymentOptions:
                 "static input ranges takes --calibration-data alone); --calibration-limit N is optional"
             )
         return None
+
+
+@dataclass(kw_only=True)
+class WorkerOptions:
+    """Where trials are computed.
+
+    Attributes:
+        workers (N): Number of processes on this machine that compute side by side. The chips are the same as without
+            them. Default: one process, with all processor cores.
+        cluster (ADDRESS): Address of a Ray cluster that computes, such as 10.0.0.1:6379, or auto for the cluster that
+            this machine is in; --workers is then the number of its workers. Needs Ray, the extra `ray` of driftproof.
+            Default: no cluster.
+        threads (N): Number of threads of each worker. The same number of threads gives the same cells. Default: the
+            processor cores divided by --workers, or 1 on a cluster.
+        worker_timeout (TIME): Time after which a worker that has not finished a trial is replaced, such as 30min; the
+            units are s, min, h and d. Default: 20 times the longest trial so far, but at least 10 minutes, and one hour
+            while no trial is finished.
+    """
+
+    panel: ClassVar[str] = "Workers"
+    workers: int | None = None
+    cluster: str | None = None
+    threads: int | None = None
+    worker_timeout: str | None = None
+
+    def executor(self) -> AbstractContextManager[Executor]:
+        """Return the executor, whose workers end with the ``with`` block."""
+        from driftproof.evaluation._executor_choice import executor_for
+        from driftproof.times import parse_time
+
+        timeout_s = None if self.worker_timeout is None else parse_time(self.worker_timeout)
+        return executor_for(self.workers, self.cluster, self.threads, timeout_s)
 
 
 @dataclass(kw_only=True)

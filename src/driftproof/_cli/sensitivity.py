@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from driftproof._cli.console import print_line, print_table
-from driftproof._cli.groups import DeploymentOptions, EvaluatorOptions, NetworkOptions, TileOptions
+from driftproof._cli.groups import DeploymentOptions, EvaluatorOptions, NetworkOptions, TileOptions, WorkerOptions
 from driftproof._defaults import BACKEND, CHIPS, LAYER_CHIPS
 from driftproof._errors import DriftproofError
 
@@ -75,6 +75,7 @@ def sensitivity_command(
     deployment: DeploymentOptions,
     tiles: TileOptions,
     search: SearchOptions,
+    executors: WorkerOptions,
     *,
     data: str,
     preset: str,
@@ -94,6 +95,7 @@ def sensitivity_command(
         deployment: Options of the deployment.
         tiles: Options of the mapping onto tiles.
         search: Options of the search for digital layers.
+        executors: Options of the processes or the cluster that compute.
         data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
             cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
             that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
@@ -129,11 +131,11 @@ def sensitivity_command(
     evaluator = evaluation.evaluator(loaded, samples, BACKEND)
     chosen = evaluator.calibrated(chosen)
 
-    with Record.create_or_open(out) as record:
-        layers = sensitivity(evaluator, chosen, time, chips=chips, record=record)
+    with Record.create_or_open(out) as record, executors.executor() as executor:
+        layers = sensitivity(evaluator, chosen, time, chips=chips, record=record, executor=executor)
         _show(out, "layers", layers, draw_layers, layers_table)
         if has_causes(device):
-            parts = causes(evaluator, chosen, time, chips=chips, record=record)
+            parts = causes(evaluator, chosen, time, chips=chips, record=record, executor=executor)
             _show(out, "causes", parts, draw_causes, causes_table)
         else:
             print_line("The drop by cause is left out: measured conductances cannot be taken apart into causes.")
@@ -151,6 +153,7 @@ def sensitivity_command(
                     breadth=search.breadth,
                     record=record,
                     report_record=report_record,
+                    executor=executor,
                 )
             _show(out, "curve", curve, draw_curve, curve_table)
     print_line(f"tables and figures: {out}")

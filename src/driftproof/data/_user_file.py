@@ -67,6 +67,12 @@ def call_user_file(spec: str) -> tuple[str, Any]:
             raise DriftproofError(f"{name} raised {_described(error, path)}") from error
 
 
+def user_modules() -> list[ModuleType]:
+    """Return the modules of the users' files that were run, and those that they import from their own folder."""
+    names = [module.__name__ for _, _, module in _loaded.values()] + list(_neighbours)
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
 def _located(spec: str) -> tuple[Path, str]:
     file, attribute = _split(spec)
     path = Path(file).expanduser().resolve()

@@ -7,6 +7,8 @@ from driftproof.evaluation._evaluator import Evaluator
 from driftproof.evaluation._executor import ask, run
 from driftproof.evaluation._folded import FoldedNetwork
 from driftproof.evaluation._metrics import Metric
+from driftproof.evaluation._processes import Processes
+from driftproof.evaluation._ray_cluster import RayCluster
 from driftproof.evaluation._recalibration import Recalibration
 from driftproof.evaluation._trial import Trial
 
@@ -15,6 +17,8 @@ __all__ = [
     "Evaluator",
     "FoldedNetwork",
     "Metric",
+    "Processes",
+    "RayCluster",
     "Recalibration",
     "TilesNetwork",
     "Trial",

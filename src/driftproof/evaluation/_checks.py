@@ -42,6 +42,28 @@ def check_numbers(**numbers: int) -> None:
             raise DriftproofError(f"{what.replace('_', ' ')}: wanted at least 1, got {number}")
 
 
+def chip_numbers(chips: int | str | range) -> range:
+    """Return the numbers of chips: of the first so many, or from a first to a last one.
+
+    Raises:
+        DriftproofError: There is no chip, the first number is below 0, or the text is neither N nor FIRST-LAST.
+
+    >>> chip_numbers(25), chip_numbers("25"), chip_numbers("25-49")
+    (range(0, 25), range(0, 25), range(25, 50))
+    """
+    if isinstance(chips, range):
+        numbers = chips
+    else:
+        first, dash, last = str(chips).partition("-")
+        try:
+            numbers = range(int(first), int(last) + 1) if dash and first else range(int(chips))
+        except ValueError:
+            raise DriftproofError(f"chips {chips!r}: wanted a number, or FIRST-LAST such as 25-49") from None
+    if not numbers or numbers.step != 1 or numbers.start < 0:
+        raise DriftproofError(f"chips: wanted at least 1, got {chips} (they are numbered from 0)")
+    return numbers
+
+
 def whole_number(what: str, value: object) -> int:
     """Return a whole number of any library as an int of Python.
 

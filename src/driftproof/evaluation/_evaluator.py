@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -56,6 +57,8 @@ class Evaluator(ChecksKeywords):
         data: The samples, in memory if they fit.
         metric: The metric.
         example: Inputs of the first samples, on the torch device.
+        at_once: Number of samples in a forward pass of a trial. It is ``batch_size``, and less where memory was short.
+            Recalibration and input ranges always take ``batch_size``, which decides their numbers.
 
     Raises:
         DriftproofError: The metric, the backend or the torch device is unknown, or the data cannot be read.
@@ -85,6 +88,7 @@ class Evaluator(ChecksKeywords):
         with random_state_kept():
             self.network = plain_copy(network).to(self.torch_device)
         self.name = name or type(unwrap(network)).__name__
+        self.at_once = batch_size
         self._mappings: dict[MappingOptions, Mapping] = {}
         self._hardware: OrderedDict[tuple[Any, ...], Hardware] = OrderedDict()
         self._saturation_told: set[str] = set()
@@ -167,10 +171,10 @@ class Evaluator(ChecksKeywords):
         if trial.deployment is not None:
             hardware = self.ready(trial.deployment)
             network = hardware.become(trial).outputs
-        measured = score(self.metric, network, data, self.batch_size, self.torch_device, str(trial), indices)
+        measured = score(self.metric, network, data, self.at_once, self.torch_device, str(trial), indices)
         diagnostics = {} if hardware is None else hardware.diagnostics()
         if trial.deployment is not None:
-            self._warn_of_saturation(trial.deployment, diagnostics)
+            self.warn_of_saturation(trial.deployment, diagnostics)
         return self.outcome(trial, measured, chosen, diagnostics, time.perf_counter() - start)
 
     def chosen(self, samples: Iterable[int] | None) -> tuple[Samples | None, list[int] | None, Data]:
@@ -200,12 +204,19 @@ class Evaluator(ChecksKeywords):
             in_validity=trial.deployment is None or trial.deployment.device.in_validity(trial.t_s),
         )
 
-    def _warn_of_saturation(self, deployment: Deployment, diagnostics: dict[str, dict[str, float]]) -> None:
+    def warn_of_saturation(self, deployment: Deployment, diagnostics: dict[str, Any]) -> None:
         """Warn once for each periphery whose converters clip more than some share of a layer's values."""
-        _, key, *_ = deployment.hardware
+        key = deployment.hardware[1]
         if key not in self._saturation_told and (text := saturation_text(deployment.periphery, diagnostics)):
             self._saturation_told.add(key)
             warn(text)
+
+    def be_told(self, deployment: Deployment) -> None:
+        """Prepare a deployment that another process has prepared too. What that process warned of is not repeated."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.mapping(self.calibrated(deployment).mapping)
+        self._saturation_told.add(deployment.hardware[1])
 
     @property
     def subject(self) -> Subject:

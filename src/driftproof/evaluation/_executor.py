@@ -66,6 +66,9 @@ class Executor(Protocol):
     def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
         """Yield the number and the outcome of each request once, in any order."""
 
+    def machine(self) -> dict[str, str]:
+        """Return what a record notes about the executor, such as its workers and their threads."""
+
 
 class Serial:
     """Computes one request after the other, in this process."""
@@ -73,6 +76,10 @@ class Serial:
     def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
         """Yield the outcomes in the order of the requests."""
         return computed(evaluator, requests)
+
+    def machine(self) -> dict[str, str]:
+        """Return nothing more than is known of this process."""
+        return {}
 
 
 def ask(trials: Iterable[Trial], samples: Iterable[int] | None = None) -> list[Request]:
@@ -108,7 +115,8 @@ def run[T](
         plan: Generator that yields requests (:func:`ask`) and is sent their outcomes.
         evaluator: Evaluator that computes the outcomes.
         record: Record that keeps the outcomes (default: a record in memory).
-        executor: Executor that calls the evaluator (default: one request after the other, in this process).
+        executor: Executor that calls the evaluator, such as :class:`Processes` or :class:`RayCluster` (default: one
+            request after the other, in this process).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
         what: Text beside the progress bar (default: the trial).
 
@@ -187,8 +195,11 @@ class _Running:
         return [outcome for outcome in map(self.record.outcome, keys) if outcome is not None]
 
     def _compute(self, keys: list[CellKey], wanted: list[Request]) -> None:
-        with Progress(len(wanted), shown=self.progress) as bar:
-            for number, outcome in self.executor.outcomes(self.evaluator, wanted):
+        with (
+            Progress(len(wanted), shown=self.progress) as bar,
+            _ended(self.executor.outcomes(self.evaluator, wanted)) as every,
+        ):
+            for number, outcome in every:
                 if not 0 <= number < len(wanted):
                     raise DriftproofError(f"the executor yielded number {number} of {len(wanted)} requests")
                 trial = wanted[number].trial
@@ -234,7 +245,7 @@ class _Running:
         if before is not None:
             self._compare(before, self.evaluator(NETWORK_ITSELF, before.samples))
         self.shown = {series for _, _, series in self.record.shown()}
-        self.begun = describe_run(self.evaluator.batch_size)
+        self.begun = describe_run(self.evaluator.batch_size, self.executor.machine())
 
     def _compare(self, before: Outcome, now: Outcome) -> None:
         """Raise DriftproofError unless the digital network has the same outcome as before, for each sample if known."""
@@ -252,6 +263,16 @@ class _Running:
                 "network's code, its data or the metric have changed, though weights and structure have not; choose "
                 "another --out folder"
             )
+
+
+@contextlib.contextmanager
+def _ended[T](every: Iterator[T]) -> Iterator[Iterator[T]]:
+    """End a generator with the block, also after an interrupt: its workers stop then, and not later."""
+    try:
+        yield every
+    finally:
+        if isinstance(every, Generator):
+            every.close()
 
 
 def _both(request: Request, samples: Samples | None) -> Request:

@@ -88,7 +88,7 @@ def _in_one_pass(
         return many(inputs)[: len(measured)]
 
     names = list(map(str, measured))
-    found = scores(evaluator.metric, outputs, data, evaluator.batch_size, evaluator.torch_device, names, indices)
+    found = scores(evaluator.metric, outputs, data, evaluator.at_once, evaluator.torch_device, names, indices)
     if all(isinstance(score, DriftproofError) for score in found):
         hardware.many = None  # the pass itself may have failed, such as for want of memory
         return []

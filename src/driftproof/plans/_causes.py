@@ -16,6 +16,7 @@ from driftproof._random_state import random_state_kept
 from driftproof._record import Record
 from driftproof.evaluation import Deployment, Evaluator, Trial, run
 from driftproof.evaluation._checks import check_numbers
+from driftproof.evaluation._executor import Executor
 from driftproof.plans._measure import Measured, compared_with_digital, measured, ready
 from driftproof.plans._per_chip import PerChip
 from driftproof.times import parse_time
@@ -120,6 +121,7 @@ def causes(
     *,
     chips: int = LAYER_CHIPS,
     record: Record | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Causes:
     """Switch on one cause of error after the other, on the same chips, and measure the drop due to each.
@@ -133,6 +135,8 @@ def causes(
         t: Time after the first read, such as ``1y``.
         chips: Number of chips, numbered from 0 (default: 10).
         record: Record of earlier measurements. New cells are added to it (default: a record in memory).
+        executor: Executor that computes the trials, such as :class:`driftproof.evaluation.Processes` (default: one
+            after the other, in this process).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
     Raises:
@@ -154,7 +158,9 @@ def causes(
     evaluator.check(deployment, chips, [t_s])
     trials = [[Trial(variant, chip, t_s) for variant in variants] for chip in range(chips)]
     with ready(evaluator, {variant.device.name: variant for variant in variants}, record) as held:
-        digital, values = run(compared_with_digital(trials), evaluator, held, progress=progress, what="cause by cause")
+        digital, values = run(
+            compared_with_digital(trials), evaluator, held, executor=executor, progress=progress, what="cause by cause"
+        )
     sign, steps = evaluator.metric.quantity.sign, [PerChip((digital,) * chips), *values]
     each = [
         Cause(name=name, values=after, drop=(before - after).times(sign))

@@ -21,8 +21,9 @@ from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial, ask, run
 from driftproof.evaluation._backends import BackendName
-from driftproof.evaluation._checks import check_devices, check_numbers, check_seed, check_validity
-from driftproof.evaluation._executor import Plan
+from driftproof.evaluation._checks import check_devices, check_seed, check_validity, chip_numbers
+from driftproof.evaluation._executor import Executor, Plan
+from driftproof.evaluation._executor_choice import executor_for
 from driftproof.evaluation._identity import preset_entries, show
 from driftproof.evaluation._metrics import Function
 from driftproof.evaluation._trial import NETWORK_ITSELF
@@ -39,7 +40,7 @@ def evaluate(
     *,
     presets: Sequence[Device | str] | Device | str,
     times: str | Iterable[str | float] = defaults.TIMES,
-    chips: int = defaults.CHIPS,
+    chips: int | str | range = defaults.CHIPS,
     metric: str | Metric | Function = defaults.METRIC,
     backend: BackendName = defaults.BACKEND,
     compensation: str | Compensation = defaults.COMPENSATION,
@@ -62,6 +63,9 @@ def evaluate(
     all_analog: bool = False,
     within_validity: bool = False,
     strict: bool = False,
+    workers: int | None = None,
+    cluster: str | None = None,
+    threads: int | None = None,
     progress: bool | None = None,
 ) -> Record:
     """Measure the accuracy (or another metric) of a network on analog devices, over chips and inference times.
@@ -72,8 +76,9 @@ def evaluate(
             may be a tuple or a dict of tensors, a dict with ``labels``, a dataset or a loader.
         presets: One device or several, or texts that :func:`driftproof.load_device` takes.
         times: Times after the first read: seconds, or texts such as ``1d`` (default: ``1s`` to ``10y``).
-        chips: Number of chips, numbered from 0 (default: 25). A device that was measured (``measured:FOLDER``) has only
-            its measured chips; further chips are left out.
+        chips: Number of chips, numbered from 0 (default: 25), or the numbers of the first and the last one, such as
+            ``25-49``, for one of several machines whose records are merged. A device that was measured
+            (``measured:FOLDER``) has only its measured chips; further chips are left out.
         metric: ``accuracy``, ``top5``, ``token-accuracy``, ``f1``, ``perplexity``, ``mse``, ``file.py:callable``, or a
             function of all outputs and targets. Use :meth:`Metric.of` for a function with a direction or a unit.
         backend: ``folded`` (fast) or ``tiles`` (aihwkit).
@@ -109,6 +114,11 @@ def evaluate(
         within_validity: Whether to raise an error for times outside a device's range of validity (default: such cells
             are marked).
         strict: Whether to set both ``all_analog`` and ``within_validity`` (default: False).
+        workers: Number of processes that compute cells side by side (default: this process alone).
+            :class:`driftproof.evaluation.Processes` says more.
+        cluster: Address of a Ray cluster, or ``auto`` for the one that this machine is in; ``workers`` is then the
+            number of its workers (default: no cluster). :class:`driftproof.evaluation.RayCluster` says more.
+        threads: Number of threads of each worker (default: the processor cores divided by ``workers``; 1 on a cluster).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
     Returns:
@@ -145,16 +155,18 @@ def evaluate(
         )
         for device in check_devices(presets)
     ]
-    return evaluate_deployments(
-        evaluator,
-        deployments,
-        times=times,
-        chips=chips,
-        out=out,
-        label=label,
-        within_validity=within_validity or strict,
-        progress=progress,
-    )
+    with executor_for(workers, cluster, threads) as executor:
+        return evaluate_deployments(
+            evaluator,
+            deployments,
+            times=times,
+            chips=chips,
+            out=out,
+            label=label,
+            within_validity=within_validity or strict,
+            executor=executor,
+            progress=progress,
+        )
 
 
 @checks_keywords
@@ -164,10 +176,11 @@ def evaluate_deployments(
     deployments: Sequence[Deployment],
     *,
     times: str | Iterable[str | float] = defaults.TIMES,
-    chips: int = defaults.CHIPS,
+    chips: int | str | range = defaults.CHIPS,
     out: str | Path | None = None,
     label: str = "",
     within_validity: bool = False,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Record:
     """Measure a network on chips of several deployments at several times.
@@ -177,12 +190,14 @@ def evaluate_deployments(
         deployments: Deployments to measure. Devices with different numbers must have different names. Deployments of
             the same device may differ in another setting, such as the seed. Equal deployments are measured once.
         times: Times after the first read: seconds, or texts such as ``1d`` (default: ``1s`` to ``10y``).
-        chips: Number of chips of each deployment, numbered from 0 (default: 25). A device that was measured
-            (``measured:FOLDER``) has only its measured chips; further chips are left out.
+        chips: Number of chips of each deployment, numbered from 0 (default: 25), or the numbers of the first and the
+            last one, such as ``25-49``. A device that was measured (``measured:FOLDER``) has only its measured chips;
+            further chips are left out.
         out: Folder of the record ``record.sqlite``. An existing record is continued (default: a record in memory).
         label: Text that distinguishes these deployments from others in one report.
         within_validity: Whether to raise an error for times outside a device's range of validity (default: such cells
             are marked).
+        executor: Executor that computes the cells (default: one after the other, in this process).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
     Returns:
@@ -200,8 +215,7 @@ def evaluate_deployments(
     >>> len(evaluate_deployments(evaluator, deployments, times="1s", chips=3).cells())
     10
     """
-    times_s = parse_times(times)
-    check_numbers(chips=chips)
+    times_s, numbers = parse_times(times), chip_numbers(chips)
     if not deployments:
         raise DriftproofError("no deployments: give at least one")
     if within_validity:
@@ -209,7 +223,7 @@ def evaluate_deployments(
     deployments = [evaluator.calibrated(deployment) for deployment in deployments]
     for deployment in deployments:
         # of measured chips, those that there are
-        evaluator.check(deployment, chips if deployment.device.chips is None else 1, times_s)
+        evaluator.check(deployment, numbers.stop if deployment.device.chips is None else 1, times_s)
     # making the device cards takes time; do it before the record is opened, so that the file is not locked meanwhile
     entries = [entry for deployment in deployments for entry in preset_entries(deployment.device)]
     record = Record.create_or_open(out)
@@ -221,7 +235,8 @@ def evaluate_deployments(
             for deployment in deployments:
                 rows = {IDEAL_ANALOG: on_perfect_devices(deployment), deployment.device.name: deployment}
                 show(record, evaluator, deployment, rows=rows, label=label)
-        run(grid(deployments, times_s, chips, evaluator.metric), evaluator, record, progress=progress)
+        plan = grid(deployments, times_s, numbers, evaluator.metric)
+        run(plan, evaluator, record, executor=executor, progress=progress)
     except BaseException:
         record.close()
         raise
@@ -229,7 +244,9 @@ def evaluate_deployments(
     return record
 
 
-def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int, metric: Metric) -> Plan[None]:
+def grid(
+    deployments: Sequence[Deployment], times_s: Sequence[float], chips: Iterable[int], metric: Metric
+) -> Plan[None]:
     """Ask for every cell, chip after chip, so that a stopped run has the same number of chips of every device.
 
     It warns if perfect devices differ from the digital network.
@@ -237,7 +254,7 @@ def grid(deployments: Sequence[Deployment], times_s: Sequence[float], chips: int
     perfect = dict.fromkeys(on_perfect_devices(deployment) for deployment in deployments)
     cells = [
         Trial(deployment, chip, t_s)
-        for chip in range(chips)
+        for chip in chips
         for deployment in deployments
         if deployment.device.chips is None or chip < deployment.device.chips
         for t_s in times_s

@@ -15,7 +15,7 @@ from driftproof._record import Record
 from driftproof.data._parts import shared_samples
 from driftproof.evaluation import Deployment, Evaluator, Trial, run
 from driftproof.evaluation._checks import check_numbers
-from driftproof.evaluation._executor import Plan
+from driftproof.evaluation._executor import Executor, Plan
 from driftproof.plans._greedy import Layers, Search, Step, greedy
 from driftproof.plans._measure import (
     analog_layers,
@@ -46,6 +46,7 @@ def choose_digital_layers(
     breadth: int | None = None,
     record: Record | None = None,
     report_record: Record | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> MixedDeployment:
     """Search for the layers that must be digital to keep a target, and report the result on other chips and samples.
@@ -74,6 +75,8 @@ def choose_digital_layers(
         breadth: Number of layers to measure in each round after the first (default: all).
         record: Record of earlier measurements of the search. New cells are added to it (default: a record in memory).
         report_record: Record of the report, which has other data (default: a record in memory).
+        executor: Executor that computes the trials, such as :class:`driftproof.evaluation.Processes` (default: one
+            after the other, in this process).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
     Raises:
@@ -101,12 +104,12 @@ def choose_digital_layers(
     search = greedy(macs, quantity.sign * target + margin - ROUNDING, breadth=breadth)
     shown, trials = {deployment.device.name: deployment}, partial(configurations, deployment, t_s, layers=layers)
     with ready(evaluator, shown, record) as held, ready(report_evaluator, shown, report_record) as report_held:
-        reachable = _reachable(evaluator, held, target, margin)
-        reported = _reported(report_evaluator, report_held, target)
+        reachable = _reachable(evaluator, held, target, margin, executor)
+        reported = _reported(report_evaluator, report_held, target, executor)
         plan = _searched(search, partial(trials, range(chips)), quantity.sign)
-        path, selected = run(plan, evaluator, held, progress=progress, what="searching")
+        path, selected = run(plan, evaluator, held, executor=executor, progress=progress, what="searching")
         report = per_chip(trials(range(chips, chips + report_chips), [step.digital for step in path]))
-        values = run(report, report_evaluator, report_held, progress=progress, what="reporting")
+        values = run(report, report_evaluator, report_held, executor=executor, progress=progress, what="reporting")
     return MixedDeployment(
         setting=setting_of(deployment, t_s),
         quantity=quantity,
@@ -150,9 +153,10 @@ def _searched(
         return stop.value, selected
 
 
-def _reachable(evaluator: Evaluator, record: Record, target: float, margin: float) -> float:
+def _reachable(evaluator: Evaluator, record: Record, target: float, margin: float, executor: Executor | None) -> float:
     """Return the metric of the digital network. Raise DriftproofError if it is below the target with the margin."""
-    value, quantity = run(digital_value(), evaluator, record, progress=False), evaluator.metric.quantity
+    value = run(digital_value(), evaluator, record, executor=executor, progress=False)
+    quantity = evaluator.metric.quantity
     if quantity.sign * value < quantity.sign * target + margin - ROUNDING:
         wanted = f"{quantity.said(target)}{f' with a margin of {margin:g}' if margin else ''}"
         raise DriftproofError(
@@ -162,9 +166,10 @@ def _reachable(evaluator: Evaluator, record: Record, target: float, margin: floa
     return value
 
 
-def _reported(evaluator: Evaluator, record: Record, target: float) -> float:
+def _reported(evaluator: Evaluator, record: Record, target: float, executor: Executor | None) -> float:
     """Return the metric of the digital network on the samples of the report. Warn if it is below the target."""
-    value, quantity = run(digital_value(), evaluator, record, progress=False), evaluator.metric.quantity
+    value = run(digital_value(), evaluator, record, executor=executor, progress=False)
+    quantity = evaluator.metric.quantity
     if quantity.sign * (value - target) < -ROUNDING:
         warn(
             f"the network itself has {quantity.said(value)} on {evaluator.data.name}, which is reported on: the "

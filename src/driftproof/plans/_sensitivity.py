@@ -12,6 +12,7 @@ from driftproof._random_state import random_state_kept
 from driftproof._record import Record
 from driftproof.evaluation import Deployment, Evaluator, run
 from driftproof.evaluation._checks import check_numbers
+from driftproof.evaluation._executor import Executor
 from driftproof.plans._measure import Measured, analog_layers, compared_with_digital, configurations, measured, ready
 from driftproof.plans._per_chip import PerChip
 from driftproof.times import parse_time
@@ -78,6 +79,7 @@ def sensitivity(
     *,
     chips: int = LAYER_CHIPS,
     record: Record | None = None,
+    executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Sensitivity:
     """Measure the network with every layer alone on a chip, and with every layer alone digital.
@@ -96,6 +98,8 @@ def sensitivity(
         chips: Number of chips, numbered from 0 (default: 10). All sets of digital layers are measured on the same
             chips, so that differences are paired.
         record: Record of earlier measurements. New cells are added to it (default: a record in memory).
+        executor: Executor that computes the trials, such as :class:`driftproof.evaluation.Processes` (default: one
+            after the other, in this process).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
     Raises:
@@ -116,7 +120,9 @@ def sensitivity(
     alone_digital = [{name} for name in layers]
     trials = configurations(deployment, t_s, range(chips), [(), layers, *alone_analog, *alone_digital], layers)
     with ready(evaluator, {deployment.device.name: deployment}, record) as held:
-        _, values = run(compared_with_digital(trials), evaluator, held, progress=progress, what="layer by layer")
+        _, values = run(
+            compared_with_digital(trials), evaluator, held, executor=executor, progress=progress, what="layer by layer"
+        )
     (analog, digital, *each), sign = values, evaluator.metric.quantity.sign
     alone = zip(layers.items(), each[: len(layers)], each[len(layers) :], strict=True)
     rows = [
