@@ -35,6 +35,7 @@ def score(
     torch_device: torch.device,
     what: str,
     indices: Sequence[int] | None = None,
+    watch: Callable[[Any, Tensor], None] | None = None,
 ) -> Score:
     """Return the metric of a network over data, computed batch by batch.
 
@@ -46,6 +47,7 @@ def score(
         torch_device: The torch device of the network.
         what: Name of this measurement in error messages.
         indices: Indices of the samples of ``data`` (default: 0 to N − 1).
+        watch: A function that sees the outputs of the metric and the targets of every batch (default: none).
 
     Raises:
         DriftproofError: The network fails; an output is NaN or infinite; the metric does not take the outputs and
@@ -74,6 +76,8 @@ def score(
                 tally = metric.tally(outputs, targets)
                 total = tally if total is None else total + tally
             _check_finite(main_output(outputs), len(targets))
+            if watch is not None:
+                watch(outputs, targets)
             first += count(inputs)
         if gathered and len(sizes) <= 1:
             joined = torch.cat(gathered)
