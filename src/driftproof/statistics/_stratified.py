@@ -24,7 +24,7 @@ bound E[d²].
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,10 @@ class Tallies:
     products: Numbers
     digital: npt.NDArray[Any]
     answers: bool
+
+    def percentages(self) -> Tallies:
+        """Return the same tallies as those of answers, whose values are percentages."""
+        return replace(self, answers=True)
 
     @property
     def weights(self) -> Numbers:
