@@ -17,7 +17,7 @@ from driftproof._keywords import checks_keywords
 from driftproof._mapping import MappingOptions, Scale, TileSize, Where
 from driftproof._presets import load_preset
 from driftproof._random_state import random_state_kept
-from driftproof._record import IDEAL_ANALOG, Record
+from driftproof._record import IDEAL_ANALOG, Record, total_of
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial, ask, run
@@ -30,7 +30,7 @@ from driftproof.evaluation._trial import NETWORK_ITSELF
 from driftproof.periphery import Periphery, load_periphery
 from driftproof.plans._perfect import warn_of_differences
 from driftproof.plans._precision import Precision, check_partial, drawn_samples, precision_of
-from driftproof.plans._until_narrow import until_narrow
+from driftproof.plans._until_narrow import cost_of_chip, until_narrow
 from driftproof.times import parse_times
 
 
@@ -247,7 +247,17 @@ def evaluate_deployments(
         if precision is not None:
             drawn = drawn_samples(evaluator, record, deployments[0].seed)
             perfect = list(dict.fromkeys(map(on_perfect_devices, deployments)))
-            plan = until_narrow(deployments, perfect, times_s, precision, drawn.samples, evaluator.metric, began)
+            layers = [layer for layer in evaluator.mapping(deployments[0].mapping).layers if layer.analog]
+            plan = until_narrow(
+                deployments,
+                perfect,
+                times_s,
+                precision,
+                drawn.samples,
+                evaluator.metric,
+                chip_cost=cost_of_chip(*(total_of(layers, name) or 0 for name in ("weights", "macs_per_input"))),
+                began=began,
+            )
         run(plan, evaluator, record, drawn=drawn, progress=progress)
     except BaseException:
         record.close()

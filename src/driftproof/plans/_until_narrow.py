@@ -22,6 +22,8 @@ from driftproof.statistics._allocation import COST_OF_CHIP, FIRST_STOP, chosen, 
 from driftproof.statistics._strata import Whole
 from driftproof.times import format_time
 
+MACS_PER_WEIGHT = 8000
+"""How many multiply-accumulates of a sample take as long as programming and reading a weight (measured, ResNet-20)."""
 PERFECT_SAMPLES = 512
 """Number of samples on which perfect devices are measured."""
 GROWTH = 4
@@ -114,6 +116,8 @@ def until_narrow(
     precision: Precision,
     strata: Strata,
     metric: Metric,
+    *,
+    chip_cost: float,
     began: float,
 ) -> Plan[None]:
     """Ask for chips on random samples of strata until the interval of every deployment at every time is narrow enough.
@@ -125,6 +129,7 @@ def until_narrow(
         precision: When enough was measured.
         strata: Strata of the samples.
         metric: The metric; it has an entry for every sample.
+        chip_cost: Cost of one more chip in samples.
         began: When the evaluation began, in s of ``time.perf_counter``; a budget counts from there.
     """
     share = min(1.0, PERFECT_SAMPLES / len(strata.of))
@@ -138,7 +143,7 @@ def until_narrow(
     warn_of_differences(base, rows, metric.quantity)
     families = [_Family(each, t, strata, digital.per_sample, precision) for each in deployments for t in times_s]
     while any(not family.closed for family in families):
-        asked = _asked([family for family in families if not family.closed], precision, began)
+        asked = _asked([family for family in families if not family.closed], precision, chip_cost, began)
         if asked is None:
             break
         # chip after chip, so that a chip is programmed once for all times
@@ -148,40 +153,42 @@ def until_narrow(
             family.add(request, outcome)
 
 
-def _asked(families: Sequence[_Family], precision: Precision, began: float) -> list[tuple[_Family, Request]] | None:
+def _asked(
+    families: Sequence[_Family], precision: Precision, chip_cost: float, began: float
+) -> list[tuple[_Family, Request]] | None:
     """Return what to measure next; None when the time is over."""
-    cost, per_sample = _costs(families)
-    ready = all(len(family.seen) >= FIRST_STOP for family in families)
     if math.isinf(precision.budget_s) or not families[0].seen:
-        return [(family, request) for family in families for request in family.requests(cost)]
+        return [(family, request) for family in families for request in family.requests(chip_cost)]
     left = precision.budget_s - (time.perf_counter() - began)
+    ready = all(len(family.seen) >= FIRST_STOP for family in families)
     widest = max(families, key=lambda family: (family.width, -len(family.seen)))
-    one = per_sample * (cost + np.mean([len(samples) for _, samples, _ in widest.seen]))
+    # the least durations: the first trials have other things to do
+    per_sample = min(seconds / (chip_cost + number) for family in families for number, seconds in family.seconds)
+    one = per_sample * (chip_cost + float(np.mean([len(samples) for _, samples, _ in widest.seen])))
     chips = min(int(left / one), max(1, len(widest.seen) // GROWTH) if ready else FIRST_STOP)
     if chips < 1:
         if not ready:
             warn(f"the budget of {precision.budget_s:g} s was over before every interval had {FIRST_STOP} chips")
         return None
-    return [(widest, request) for request in widest.requests(cost, chips)]
+    return [(widest, request) for request in widest.requests(chip_cost, chips)]
 
 
-def _costs(families: Sequence[_Family]) -> tuple[float, float]:
-    """Return the cost of one more chip in samples, as a power of 4, and the seconds per sample.
+def cost_of_chip(weights: int, macs: int) -> float:
+    """Return the cost of one more chip in samples, as a power of 4 from 4 to 4⁸.
 
-    The least durations of trials with few and with many samples tell both. Rounding keeps what is measured the same
-    on machines that differ little.
+    Programming and reading a weight costs as much as :data:`MACS_PER_WEIGHT` multiply-accumulates of a sample. The cost
+    is counted and not timed, so that the same cells are measured on every machine, and by a run that was continued.
+
+    Args:
+        weights: Number of weights on the chip.
+        macs: Multiply-accumulates of the network's analog layers for a sample; 0 if they are not known.
+
+    >>> cost_of_chip(270_000, 41_000_000), cost_of_chip(1000, 1000)
+    (64.0, 4096.0)
     """
-    all_of = [pair for family in families for pair in family.seconds]
-    numbers = sorted({number for number, _ in all_of})
-    if not numbers:
-        return COST_OF_CHIP, 0.0
-    few, many = numbers[0], numbers[-1]
-    fast, slow = (min(seconds for number, seconds in all_of if number == n) for n in (few, many))
-    each = (slow - fast) / (many - few) if many > few else 0.0
-    if each <= 0:
-        return COST_OF_CHIP, slow / (many + COST_OF_CHIP)
-    fixed = max(fast / each - few, 1.0)
-    return float(np.clip(4.0 ** round(math.log(fixed, 4)), 4, 4**8)), each
+    if not macs or not weights:
+        return COST_OF_CHIP
+    return float(np.clip(4.0 ** round(math.log(MACS_PER_WEIGHT * weights / macs, 4)), 4, 4**8))
 
 
 def _part(outcome: Outcome, samples: Samples | None) -> Outcome:
