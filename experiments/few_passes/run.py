@@ -202,7 +202,7 @@ def row_of(device: str, t_s: float, design: str, repetitions: int) -> dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=2000, help="repetitions on these inputs (default: 2000)")
-    parser.add_argument("--new", type=int, default=300, help="repetitions on new inputs (default: 300)")
+    parser.add_argument("--new", type=int, default=100, help="repetitions on new inputs (default: 100)")
     parser.add_argument("--data", help="folder with cifar-10-batches-py, to compute the margins again")
     parser.add_argument("--weights", help="file resnet20-12fca82f.th, to compute the margins again")
     arguments = parser.parse_args()

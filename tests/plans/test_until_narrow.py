@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -236,8 +238,15 @@ def test_too_few_inputs_for_new_ones_are_said() -> None:
         narrow(ci=0.3, ci_on="new")
 
 
-def test_a_budget_stops_and_goes_where_intervals_are_widest() -> None:
-    record = narrow(ci=None, budget="2s", presets=[NOISY, "gaussian:0.01"])
+def test_a_budget_stops_and_goes_where_intervals_are_widest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves on by 0.2 s a look: the test does not depend on how fast the machine is."""
+    clock = iter(np.arange(0.0, 1000.0, 0.2))
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "driftproof.plans._until_narrow.time", SimpleNamespace(perf_counter=lambda: began + float(next(clock)))
+        )
+        began = time.perf_counter()
+        record = narrow(ci=None, budget="9s", presets=[NOISY, "gaussian:0.01"])
     table = summarise(record).set_index("preset")
     assert table.loc[NOISY, "chips"] > table.loc["gaussian:0.01", "chips"] >= 4
     assert (table.loc[[NOISY, "gaussian:0.01"], "sampling"] == "stratified").all()
