@@ -144,6 +144,21 @@ def test_what_samples_add_is_told_by_pairs_of_chips() -> None:
     assert few.error("new") > few.error("these")
 
 
+def test_pairs_are_of_different_chips() -> None:
+    """By hand: two chips that saw all seven samples, each pair of changes multiplied, and one pair at E[d²]."""
+    other = ~CHIP
+    of = tallies(SMALL, DIGITAL, [(0, np.arange(7), CHIP), (1, np.arange(7), other)])
+    d = [chip.astype(float) - DIGITAL for chip in (CHIP, other)]
+    for h, (pairs, products) in enumerate(zip(of.pairs, of.products, strict=True)):
+        here = h == SMALL.of
+        assert pairs == 2 * here.sum()
+        assert products == pytest.approx(2 * (d[0] * d[1])[here].sum())
+    bound = [((d[0] ** 2 + d[1] ** 2) / 2)[h == SMALL.of].mean() for h in range(2)]
+    squares = sum(n / 7 * (p + b) / (m + 1) for n, p, b, m in zip((3, 4), of.products, bound, of.pairs, strict=True))
+    mean = (d[0] + d[1]).mean() / 2
+    assert stratified(of).change.sample_variance == pytest.approx(1e4 * max(squares - mean**2, 0))
+
+
 def test_orders_are_keyed_nested_and_random() -> None:
     strata = strata_by(np.arange(3000.0), np.arange(3000) % 7 > 0, seed=4)
     some, more = strata.sizes // 10, strata.sizes // 3
