@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,9 +118,9 @@ class Counted:
         rest = self.sizes - self.lost[i] - self.gained[i]
         gained = self.random.hypergeometric(self.gained[i], rest, counts - lost)
         self.rows.append((counts, gained - lost, gained + lost, -lost))
-        rows = (np.concatenate(column) for column in zip(*self.rows, strict=True))
+        seen, sums, squares, crosses = (np.concatenate(column) for column in zip(*self.rows, strict=True))
         nothing = np.zeros(len(self.sizes))  # which samples chips have in common is not drawn
-        return Tallies(self.sizes, *rows, nothing.astype(np.int64), nothing, self.digital, True)
+        return Tallies(self.sizes, seen, sums, squares, crosses, nothing.astype(np.int64), nothing, self.digital, True)
 
 
 class Drawn:
@@ -173,7 +173,7 @@ def result(seen: Tallies, truth: float, on: Any = "these") -> dict[str, float]:
     return row | {"half_width": (high - low) / 2, "chips": of.chips, "samples": of.passes}
 
 
-def row_of(device: str, t_s: float, design: str, repetitions: int) -> dict[str, Any]:
+def row_of(device: str, t_s: float, design: str, repetitions: int) -> dict[Hashable, Any]:
     pool = Pool.load(device, t_s)
     random = np.random.default_rng([SEED, CELLS.index((device, t_s)), len(design)])
     chips, expected = full_design(pool, np.random.default_rng([SEED, 1]))
@@ -183,7 +183,7 @@ def row_of(device: str, t_s: float, design: str, repetitions: int) -> dict[str, 
         rows = list(repeated(pool, design, repetitions, random))
     table = pd.DataFrame(rows)
     full = chips * len(pool.digital)
-    mean = {name: float(value) for name, value in table.mean().items()}
+    mean: dict[Hashable, float] = {name: float(value) for name, value in table.mean().items()}
     return {
         "device": device,
         "time": format_time(t_s),

@@ -4,7 +4,8 @@
 
 Runs ``driftproof evaluate`` with --ci 0.5 for each cell of run.py, and for comparison on all images of a few chips. The
 time of the full design is that of the few chips, and the median duration of a cell for each further chip. Times
-contain everything: imports, programming, pilot, digital pass, report. A row that wall_time.csv has already is not
+contain everything: imports, programming, pilot, digital pass, report. "passes" are without imports, setting up and the
+report: the durations of all cells in the record, with programming, pilot, digital pass and perfect devices. A row that wall_time.csv has already is not
 measured again.
 """
 
@@ -16,9 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Hashable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 HERE = Path(__file__).parent
@@ -29,35 +33,49 @@ CELLS = (
     ("pcm-nandakumar-2019", "1y"),
     ("reram-wan-2022", "1d"),
 )
-FEW = 3
+FEW = 2
 
 
-def timed(arguments: argparse.Namespace, device: str, t: str, *more: str) -> tuple[float, list[float], pd.DataFrame]:
-    """Run the command; return its duration, those of the cells of chips in ascending order, and the summary."""
+@dataclass(frozen=True)
+class Timed:
+    """A command: its duration, those of its cells without and with chips, and the row of its device in the summary."""
+
+    wall_s: float
+    without_chips_s: float
+    cells_s: list[float]
+    row: pd.Series
+
+
+def timed(arguments: argparse.Namespace, device: str, t: str, *more: str) -> Timed:
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "driftproof", "evaluate", "resnet20", "--weights", arguments.weights]
         command += ["--data", f"cifar10:{arguments.data}", "--preset", device, "--times", t, "--out", out, *more]
         start = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
         wall = time.perf_counter() - start
-        subprocess.run([sys.executable, "-m", "driftproof", "export", out, "--format", "json"], check=True)
+        export = [sys.executable, "-m", "driftproof", "export", out, "--format", "json"]
+        subprocess.run(export, check=True, capture_output=True)
         cells = json.loads((Path(out) / "cells.json").read_text("utf-8"))["cells"]
-        seconds = sorted(cell["seconds"] for cell in cells if cell["preset"] == device)
-        return wall, seconds, pd.read_csv(f"{out}/summary.csv")
+        summary = pd.read_csv(f"{out}/summary.csv")
+    seconds = [[cell["seconds"] for cell in cells if (cell["preset"] == device) is chips] for chips in (False, True)]
+    return Timed(wall, sum(seconds[0]), seconds[1], summary[summary["preset"] == device].iloc[0])
 
 
-def row_of(arguments: argparse.Namespace, device: str, t: str, full_chips: int) -> dict[str, Any]:
-    few, cells, _ = timed(arguments, device, t, "--chips", str(FEW))
-    narrow, _, summary = timed(arguments, device, t, "--ci", "0.5")
-    full = few + (full_chips - FEW) * cells[len(cells) // 2]
-    row = summary[summary["preset"] == device].iloc[0]
+def row_of(arguments: argparse.Namespace, device: str, t: str, full_chips: int) -> dict[Hashable, Any]:
+    few, narrow = timed(arguments, device, t, "--chips", str(FEW)), timed(arguments, device, t, "--ci", "0.5")
+    cell, row = float(np.median(few.cells_s)), narrow.row
+    commands = few.wall_s + (full_chips - FEW) * cell, narrow.wall_s
+    passes = few.without_chips_s + full_chips * cell, narrow.without_chips_s + sum(narrow.cells_s)
     return {
         "device": device,
         "time": t,
         "full_chips": full_chips,
-        "full_s": full,
-        "narrow_s": narrow,
-        "full_by_narrow": full / narrow,
+        "full_s": commands[0],
+        "narrow_s": commands[1],
+        "full_by_narrow": commands[0] / commands[1],
+        "full_passes_s": passes[0],
+        "narrow_passes_s": passes[1],
+        "passes_full_by_narrow": passes[0] / passes[1],
         "chips": row["chips"],
         "samples": row["passes"],
         "drop": row["drop"],

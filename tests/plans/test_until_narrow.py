@@ -29,7 +29,7 @@ from driftproof.zoo import trained_digits_cnn
 
 PCM = "pcm-nandakumar-2019"
 NOISY = "gaussian:0.15"
-WIDE = {"ci": 1.0, "times": "1s"}
+WIDE: dict[str, Any] = {"ci": 1.0, "times": "1s"}
 type Cells = dict[CellKey, tuple[Any, ...]]
 
 
@@ -240,16 +240,15 @@ def test_too_few_inputs_for_new_ones_are_said() -> None:
 
 def test_a_budget_stops_and_goes_where_intervals_are_widest(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that moves on by 0.2 s a look: the test does not depend on how fast the machine is."""
-    clock = iter(np.arange(0.0, 1000.0, 0.2))
+    began, clock = time.perf_counter(), iter(np.arange(0.0, 1000.0, 0.2))
     with monkeypatch.context() as patched:
         patched.setattr(
             "driftproof.plans._until_narrow.time", SimpleNamespace(perf_counter=lambda: began + float(next(clock)))
         )
-        began = time.perf_counter()
         record = narrow(ci=None, budget="9s", presets=[NOISY, "gaussian:0.01"])
-    table = summarise(record).set_index("preset")
-    assert table.loc[NOISY, "chips"] > table.loc["gaussian:0.01", "chips"] >= 4
-    assert (table.loc[[NOISY, "gaussian:0.01"], "sampling"] == "stratified").all()
+    rows = {row["preset"]: row for row in summarise(record).to_dict("records")}
+    assert rows[NOISY]["chips"] > rows["gaussian:0.01"]["chips"] >= 4
+    assert {rows[name]["sampling"] for name in (NOISY, "gaussian:0.01")} == {"stratified"}
     with pytest.warns(UserWarning, match="budget of 0.01 s was over before every interval had 10 chips"):
         short = narrow(ci=None, budget=0.01)
     assert summarise(short).iloc[-1]["chips"] == 4
@@ -275,6 +274,7 @@ def test_margins_are_those_of_the_logits() -> None:
     """The distance between the output of the target and the largest other one, from the pass that tells the digital."""
     evaluator = Evaluator(trained_digits_cnn(), digits().head(60))
     outcome, margins = evaluator.digital_with_margins()
+    assert margins is not None
     inputs, targets = next(iter(digits().head(60).batches(60)))
     logits = evaluator.network(inputs)
     for row, target, margin in zip(logits.tolist(), targets.tolist(), margins, strict=True):

@@ -119,7 +119,7 @@ def half_width(of: Crossed, on: On) -> float:
 
 def is_narrow(of: Crossed, on: On, wanted: float) -> bool:
     """Whether an interval is narrow enough, with the margin for a stop that comes too early."""
-    return of.chips >= FIRST_STOP and half_width(of, on) * _margin(of.chips) <= wanted
+    return of.chips >= FIRST_STOP and half_width(of, on) * float(_margin(of.chips)) <= wanted
 
 
 def out_of_reach(of: Crossed, on: On, wanted: float) -> bool:

@@ -112,10 +112,11 @@ def tallies(strata: Strata, digital: npt.NDArray[Any], chips: Iterable[tuple[int
         squares[samples] += d**2
     if not rows:
         raise DriftproofError("no chip has seen a sample of every stratum")
-    counts, *others = (np.array(column) for column in zip(*rows, strict=True))
+    counts, added, squared, crossed = (np.array(column) for column in zip(*rows, strict=True))
     pairs = np.bincount(strata.of, seen * (seen - 1), minlength=height).astype(np.int64)
     products = np.bincount(strata.of, sums**2 - squares, minlength=height)
-    return Tallies(strata.sizes, counts, *others, pairs, products, digital, digital.dtype == np.bool_)
+    answers = digital.dtype == np.bool_
+    return Tallies(strata.sizes, counts, added, squared, crossed, pairs, products, digital, answers)
 
 
 @dataclass(frozen=True, eq=False)
