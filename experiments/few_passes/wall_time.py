@@ -3,10 +3,10 @@
     python experiments/few_passes/wall_time.py --data ROOT --weights resnet20-12fca82f.th
 
 Runs ``driftproof evaluate`` with --ci 0.5 for each cell of run.py, and for comparison on all images of a few chips. The
-time of the full design is that of the few chips, and the median duration of a cell for each further chip. Times
-contain everything: imports, programming, pilot, digital pass, report. "passes" are without imports, setting up and the
-report: the durations of all cells in the record, with programming, pilot, digital pass and perfect devices. A row that wall_time.csv has already is not
-measured again.
+time of the full design is that of the few chips, and the median duration of a cell for each further chip. Times of
+commands contain everything: imports, programming, pilot, digital pass, report. Those of passes are without imports,
+setting up and the report: the durations of all cells in the record, with programming, pilot, digital pass and perfect
+devices. A row that wall_time.csv has already is not measured again.
 """
 
 from __future__ import annotations
