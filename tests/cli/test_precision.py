@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 Cli = Callable[..., tuple[int, str, str]]
 COMMAND = ["evaluate", "digits-cnn", "--data", "digits", "--preset", "gaussian:0.15", "--times", "1s"]
@@ -29,6 +30,7 @@ def test_an_interval_of_a_wanted_width(cli: Cli, tmp_path: Path) -> None:
     assert "for new samples and other chips" in out
 
 
+@pytest.mark.filterwarnings("always:the budget")
 def test_a_budget_and_refusals(cli: Cli, tmp_path: Path) -> None:
     code, _, error = cli(*COMMAND, "--budget", "0.001s", "--out", tmp_path / "a")
     assert code == 0  # the pilot is measured in any case
