@@ -32,6 +32,9 @@ TILE: Final = (512, 512)
 SEED: Final = 0
 ON: Final = "new"
 """Statements of statistics hold for new samples unless these samples are asked for."""
+CI_OF: Final = "drop"
+CI_ON: Final = "these"
+"""The quantity whose interval becomes narrow, and the samples for which it holds: what new inputs add stays."""
 SPLIT: Final = "test"
 """The split of a data set that no network here was trained on."""
 TORCH_DEVICE: Final = "cpu"

@@ -43,6 +43,8 @@ COLUMNS = [
     "worst_measured",
     "chips",
     "n_samples",
+    "sampling",
+    "passes",
 ]
 
 

@@ -8,8 +8,15 @@ from typing import Annotated
 import typer
 
 from driftproof._cli.console import print_line, print_table
-from driftproof._cli.groups import DeploymentOptions, EvaluatorOptions, NetworkOptions, TileOptions, WorkerOptions
-from driftproof._defaults import BACKEND, CHIPS, TIMES
+from driftproof._cli.groups import (
+    DeploymentOptions,
+    EvaluatorOptions,
+    NetworkOptions,
+    PrecisionOptions,
+    TileOptions,
+    WorkerOptions,
+)
+from driftproof._defaults import BACKEND, CHIPS, ON, TIMES
 from driftproof.times import format_time
 
 
@@ -18,6 +25,7 @@ def evaluate_command(
     evaluation: EvaluatorOptions,
     deployment: DeploymentOptions,
     tiles: TileOptions,
+    enough: PrecisionOptions,
     executors: WorkerOptions,
     *,
     data: str,
@@ -38,6 +46,7 @@ def evaluate_command(
         evaluation: Options of the metric, the samples and the processor.
         deployment: Options of the deployment.
         tiles: Options of the mapping onto tiles.
+        enough: Options of the precision.
         executors: Options of the processes or the cluster that compute.
         data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
             cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
@@ -72,6 +81,7 @@ def evaluate_command(
     devices = check_devices(deployment.devices(presets))
     times_s, quantity = parse_times(times), as_metric(evaluation.metric).quantity
     check_backend(backend)
+    precision = enough.precision(chips)
     loaded = network.load_trained()
     deployments = deployment.deployments(devices, tiles)
     evaluator = evaluation.evaluator(loaded, evaluation.limited(load_data(data)), backend)
@@ -84,11 +94,13 @@ def evaluate_command(
             out=out,
             label=label,
             within_validity=tiles.within_validity,
+            precision=precision,
             executor=executor,
         )
     with record:
         page = report(record, out)
         title = f"{loaded.name}: {quantity.title} up to {format_time(times_s[-1])} after the first read"
         notes = [f"{name}: with a {text}" for name, text in conditions(record.presets()).items()]
-        print_table(summary_table(summarise(record), quantity, title, *notes))
+        on = ON if precision is None else precision.on
+        print_table(summary_table(summarise(record), quantity, title, *notes, on=on))
     print_line(f"report: {page}")

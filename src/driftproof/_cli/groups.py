@@ -12,6 +12,8 @@ import typer
 from driftproof._defaults import (
     BATCH_SIZE,
     CALIBRATION_SAMPLES,
+    CI_OF,
+    CI_ON,
     COMPENSATION,
     METRIC,
     PERIPHERY,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from driftproof.data import Data
     from driftproof.evaluation import Deployment, Evaluator, Recalibration
     from driftproof.evaluation._executor import Executor
+    from driftproof.plans._precision import Precision
     from driftproof.zoo._load import LoadedModel
 
 Changes = Annotated[list[str] | None, typer.Option("--set")]
@@ -282,3 +285,32 @@ class EvaluatorOptions:
             torch_device=self.device,
             name=loaded.name,
         )
+
+
+@dataclass(kw_only=True)
+class PrecisionOptions:
+    """How narrow intervals are to become, in place of a number of chips on all samples.
+
+    Attributes:
+        ci (HALF_WIDTH): Stop each device at each time when the half-width of its 95 % interval is at most this, in the
+            unit of the metric: 0.5 for points of accuracy. Each chip sees random samples, more of those that the
+            digital network is in doubt about, and as many chips are programmed as are needed. The report then has no
+            worst chip and no yield, which need all samples. Default: all samples on --chips chips.
+        budget (TIME): Stop after this time, such as 5m or 1h, and spend it where intervals are widest. Chips see parts
+            of the samples, as with --ci; with both, whichever comes first. Default: no limit.
+        ci_of (QUANTITY): The quantity whose interval becomes narrow: drop (compared with the digital network) or mean.
+        ci_on (SAMPLES): Samples for which the interval of --ci holds: these (the samples of --data) or new (all inputs
+            of their kind), which needs many samples.
+    """
+
+    panel: ClassVar[str] = "Precision"
+    ci: float | None = None
+    budget: str | None = None
+    ci_of: str = CI_OF
+    ci_on: str = CI_ON
+
+    def precision(self, chips: int | str) -> Precision | None:
+        """Return the precision that was asked for, None if none was."""
+        from driftproof.plans._precision import precision_of
+
+        return precision_of(self.ci, self.budget, self.ci_of, self.ci_on, chips)

@@ -11,6 +11,7 @@ from driftproof._record.entries import (
     Conditions,
     Configuration,
     Conversion,
+    DrawnSamples,
     Inputs,
     Layer,
     MeasuredRanges,

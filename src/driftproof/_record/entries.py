@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import zlib
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from driftproof._defaults import SCALE
 from driftproof._presets.card import Card, known_card
 from driftproof._record.quantity import Quantity, quantity_of
+from driftproof.statistics import Strata
 
 DIGITAL = "digital"
 IDEAL_ANALOG = "ideal-analog"
@@ -316,8 +320,57 @@ class PresetEntry(Entry):
         return self.model_copy(update={"card": self.card or other.card, "reported": self.reported or other.reported})
 
 
+class DrawnSamples(Entry):
+    """How the samples of partial cells were drawn: at random within strata, in an order for each chip.
+
+    The strata, the seed and the number of a chip give its order (:class:`driftproof.statistics.Strata`), and the
+    samples of its cell tell how many of each stratum it saw. n of N samples of a stratum were each seen with n/N.
+
+    Attributes:
+        by: What the samples of a stratum have in common, in words.
+        seed: Seed of the orders.
+        strata: Number of the stratum of every sample, one byte each, compressed (zlib) and as base64.
+    """
+
+    by: Text
+    seed: Count
+    strata: Text
+
+    @classmethod
+    def of(cls, strata: Strata, by: str) -> DrawnSamples:
+        """Return the entry for strata.
+
+        >>> DrawnSamples.of(Strata(np.array([0, 1, 1]), seed=3), "margin").samples.of.tolist()
+        [0, 1, 1]
+        """
+        content = zlib.compress(strata.of.astype(np.uint8).tobytes(), 9)
+        return cls(by=by, seed=strata.seed, strata=base64.b64encode(content).decode())
+
+    @field_validator("strata")
+    @classmethod
+    def _can_be_read(cls, strata: str) -> str:
+        try:
+            np.bincount(np.frombuffer(zlib.decompress(base64.b64decode(strata, validate=True)), np.uint8))
+        except (ValueError, zlib.error) as error:
+            raise ValueError(f"strata cannot be read ({error})") from None
+        return strata
+
+    @cached_property
+    def samples(self) -> Strata:
+        """The strata.
+
+        Raises:
+            DriftproofError: A number between the strata is missing.
+        """
+        numbers = np.frombuffer(zlib.decompress(base64.b64decode(self.strata)), np.uint8)
+        return Strata(numbers.astype(np.int64), self.seed)
+
+
 class Run(Entry):
-    """A call that added cells. ``started`` is ISO 8601 in UTC; ``dirty`` is None if there was no git checkout."""
+    """A call that added cells. ``started`` is ISO 8601 in UTC; ``dirty`` is None if there was no git checkout.
+
+    ``drawn`` says how the samples of partial cells were drawn, None if all samples were asked for.
+    """
 
     started: Text
     command: str
@@ -326,6 +379,7 @@ class Run(Entry):
     dirty: bool | None
     machine: dict[str, str]
     batch_size: Annotated[int, Field(ge=1)]
+    drawn: DrawnSamples | None = None
 
 
 class Cell(Entry):

@@ -208,6 +208,8 @@ def _difference(evidence: Evidence, a: Row, b: Row) -> tuple[Crossed, float, flo
             y_a, y_b = one.on(chips), other.on(chips)
             scale = 100.0 if y_a.dtype == np.bool_ else 1.0
             return crossed(y_b, y_a), scale * float(y_a.mean()), scale * float(y_b.mean()), y_a.shape[1]
+    if not evidence.rows[a].whole or not evidence.rows[b].whole:
+        return _partial_difference(evidence, a, b)
     values = [evidence.rows[row].cells.set_index("chip")["value"] for row in (a, b)]
     chips = sorted(set(values[0].index) & set(values[1].index))
     if not chips:
@@ -215,6 +217,18 @@ def _difference(evidence: Evidence, a: Row, b: Row) -> tuple[Crossed, float, flo
     x_a, x_b = (value.loc[chips].to_numpy(dtype=np.float64) for value in values)
     count = int(evidence.rows[a].cells["n_samples"].min())
     return Crossed(x_b - x_a, 1, math.nan, math.nan, 0.0), float(x_a.mean()), float(x_b.mean()), count
+
+
+def _partial_difference(evidence: Evidence, a: Row, b: Row) -> tuple[Crossed, float, float, int] | None:
+    """Return the statistics of b - a where chips of one or both saw random parts of the samples."""
+    one, other = (
+        evidence.outcomes.partial(row) or evidence.outcomes.as_partial(row, of) for row, of in ((a, b), (b, a))
+    )
+    if one is None or other is None or one.drawn != other.drawn:
+        return None
+    means = [evidence.rows[row].statistics.value for row in (a, b)]
+    of = other.difference(one, means[0].samples)
+    return None if of is None else (of, means[0].mean, means[1].mean, means[0].samples)
 
 
 def _row(

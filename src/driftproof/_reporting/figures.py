@@ -228,6 +228,8 @@ def _draw_series(axes: Axes, evidence: Evidence, key: str, preset: str, number: 
 
 
 def _band(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    if not len(values):  # chips that saw parts of the samples: there is no band
+        return np.full(2, np.nan)
     return np.quantile(values, [0, 1] if len(values) < PRELIMINARY_BELOW else [0.05, 0.95])
 
 

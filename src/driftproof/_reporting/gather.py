@@ -99,8 +99,17 @@ class Evidence:
         return self.summary[(self.summary["config_id"] == key) & (self.summary["preset"] == preset)]
 
     def chips(self, key: str, preset: str, t_s: float) -> npt.NDArray[np.float64]:
-        """Return the values of all chips of one row, without the noise of the samples where it is known."""
-        return corrected(self.rows[key, preset, t_s].statistics.value)
+        """Return the values of all chips of one row, without the noise of the samples where it is known.
+
+        They are not known, and none is returned, where chips saw parts of the samples.
+        """
+        of = self.rows[key, preset, t_s].statistics.value
+        return corrected(of) if of.whole else np.empty(0)
+
+    @property
+    def any_stratified(self) -> bool:
+        """Whether the chips of a row saw random parts of the samples."""
+        return any(not row.whole for row in self.rows.values())
 
     @property
     def by_sample(self) -> bool:

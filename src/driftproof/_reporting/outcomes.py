@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from driftproof._record import DIGITAL, IDEAL_ANALOG, Outcome, Record
+from driftproof._errors import warn
+from driftproof._record import DIGITAL, IDEAL_ANALOG, DrawnSamples, Outcome, Record
+from driftproof._reporting.partial import Partial
 from driftproof.statistics import Crossed, crossed
 
 type Row = tuple[str, str, float]
@@ -43,14 +45,18 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._held: dict[Row, dict[int, Outcome]] = {}
+        self._drawn: dict[tuple[Row, int], DrawnSamples | None] = {}
+        self._known: DrawnSamples | None = None
         self._bits: dict[tuple[Row, int], tuple[npt.NDArray[np.uint8], int]] = {}
 
     def add(self, record: Record) -> None:
         """Add the outcomes of a record. Where two records hold the same cell, the first one stays."""
         shown: dict[str, list[tuple[str, str]]] = {}
+        drawn = {number: run.drawn for number, run in record.runs().items()}
+        self._known = next((each for each in (self._known, *drawn.values()) if each is not None), None)
         for config_id, preset, series in record.shown():
             shown.setdefault(series, []).append((config_id, preset))
-        for key, outcome, _ in record.outcomes():
+        for key, outcome, run in record.outcomes():
             if key.digital or outcome.per_sample is None:
                 continue
             entries = outcome.per_sample
@@ -58,6 +64,7 @@ class Outcomes:
                 row = (config_id, preset, key.t_s)
                 if key.chip in self._held.setdefault(row, {}):
                     continue
+                self._drawn[row, key.chip] = drawn[run]
                 if entries.dtype == np.bool_:
                     self._bits[row, key.chip] = np.packbits(entries), len(entries)
                     outcome = _without_entries(outcome)
@@ -71,8 +78,38 @@ class Outcomes:
         first, *others = held.values()
         if any(not same_samples(first.samples, other.samples) for other in others):
             return None
+        if self.partial(row) is not None:
+            return None
         chips = tuple(sorted(held))
         return Seen(chips, first.samples, np.stack([self._entries(row, chip) for chip in chips]))
+
+    def partial(self, row: Row) -> Partial | None:
+        """Return the chips of a row that saw random parts of the samples; None if all saw the same samples.
+
+        Records of one subject have the same strata, but for the rounding of the machines that measured the digital
+        network. Chips with other strata than the first partial cell are left out, with a warning.
+        """
+        held = self._held.get(row, {})
+        parts = [chip for chip, outcome in held.items() if outcome.samples is not None]
+        drawn = next((of for chip in parts if (of := self._drawn[row, chip]) is not None), None)
+        if drawn is None:
+            first = next(iter(held.values())) if parts else None
+            alike = first is None or all(same_samples(first.samples, other.samples) for other in held.values())
+            drawn = None if alike else self._known
+        if drawn is None:
+            return None
+        others = [chip for chip in parts if self._drawn[row, chip] not in (drawn, None)]
+        if others:
+            warn(f"{len(others)} chips of {row[1]} whose samples come from other strata are left out of a mean")
+        chips = {chip: (held[chip].samples, self._entries(row, chip)) for chip in sorted(held) if chip not in others}
+        return Partial(drawn, chips)
+
+    def as_partial(self, row: Row, like: Row) -> Partial | None:
+        """Return the chips of a row that saw all samples, with the strata of a row whose chips saw parts."""
+        other, held = self.partial(like), self._held.get(row)
+        if other is None or not held or any(outcome.samples is not None for outcome in held.values()):
+            return None
+        return Partial(other.drawn, {chip: (None, self._entries(row, chip)) for chip in sorted(held)})
 
     def digital(self, row: Row, seen: Seen) -> npt.NDArray[Any] | None:
         """Return the outcomes of the digital network of a row's configuration on the samples that were seen."""
@@ -135,6 +172,11 @@ def row_statistics(values: Iterable[float], digital: float, row: Row, outcomes: 
         row: The row.
         outcomes: The outcomes of its samples, where they are known.
     """
+    partial, whole = outcomes.partial(row), outcomes.of((row[0], DIGITAL, 0.0))
+    if partial is not None and whole is not None and whole.samples is None:
+        of = partial.statistics(whole.outcomes[0])
+        if of is not None:
+            return RowStatistics(of.value, of.change, True)
     measured = np.array(list(values), dtype=np.float64)
     seen = outcomes.of(row) if row[1] not in (DIGITAL, IDEAL_ANALOG) else None
     base = None if seen is None else outcomes.digital(row, seen)

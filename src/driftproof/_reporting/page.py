@@ -14,7 +14,7 @@ from driftproof._reporting.gather import Account, Evidence
 from driftproof._reporting.html import data_uri, fill_template
 from driftproof._reporting.lifetime import default_keep
 from driftproof._reporting.page_tables import comparison_rows, kept
-from driftproof._reporting.statistics import PRELIMINARY_BELOW, bad_percentile
+from driftproof._reporting.statistics import ALL_SAMPLES, PRELIMINARY_BELOW, bad_percentile
 from driftproof._reporting.verdict import holds_for, threshold_in_words, verdicts
 from driftproof._shares import share_text
 from driftproof.times import format_time
@@ -55,6 +55,7 @@ def page(
         any_measured=not measured.empty,
         mixed_cells=evidence.mixed_cells,
         partial_cells=evidence.partial_cells,
+        any_stratified=evidence.any_stratified,
         any_out_of_validity=bool((~measured["in_validity"]).any()),
         any_preliminary=bool((measured["chips"] < PRELIMINARY_BELOW).any()),
         any_p5=bool(measured["p5"].notna().any()),
@@ -187,6 +188,7 @@ def _table_row(evidence: Evidence, key: str, preset: str, row: pd.Series) -> dic
         "drop": difference("drop") if preset != DIGITAL else "",
         "drop_new": difference_ends("drop_ci95_new") or difference_ends("drop_ci95"),
         "chips": str(chips) if chips else "",
+        "sampling": "" if row["sampling"] == ALL_SAMPLES else f"{int(row['passes']):,} samples in all",
         "preliminary": 0 < chips < PRELIMINARY_BELOW,
     }
 

@@ -90,6 +90,8 @@ def lifetimes(evidence: Evidence, key: str, preset: str, keep: float) -> list[Li
         means = {on: _span(times, [item.interval(on) for item in of], bar.level, sign) for on in KINDS}
         estimate = lifetime(times, [item.mean for item in of], bar.level, sign)
         table.append(LifetimeRow(bar, None, estimate, means, times))
+        if not all(row.whole for row in rows):
+            continue  # the values of single chips are not known
         shares = {on: [chip_yield(item, bar.level, sign, on) for item in of] for on in KINDS}
         for share in SHARES:
             kept = {on: _span(times, [(y.low, y.high) for y in seen], share) for on, seen in shares.items()}
@@ -103,6 +105,8 @@ def yields(evidence: Evidence, key: str, preset: str, keep: float) -> list[dict[
     """Return the yield at every time of a preset, as rows of a table."""
     table = []
     for row in _rows(evidence, key, preset):
+        if not row.whole:
+            continue
         for bar in bars(evidence, key, keep):
             these, new = (chip_yield(bar.of(row), bar.level, evidence.quantity.sign, on) for on in KINDS)
             table.append(

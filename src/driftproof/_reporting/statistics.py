@@ -52,6 +52,8 @@ def fifth_percentile(values: Values) -> tuple[float, float]:
     return round(float(np.quantile(x, 0.05)), 12), float(x[k - 1])
 
 
+ALL_SAMPLES, STRATIFIED = "all", "stratified"
+"""How the samples of a row were chosen."""
 ENDS = ("low", "high")
 KINDS: dict[On, str] = {"these": "", "new": "new_"}
 """The samples for which an interval holds → a part of the names of its columns."""
@@ -69,6 +71,10 @@ def summarise(record: Record) -> pd.DataFrame:
     the highest) and ``p5`` (the percentile at the same end: 5 % of chips are worse) are corrected for the noise of the
     samples (:func:`driftproof.statistics.corrected`); ``std_measured`` and ``worst_measured`` are not. Where a record
     has no outcomes of samples, nothing is corrected, and there are no intervals for new samples.
+
+    ``sampling`` is ``stratified`` where chips saw random parts of the samples (``ci`` or ``budget``): mean and drop are
+    then estimated from strata (:func:`driftproof.statistics.stratified`), and there is no spread and no worst chip.
+    ``passes`` is the number of samples that all chips of a row saw together.
 
     The rows ``digital`` and ``ideal-analog`` have 0 chips and no spread. Cells in which layers are kept digital for a
     trial, or in which causes of error are switched off, are left out.
@@ -101,7 +107,12 @@ class SummaryRow:
     @property
     def chips(self) -> int:
         """Number of chips; 0 for the rows without devices."""
-        return 0 if self.key[1] in (DIGITAL, IDEAL_ANALOG) else len(self.cells)
+        return 0 if self.key[1] in (DIGITAL, IDEAL_ANALOG) else self.statistics.value.chips
+
+    @property
+    def whole(self) -> bool:
+        """Whether every chip saw the same samples, so that there is a worst chip and a yield."""
+        return self.statistics.value.whole
 
 
 def summarise_cells(cells: pd.DataFrame, where: str, outcomes: Outcomes) -> list[SummaryRow]:
@@ -149,11 +160,13 @@ def _summary_row(row: SummaryRow, quantity: Quantity) -> dict[Any, object]:
         **first[facts].to_dict(),
         "in_validity": bool(row.cells["in_validity"].all()),
         "metric": first["metric"],
-        "mean": float(values.mean()),
+        "mean": float(values.mean()) if row.whole else row.statistics.value.mean,
         **_intervals(row, quantity),
         **_spread(row, values, quantity),
         "chips": row.chips,
-        "n_samples": int(row.cells["n_samples"].min()),
+        "n_samples": int(row.cells["n_samples"].min()) if row.whole else row.statistics.value.samples,
+        "sampling": ALL_SAMPLES if row.whole else STRATIFIED,
+        "passes": int(row.cells["n_samples"].sum()) if row.whole else row.statistics.value.passes,
     }
 
 
@@ -175,7 +188,7 @@ def _intervals(row: SummaryRow, quantity: Quantity) -> dict[str, float]:
 
 def _spread(row: SummaryRow, values: npt.NDArray[np.float64], quantity: Quantity) -> dict[str, float]:
     """Return the spread of the chips, corrected for the noise of the samples where their outcomes are known."""
-    if not row.chips:
+    if not row.chips or not row.whole:
         return dict.fromkeys(SPREAD, math.nan)
     measured = float(values.std(ddof=1)) if row.chips > 1 else math.nan
     of, alike = row.statistics.value, corrected(row.statistics.value)

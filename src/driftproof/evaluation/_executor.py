@@ -15,7 +15,17 @@ from driftproof._keywords import checks_keywords
 from driftproof._progress import Progress
 from driftproof._provenance import describe_run
 from driftproof._random_state import random_state_kept
-from driftproof._record import DIGITAL_CELL, CellKey, Outcome, Record, Run, Samples, Series, as_samples
+from driftproof._record import (
+    DIGITAL_CELL,
+    CellKey,
+    DrawnSamples,
+    Outcome,
+    Record,
+    Run,
+    Samples,
+    Series,
+    as_samples,
+)
 from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._evaluator import Evaluator
 from driftproof.evaluation._identity import preset_entries, series_of, show
@@ -104,6 +114,7 @@ def run[T](
     executor: Executor | None = None,
     progress: bool | None = None,
     what: str = "",
+    drawn: DrawnSamples | None = None,
 ) -> T:
     """Run a plan to its end and return its result.
 
@@ -119,6 +130,7 @@ def run[T](
             request after the other, in this process).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
         what: Text beside the progress bar (default: the trial).
+        drawn: How the plan draws the samples of partial cells, which the record keeps (default: it does not).
 
     Raises:
         DriftproofError: The record is about something else, the network computes other outputs than when the record
@@ -139,7 +151,7 @@ def run[T](
     with contextlib.ExitStack() as opened:
         held = record or opened.enter_context(Record.create_or_open(None))
         held.claim(evaluator.subject)
-        running = _Running(evaluator, held, executor or Serial(), progress, what, shows=record is not None)
+        running = _Running(evaluator, held, executor or Serial(), progress, what, drawn, shows=record is not None)
         try:
             requests = next(plan)
             while True:
@@ -167,6 +179,7 @@ class _Running:
     executor: Executor
     progress: bool | None
     what: str
+    drawn: DrawnSamples | None
     shows: bool
     begun: Run | None = None
     number: int | None = None
@@ -245,7 +258,8 @@ class _Running:
         if before is not None:
             self._compare(before, self.evaluator(NETWORK_ITSELF, before.samples))
         self.shown = {series for _, _, series in self.record.shown()}
-        self.begun = describe_run(self.evaluator.batch_size, self.executor.machine())
+        described = describe_run(self.evaluator.batch_size, self.executor.machine())
+        self.begun = described.model_copy(update={"drawn": self.drawn})
 
     def _compare(self, before: Outcome, now: Outcome) -> None:
         """Raise DriftproofError unless the digital network has the same outcome as before, for each sample if known."""

@@ -40,6 +40,8 @@ class Metric:
             a record then cannot say which samples were right, and more samples cannot be added to a cell.
         one_size: Whether ``per_sample`` may be used only if all samples have the same number of outputs. Otherwise the
             mean over samples differs from the metric.
+        margin: Function of the outputs and targets of one batch that returns how far each sample is from another entry,
+            [N]. None if that is not known.
 
     >>> import torch
     >>> METRICS["accuracy"](torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
@@ -52,6 +54,7 @@ class Metric:
     tolerance: Callable[[float, int], float]
     per_sample: Callable[[Tensor, Tensor], Tensor] | None = None
     one_size: bool = False
+    margin: Callable[[Tensor, Tensor], Tensor] | None = None
 
     slack, own = old_attribute("tolerance"), old_attribute("custom_quantity")
 
@@ -192,8 +195,22 @@ def _known(name: str, tally: Any, value: Any, tolerance: Callable[[float, int], 
 METRICS = {
     metric.name: metric
     for metric in (
-        _known("accuracy", tallies.right, tallies.share, _tolerance_of_share, per_sample=tallies.is_right),
-        _known("top5", tallies.right_in_five, tallies.share, _tolerance_of_share, per_sample=tallies.is_in_five),
+        _known(
+            "accuracy",
+            tallies.right,
+            tallies.share,
+            _tolerance_of_share,
+            per_sample=tallies.is_right,
+            margin=tallies.margin,
+        ),
+        _known(
+            "top5",
+            tallies.right_in_five,
+            tallies.share,
+            _tolerance_of_share,
+            per_sample=tallies.is_in_five,
+            margin=tallies.margin_in_five,
+        ),
         _known("token-accuracy", tallies.right_tokens, tallies.share, _tolerance_of_share),
         _known("f1", tallies.answers_by_class, tallies.macro_f1, _tolerance_of_f1),
         _known("perplexity", tallies.next_tokens, tallies.perplexity, _relative_tolerance),

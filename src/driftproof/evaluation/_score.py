@@ -39,6 +39,7 @@ def score(
     torch_device: torch.device,
     what: str,
     indices: Sequence[int] | None = None,
+    watch: Callable[[Any, Tensor], None] | None = None,
 ) -> Score:
     """Return the metric of a network over data, computed batch by batch.
 
@@ -50,6 +51,7 @@ def score(
         torch_device: The torch device of the network.
         what: Name of this measurement in error messages.
         indices: Indices of the samples of ``data`` (default: 0 to N − 1).
+        watch: A function that sees the outputs of the metric and the targets of every batch (default: none).
 
     Raises:
         DriftproofError: The network fails; an output is NaN or infinite; the metric does not take the outputs and
@@ -59,7 +61,7 @@ def score(
     def alone(inputs: Inputs, samples: Sequence[int]) -> list[Any]:
         return [network(inputs, samples)]
 
-    (only,) = scores(metric, alone, data, batch_size, torch_device, [what], indices)
+    (only,) = scores(metric, alone, data, batch_size, torch_device, [what], indices, watch)
     if isinstance(only, DriftproofError):
         raise only
     return only
@@ -73,6 +75,7 @@ def scores(
     torch_device: torch.device,
     names: Sequence[str],
     indices: Sequence[int] | None = None,
+    watch: Callable[[Any, Tensor], None] | None = None,
 ) -> list[Score | DriftproofError]:
     """Return the metric of several networks that compute each batch together. :func:`score` is that of one.
 
@@ -84,12 +87,13 @@ def scores(
         torch_device: The torch device of the networks.
         names: Name of each measurement in error messages.
         indices: Indices of the samples of ``data`` (default: 0 to N − 1).
+        watch: As for :func:`score`.
 
     Returns:
         For each network its score, or the error that ended it. Where the common pass fails, that is each one's error.
     """
     indices = range(len(data)) if indices is None else indices
-    tallies = [_Tally(metric) for _ in names]
+    tallies = [_Tally(metric, watch) for _ in names]
     first = 0
     try:
         for inputs, targets in data.batches(batch_size):
@@ -119,8 +123,8 @@ def _failing_on(inputs: Inputs) -> str:
 class _Tally:
     """What a metric saw of one network's outputs, batch after batch, and the first error."""
 
-    def __init__(self, metric: Metric) -> None:
-        self.metric = metric
+    def __init__(self, metric: Metric, watch: Callable[[Any, Tensor], None] | None = None) -> None:
+        self.metric, self._watch = metric, watch
         self.error: DriftproofError | None = None
         self._total: Any = None
         self._gathered: list[Tensor] = []
@@ -141,6 +145,8 @@ class _Tally:
                 tally = metric.tally(outputs, targets)
                 self._total = tally if self._total is None else self._total + tally
             _check_finite(main_output(outputs), len(targets))
+            if self._watch is not None:
+                self._watch(outputs, targets)
         except DriftproofError as error:
             self.error = error
 

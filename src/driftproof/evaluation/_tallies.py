@@ -67,6 +67,27 @@ def is_in_five(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs.topk(5, dim=1).indices == targets.unsqueeze(1)).any(dim=1)
 
 
+def margin(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return [N]: how far each sample is from being answered otherwise (right instead of wrong, or the reverse).
+
+    It is the distance between the output of the target and the largest other output; of one logit its distance from 0.
+    """
+    if outputs.dim() == 1 or outputs.shape[1] == 1:
+        return outputs.flatten().abs()
+    return _margin_in(1, outputs, targets)
+
+
+def margin_in_five(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return [N]: the distance between the output of the target and the fifth largest other output."""
+    return _margin_in(5, outputs, targets)
+
+
+def _margin_in(place: int, outputs: Tensor, targets: Tensor) -> Tensor:
+    wanted = targets.long().unsqueeze(1)
+    others = outputs.scatter(1, wanted, -torch.inf).topk(place, dim=1).values[:, -1]
+    return (outputs.gather(1, wanted).squeeze(1) - others).abs()
+
+
 def right_tokens(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return [right positions, counted positions] of outputs [N, L, classes] and targets [N, L]; nothing is shifted."""
     _check_classes("token-accuracy", outputs, targets, axes=2)

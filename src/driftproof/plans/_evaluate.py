@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from driftproof._keywords import checks_keywords
 from driftproof._mapping import MappingOptions, Scale, TileSize, Where
 from driftproof._presets import load_preset
 from driftproof._random_state import random_state_kept
-from driftproof._record import IDEAL_ANALOG, Record
+from driftproof._record import IDEAL_ANALOG, Record, total_of
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial, ask, run
@@ -29,6 +30,8 @@ from driftproof.evaluation._metrics import Function
 from driftproof.evaluation._trial import NETWORK_ITSELF
 from driftproof.periphery import Periphery, load_periphery
 from driftproof.plans._perfect import warn_of_differences
+from driftproof.plans._precision import Precision, check_partial, drawn_samples, precision_of
+from driftproof.plans._until_narrow import cost_of_chip, until_narrow
 from driftproof.times import parse_times
 
 
@@ -66,6 +69,10 @@ def evaluate(
     workers: int | None = None,
     cluster: str | None = None,
     threads: int | None = None,
+    ci: float | None = None,
+    budget: str | float | None = None,
+    ci_of: str = defaults.CI_OF,
+    ci_on: str = defaults.CI_ON,
     progress: bool | None = None,
 ) -> Record:
     """Measure the accuracy (or another metric) of a network on analog devices, over chips and inference times.
@@ -119,6 +126,15 @@ def evaluate(
         cluster: Address of a Ray cluster, or ``auto`` for the one that this machine is in; ``workers`` is then the
             number of its workers (default: no cluster). :class:`driftproof.evaluation.RayCluster` says more.
         threads: Number of threads of each worker (default: the processor cores divided by ``workers``; 1 on a cluster).
+        ci: Half-width of the 95 % interval at which a device at a time is finished, in the unit of the metric (points
+            for accuracies). Chips then see random parts of the samples, and as many chips are programmed as are needed
+            (default: all samples on ``chips`` chips). Means, drops and
+            intervals are in the report and its ``summary.csv``, which need no full cells; there is no worst chip and no
+            yield. The value of such a cell in ``record.cells()`` is that of its samples, most of which are in doubt.
+        budget: Time after which nothing more is measured, such as ``5min``; it is spent where intervals are widest.
+            Chips see parts of the samples, as with ``ci`` (default: no limit).
+        ci_of: The quantity whose interval becomes narrow: ``drop`` (default) or ``mean``.
+        ci_on: The samples for which it holds: ``these`` (default) or ``new`` ones.
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
     Returns:
@@ -135,6 +151,7 @@ def evaluate(
     ['digital', 'ideal', 'ideal-analog']
     """
     check_seed(seed)
+    precision = precision_of(ci, budget, ci_of, ci_on, chips)
     samples = data if limit is None else as_data(data).head(limit)
     evaluator = Evaluator(
         model, samples, metric, backend=backend, batch_size=batch_size, torch_device=torch_device, name=name
@@ -164,6 +181,7 @@ def evaluate(
             out=out,
             label=label,
             within_validity=within_validity or strict,
+            precision=precision,
             executor=executor,
             progress=progress,
         )
@@ -180,6 +198,7 @@ def evaluate_deployments(
     out: str | Path | None = None,
     label: str = "",
     within_validity: bool = False,
+    precision: Precision | None = None,
     executor: Executor | None = None,
     progress: bool | None = None,
 ) -> Record:
@@ -197,6 +216,8 @@ def evaluate_deployments(
         label: Text that distinguishes these deployments from others in one report.
         within_validity: Whether to raise an error for times outside a device's range of validity (default: such cells
             are marked).
+        precision: When enough was measured. The number of chips follows from it, and they see parts of the samples
+            (default: all samples on ``chips`` chips).
         executor: Executor that computes the cells (default: one after the other, in this process).
         progress: Whether to show a progress bar (default: if the terminal is interactive).
 
@@ -215,11 +236,13 @@ def evaluate_deployments(
     >>> len(evaluate_deployments(evaluator, deployments, times="1s", chips=3).cells())
     10
     """
-    times_s, numbers = parse_times(times), chip_numbers(chips)
+    began, times_s, numbers = time.perf_counter(), parse_times(times), chip_numbers(chips)
     if not deployments:
         raise DriftproofError("no deployments: give at least one")
     if within_validity:
         check_validity([deployment.device for deployment in deployments], times_s)
+    if precision is not None:
+        check_partial(evaluator)
     deployments = [evaluator.calibrated(deployment) for deployment in deployments]
     for deployment in deployments:
         # of measured chips, those that there are
@@ -235,8 +258,22 @@ def evaluate_deployments(
             for deployment in deployments:
                 rows = {IDEAL_ANALOG: on_perfect_devices(deployment), deployment.device.name: deployment}
                 show(record, evaluator, deployment, rows=rows, label=label)
-        plan = grid(deployments, times_s, numbers, evaluator.metric)
-        run(plan, evaluator, record, executor=executor, progress=progress)
+        plan, drawn = grid(deployments, times_s, numbers, evaluator.metric), None
+        if precision is not None:
+            drawn = drawn_samples(evaluator, record, deployments[0].seed)
+            perfect = list(dict.fromkeys(map(on_perfect_devices, deployments)))
+            layers = [layer for layer in evaluator.mapping(deployments[0].mapping).layers if layer.analog]
+            plan = until_narrow(
+                deployments,
+                perfect,
+                times_s,
+                precision,
+                drawn.samples,
+                evaluator.metric,
+                chip_cost=cost_of_chip(*(total_of(layers, name) or 0 for name in ("weights", "macs_per_input"))),
+                began=began,
+            )
+        run(plan, evaluator, record, executor=executor, drawn=drawn, progress=progress)
     except BaseException:
         record.close()
         raise

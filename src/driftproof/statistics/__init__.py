@@ -4,16 +4,21 @@ The functions take plain arrays and need no torch. ``docs/statistics.md`` says w
 often it was measured to hold.
 """
 
+from driftproof.statistics._allocation import next_step
 from driftproof.statistics._crossed import Crossed, crossed
 from driftproof.statistics._holm import holm
 from driftproof.statistics._needed import needed
 from driftproof.statistics._pigeonhole import pigeonhole_interval
 from driftproof.statistics._spread import chip_spread, corrected, spread_interval
+from driftproof.statistics._strata import Strata, strata_by
+from driftproof.statistics._stratified import Tallies, stratified, tallies
 from driftproof.statistics._times import lifetime_span
 from driftproof.statistics._yields import chip_yield
 
 __all__ = [
     "Crossed",
+    "Strata",
+    "Tallies",
     "chip_spread",
     "chip_yield",
     "corrected",
@@ -21,6 +26,10 @@ __all__ = [
     "holm",
     "lifetime_span",
     "needed",
+    "next_step",
     "pigeonhole_interval",
     "spread_interval",
+    "strata_by",
+    "stratified",
+    "tallies",
 ]

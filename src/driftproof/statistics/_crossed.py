@@ -34,6 +34,8 @@ On = Literal["these", "new"]
 
 Numbers = npt.NDArray[np.float64]
 ROUNDING = 1e-12
+STOPPED = 0.15
+"""Relative widening of an interval after a sequential stop, times the root of the number of chips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,9 @@ class Crossed:
         sample_square: Variance c² of the samples' means over the chips; NaN for one sample.
         rest_square: Mean square m² of what neither chip nor sample explains; NaN for one chip or one sample.
         sample_third: Third central moment of the samples' means.
+        within: Variance of ``chip_means`` that comes from their samples, where each chip saw a part of all samples
+            (:func:`driftproof.statistics.stratified`); else 0.
+        passes: Number of samples that all chips together saw, where each saw a part; 0 where all saw all.
     """
 
     chip_means: Numbers
@@ -53,6 +58,13 @@ class Crossed:
     sample_square: float
     rest_square: float
     sample_third: float
+    within: float = 0.0
+    passes: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every chip saw all samples. Otherwise single chips are not known, and there is no worst chip."""
+        return not self.passes
 
     @property
     def chips(self) -> int:
@@ -71,7 +83,8 @@ class Crossed:
             return math.nan
         square = float(self.chip_means.var(ddof=1))
         # equal values differ from their mean by rounding
-        return square if square > (ROUNDING * max(abs(self.mean), 1.0)) ** 2 else 0.0
+        square = square if square > (ROUNDING * max(abs(self.mean), 1.0)) ** 2 else 0.0
+        return max(square, self.within)
 
     @cached_property
     def chip_third(self) -> float:
@@ -86,7 +99,7 @@ class Crossed:
     @property
     def chip_variance(self) -> float:
         """σ²_chip: variance over chips of a chip's mean over all inputs, at least 0; NaN for one chip or sample."""
-        return not_negative(self.chip_square - self.rest_square / self.samples)
+        return not_negative(self.chip_square - self.within - self.rest_square / self.samples)
 
     @property
     def sample_variance(self) -> float:
@@ -101,9 +114,14 @@ class Crossed:
     # --- the mean ---
 
     def error(self, on: On) -> float:
-        """Return the standard error of the mean; NaN where it cannot be told (one chip, one sample)."""
+        """Return the standard error of the mean; NaN where it cannot be told (one chip, one sample).
+
+        Chips that saw parts of the samples were added until an interval was narrow, which happens too early where they
+        are alike by accident. Their error is larger by ``STOPPED / √chips`` of itself.
+        """
         chips = self.chip_square / self.chips
-        return math.sqrt(chips + (self._sample_part if check_on(on) == "new" else 0.0))
+        error = math.sqrt(chips + (self._sample_part if check_on(on) == "new" else 0.0))
+        return error if self.whole else error * (1 + STOPPED / math.sqrt(self.chips))
 
     def interval(self, on: On, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """Return the interval of the mean over all chips.

@@ -38,7 +38,8 @@ def needed(of: Crossed, half_width: float, on: On = ON, confidence: float = CONF
     >>> needed(chips, 1.0).samples > 2000
     True
     """
-    variances = of.chip_variance, of.sample_variance if check_on(on) == "new" else 0.0, of.rest_variance
+    # chips that saw parts of the samples: so will further chips
+    variances = of.chip_variance + of.within, of.sample_variance if check_on(on) == "new" else 0.0, of.rest_variance
     if not half_width > 0 or any(math.isnan(v) for v in variances):
         return None
     chip, sample, rest = variances

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 from scipy.stats import trim_mean
 
+from driftproof._errors import DriftproofError
 from driftproof._intervals import CONFIDENCE
 from driftproof.statistics._crossed import Crossed, Numbers
 
@@ -31,6 +32,7 @@ def chip_spread(of: Crossed) -> float:
     more than an eighth. Measured on simulated chips of PCM and ReRAM (25 chips, 2,000 images), the result is 0.3 to 3 %
     too low on average; the standard deviation of the measured values is up to 34 % too high.
     """
+    check_whole(of)
     variance = of.chip_variance
     if not variance > 0:
         return variance
@@ -46,6 +48,7 @@ def spread_interval(of: Crossed, confidence: float = CONFIDENCE) -> tuple[float,
     skewed and a few of them do not show the tail: the kurtosis is at least 4, and at least 3 + 2 γ² where γ is the
     skewness; and the quantile is Student's. It needs at least 5 chips, and is NaN for fewer.
     """
+    check_whole(of)
     n, samples_part = of.chips, of.rest_square / of.samples
     if n < 5 or math.isnan(samples_part):
         return math.nan, math.nan
@@ -68,6 +71,16 @@ def corrected(of: Crossed) -> Numbers:
 
     Where the outcomes of samples are not known, or there is one chip, they are the measured values.
     """
+    check_whole(of)
     if of.chips < 2 or not of.chip_square or math.isnan(of.rest_square):
         return of.chip_means
     return of.mean + (of.chip_means - of.mean) * (chip_spread(of) / math.sqrt(of.chip_square))
+
+
+def check_whole(of: Crossed) -> None:
+    """Raise DriftproofError if chips saw parts of the samples: the values of single chips are then not known."""
+    if not of.whole:
+        raise DriftproofError(
+            f"{of.chips} chips saw {of.passes:,} of {of.chips * of.samples:,} samples: spreads, yields and worst chips "
+            "need chips that saw all samples; measure without ci and budget"
+        )

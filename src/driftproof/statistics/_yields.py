@@ -11,7 +11,7 @@ from driftproof._defaults import ON
 from driftproof._errors import DriftproofError
 from driftproof._intervals import CONFIDENCE
 from driftproof.statistics._crossed import Crossed, Numbers, On, check_on
-from driftproof.statistics._spread import corrected
+from driftproof.statistics._spread import check_whole, corrected
 
 
 class Yield(NamedTuple):
@@ -47,6 +47,7 @@ def chip_yield(of: Crossed, threshold: float, sign: int = 1, on: On = ON, confid
     """
     if sign not in (1, -1):
         raise DriftproofError(f"sign={sign!r}; wanted 1 (higher is better) or -1 (lower is better)")
+    check_whole(of)
     values, bar = sign * of.chip_means, sign * threshold
     if check_on(on) == "these":
         good = _count(values, bar)
