@@ -15,7 +15,7 @@ from torch import nn
 
 import driftproof as dp
 from driftproof import DriftproofError
-from driftproof._record import CellKey, Outcome, Record, merge
+from driftproof._record import CellKey, Outcome, Record
 from driftproof._record.entries import DrawnSamples
 from driftproof._reporting import summarise
 from driftproof._reporting.gather import gather
@@ -312,7 +312,7 @@ def test_partial_records_merge(tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path / "c") as into:
         for name in "ab":
             with Record.open(tmp_path / name) as part:
-                merge(into, part)
+                into.merge(part)
         table = summarise(into)
     for name, preset in (("a", NOISY), ("b", PCM)):
         with Record.open(tmp_path / name) as part:

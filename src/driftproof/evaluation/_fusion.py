@@ -108,9 +108,13 @@ def _other_summand(node: fx.Node, mine: fx.Node) -> fx.Node | None:
     other = second if first is mine else first
     if other is mine or not isinstance(other, fx.Node) or (node.target in _ADDS_IN_PLACE and first is not mine):
         return None
-    one, two = (n.meta.get("tensor_meta") for n in (mine, other))
-    same = isinstance(getattr(two, "shape", None), torch.Size) and (one.shape, one.dtype) == (two.shape, two.dtype)
-    return other if same else None
+    return other if _shape(mine) == _shape(other) is not None else None
+
+
+def _shape(node: fx.Node) -> tuple[torch.Size, torch.dtype] | None:
+    """Return shape and type of a node's result, None if it is not one tensor."""
+    meta: Any = node.meta.get("tensor_meta")
+    return (meta.shape, meta.dtype) if isinstance(getattr(meta, "shape", None), torch.Size) else None
 
 
 def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

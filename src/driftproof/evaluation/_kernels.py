@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from driftproof._calls.geometry import geometry_of
 
-HAS_FUSED = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+HAS_FUSED: bool = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 """Whether this torch has oneDNN's fused convolutions."""
 
 
