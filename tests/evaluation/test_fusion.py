@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ import driftproof as dp
 from driftproof._chip import Chip
 from driftproof._mapping import map_model
 from driftproof.arrays import input_ranges
+from driftproof.evaluation import _kernels
 from driftproof.evaluation._folded import FoldedNetwork
 from driftproof.evaluation._fusion import FusedLayer
 from driftproof.evaluation._parts import side_by_side
@@ -115,6 +117,23 @@ def test_chips_between_converters_agree_with_single_steps(end: str, monkeypatch:
     one, other = fast(X), slow(X)
     # a code may flip; a wrong factor, shift or summand would move all outputs
     assert float(((one - other).abs() > 1e-5 * other.abs().max()).float().mean()) < 0.02
+
+
+def test_without_fused_convolutions_the_outputs_are_the_same_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = block("x + short, relu")
+    with torch.no_grad():
+        wanted = folded(network)(X)
+    monkeypatch.setattr(_kernels, "FUSED", False)
+    _kernels.tell_of_missing_kernels.cache_clear()
+    with pytest.warns(dp.DriftproofWarning, match="no fused convolutions of oneDNN"):
+        made = folded(network)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = folded(network)
+    torch.testing.assert_close(made(X), wanted, rtol=1e-6, atol=1e-6)
+    assert torch.equal(again(X), made(X))
 
 
 def test_hooks_and_norms_to_be_recalibrated_stay() -> None:

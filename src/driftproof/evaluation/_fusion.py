@@ -13,7 +13,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
 from driftproof.arrays._code_reads import CodeReads
-from driftproof.evaluation._kernels import compute
+from driftproof.evaluation._kernels import compute, tell_of_missing_kernels
 
 _ADDS: tuple[Any, ...] = (operator.add, torch.add, "add")
 _ADDS_IN_PLACE: tuple[Any, ...] = (operator.iadd, "add_")
@@ -58,6 +58,8 @@ def fuse(
     calls = [node for node in traced.graph.nodes if node.op == "call_module" and str(node.target) in layers]
     times = Counter(str(call.target) for call in calls)
     calls = [call for call in calls if times[str(call.target)] == 1 and len(call.args) == 1 and not call.kwargs]
+    if example.device.type == "cpu" and any(isinstance(modules[str(call.target)], nn.Conv2d) for call in calls):
+        tell_of_missing_kernels()
     for number, call in enumerate(calls):
         name = str(call.target)
         chain, other, relu = _followed(call, modules)

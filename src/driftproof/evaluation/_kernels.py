@@ -7,13 +7,26 @@ another.
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 
 from driftproof._calls.geometry import geometry_of
+from driftproof._errors import warn
 
-HAS_FUSED: bool = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+FUSED: bool = torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 """Whether this torch has oneDNN's fused convolutions."""
+
+
+@cache
+def tell_of_missing_kernels() -> None:
+    """Warn, once in a process, if convolutions on this CPU are not fused."""
+    if not FUSED:
+        warn(
+            f"torch {torch.__version__} has no fused convolutions of oneDNN: additions and ReLUs are computed behind "
+            "them, with the same outputs in a little more time"
+        )
 
 
 def compute(layer: nn.Module, x: Tensor, other: Tensor | None, relu: bool) -> Tensor:
@@ -25,7 +38,7 @@ def compute(layer: nn.Module, x: Tensor, other: Tensor | None, relu: bool) -> Te
         other: Tensor in the shape of its outputs. It is not changed.
         relu: Whether to apply ReLU.
     """
-    if HAS_FUSED and isinstance(layer, nn.Conv2d) and x.device.type == "cpu" and x.dtype == torch.float32:
+    if FUSED and isinstance(layer, nn.Conv2d) and x.device.type == "cpu" and x.dtype == torch.float32:
         return _convolve(layer, x, other, relu)
     outputs: Tensor = layer(x)
     if other is not None:
