@@ -27,6 +27,19 @@ def many_chips() -> ModuleType | None:
         return None
 
 
+def count_passes(module: ModuleType) -> list[int]:
+    """Return a list to which every forward pass of K chips adds K from now on."""
+    passes: list[int] = []
+    compute = module.ManyChips.__call__
+
+    def counted(many: Any, inputs: Any) -> Any:
+        passes.append(many.number)
+        return compute(many, inputs)
+
+    module.ManyChips.__call__ = counted
+    return passes
+
+
 def rate(network: nn.Module, data: Any, at_once: int, passes: int) -> tuple[float | None, float | str]:
     """Return chips per second and the peak memory.
 
@@ -46,6 +59,7 @@ def rate(network: nn.Module, data: Any, at_once: int, passes: int) -> tuple[floa
 
 def main() -> None:
     part, module = Part(), many_chips()
+    passes = [] if module is None else count_passes(module)
     warnings.simplefilter("ignore", dp.DriftproofWarning)
     torch.manual_seed(0)
     samples = 50 if ON_CPU else 1000
@@ -66,7 +80,14 @@ def main() -> None:
                 continue
             if module is not None:
                 module.chips_at_once = lambda *_, number=number: number  # type: ignore[attr-defined]
+            passes.clear()
             found, memory = rate(network, data, number, passes=2 if ON_CPU else max(2, 64 // number))
+            # each of the three evaluations tries one pass, and computes one at a time if its outputs are not right
+            if number > 1 and len(passes) <= 3:
+                part.skip(
+                    f"{name}, {number} chips at once: the network does not run so, and was computed one at a time"
+                )
+                continue
             if found is None:
                 part.skip(f"{name}, {number} chips at once: more chips took no longer than fewer, too short to time")
                 continue

@@ -25,7 +25,20 @@ TOTAL_S = 470.0
 """All parts together end by then: 8 minutes with what is before and after them."""
 PARTS = {"tests": 200.0, "agreement": 110.0, "chips": 100.0, "training": 60.0}
 """Part → its limit in s. A part stops asking for more at 80 % of it."""
-NEEDED = ("torch", "numpy", "scipy", "pandas", "pydantic", "tomlkit", "lazy_loader", "rich", "safetensors", "pytest")
+NEEDED = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pydantic",
+    "tomlkit",
+    "lazy_loader",
+    "rich",
+    "safetensors",
+    "matplotlib",
+    "jinja2",
+    "pytest",
+)
 LEAST_TORCH = (2, 11)
 
 
