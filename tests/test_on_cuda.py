@@ -16,7 +16,9 @@ from torch import Tensor, nn
 import driftproof as dp
 from driftproof.arrays import input_ranges
 from driftproof.data import digits
-from driftproof.evaluation import FoldedNetwork, TilesNetwork
+from driftproof.evaluation import Deployment, Evaluator, FoldedNetwork, TilesNetwork, Trial
+from driftproof.evaluation._executor import Request, computed
+from driftproof.evaluation._many_chips import AGREEMENT_ALONE, MEMORY_BYTES, MOST_CHIPS, ManyChips
 from driftproof.periphery import DynamicRange, StaticRange, load_periphery
 from driftproof.zoo import trained_digits_cnn
 from training.small import NAMES, Small, method_of, sgd
@@ -284,3 +286,39 @@ def test_recalibration_and_validation() -> None:
             validate=dp.ChipValidation(data=data, preset=PCM, chips=2),
         )
     assert done is not None
+
+
+def test_many_chips_in_one_pass_are_those_of_one_at_a_time() -> None:
+    evaluator = Evaluator(trained_digits_cnn(), digits().head(300), torch_device=DEVICE)
+    deployment = Deployment(device=PCM)
+    hardware, x = evaluator.ready(deployment), images().to(DEVICE)
+    many = ManyChips(hardware.network, 8)
+    alone = []
+    for chip in range(8):
+        network = hardware.become(Trial(deployment, chip, 3600.0))
+        many.take(chip)
+        alone.append(network(x))
+    for outputs, wanted in zip(many(x), alone, strict=True):
+        assert float((outputs - wanted).abs().max()) <= AGREEMENT_ALONE * float(wanted.abs().max())
+    trials = [Trial(deployment, chip, t_s) for chip in range(5) for t_s in (1.0, 3600.0)]
+    together = [outcome for _, outcome in computed(evaluator, [Request(trial) for trial in trials])]
+    for trial, outcome in zip(trials, together, strict=True):
+        assert abs(outcome.value - evaluator(trial).value) <= 100 / 300  # rounding may turn an answer at a tie
+
+
+@pytest.mark.skipif(DEVICE != "cuda", reason="the memory of a GPU")
+def test_a_gpu_computes_many_chips_at_once_within_the_memory_for_them() -> None:
+    evaluator = Evaluator(trained_digits_cnn(), digits(), torch_device=DEVICE)
+    deployment = Deployment(device=PCM)
+    many = evaluator.ready(deployment).many
+    assert many is not None
+    assert many.number == MOST_CHIPS
+    peaks = []
+    for chips in (1, 3):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        trials = [Trial(deployment, chip, 1.0) for chip in range(chips * MOST_CHIPS)]
+        assert len(list(computed(evaluator, [Request(trial) for trial in trials]))) == len(trials)
+        peaks.append(torch.cuda.max_memory_allocated() - before)
+    assert max(peaks) <= MEMORY_BYTES
+    assert peaks[1] <= 1.05 * peaks[0]

@@ -47,12 +47,14 @@ class Behaviour:
         at_once: Number of samples to compute at once. On a CPU, the largest activation of so many fits into the cache.
             It depends on shapes only, so that the same evaluation gives the same numbers. (For ResNet-20 on CIFAR it is
             64 of a batch of 250, which takes half the time of the whole batch.)
+        sample_bytes: Size in bytes of the largest activation of one sample.
     """
 
     outputs: Tensor
     joint: bool = False
     wrong_axis: str = ""
     at_once: int = NO_LIMIT
+    sample_bytes: int = 1
 
     def check_axis(self) -> None:
         """Raise DriftproofError unless axis 0 of the outputs counts the samples, as every metric wants."""
@@ -88,7 +90,7 @@ def observe(network: nn.Module, inputs: Inputs) -> Behaviour:
             wrong, joint = _compared_with_parts(network, other, inputs, outputs)
     alone = isinstance(inputs, Tensor) and isinstance(outputs, Tensor) and not wrong and not joint
     at_once = max(8, CACHE_BYTES * number // largest) if alone and main.device.type == "cpu" else NO_LIMIT
-    return Behaviour(main, joint, wrong, at_once)
+    return Behaviour(main, joint, wrong, at_once, -(-largest // max(1, number)))
 
 
 def observe_first(network: nn.Module, examples: Iterable[Inputs]) -> tuple[Behaviour, Inputs]:
@@ -270,10 +272,10 @@ def _of_samples(outputs: Any, number: int, part: slice = slice(None)) -> list[Te
 def _agree(one: list[Tensor | None], other: list[Tensor | None]) -> bool:
     """Return whether tensors are equal up to rounding. One that is None is not looked at."""
     pairs = [(a, b) for a, b in zip(one, other, strict=False) if a is not None and b is not None]
-    return len(one) == len(other) and all(a.shape == b.shape and _gap(a, b) <= _rounding(a) for a, b in pairs)
+    return len(one) == len(other) and all(a.shape == b.shape and _gap(a, b) <= rounding(a) for a, b in pairs)
 
 
-def _rounding(outputs: Tensor) -> float:
+def rounding(outputs: Tensor) -> float:
     """Return the largest relative difference by rounding, which half precision has more of."""
     exact = not (outputs.is_floating_point() or outputs.is_complex())
     return AGREEMENT if exact else max(AGREEMENT, 8 * torch.finfo(outputs.dtype).eps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from driftproof._calls import Geometry
@@ -93,9 +95,20 @@ class Chip:
             to_calibrate: Whether to read in the read-out that calibrates the chip (default: in that of its use).
         """
         mapped, array = self.weights[layer], self.arrays[layer]
-        read_out = self.read_outs.calibration if to_calibrate else self.read_outs.use
-        net = array.net(t_s, read_out=read_out)
-        alpha = self._alpha(layer, t_s, net if to_calibrate or not self._differ(array) else None)
+        calibration, use = self.read_outs.calibration, self.read_outs.use
+        read_out = calibration if to_calibrate else use
+        if to_calibrate or not self._differ(array):
+            net = array.net(t_s, read_out=read_out)
+            alpha = self._alpha(layer, t_s, lambda: net)
+        else:
+            both: list[Tensor] = []  # the two read-outs at once, if α is measured now
+
+            def now() -> Tensor:
+                both[:] = array.nets(t_s, (calibration, use))
+                return both[0]
+
+            alpha = self._alpha(layer, t_s, now)
+            net = both[1] if both else array.net(t_s, read_out=use)
         samples = SampleNormals(self.seed, self.number, layer, t_s)
         noise = array.mvm_read_noise(t_s, read_out)
         return ArrayReading(net, mapped.scale, alpha, noise, samples, self.key(layer))
@@ -104,15 +117,15 @@ class Chip:
         """Whether the net weights of the two read-outs differ."""
         return array.new_at_read_out and self.read_outs.fast == "read-out" and self.read_outs.period_s > 0
 
-    def _alpha(self, layer: str, t_s: float, now: Tensor | None) -> Tensor:
-        """Return the compensation at a time, measured once; ``now`` is what its read-out reads then, if known."""
+    def _alpha(self, layer: str, t_s: float, now: Callable[[], Tensor]) -> Tensor:
+        """Return the compensation at a time, measured once; ``now`` returns what the read-out for it reads then."""
         known = self._alphas.get(layer)
         if known is not None and known[0] == t_s:
             return known[1]
         array, calibration = self.arrays[layer], self.read_outs.calibration
 
         def read(at_s: float, read_noise: bool) -> Tensor:
-            return now if read_noise and at_s == t_s and now is not None else array.net(at_s, read_noise, calibration)
+            return now() if read_noise and at_s == t_s else array.net(at_s, read_noise, calibration)
 
         alpha = self.compensation.alpha(self.weights[layer], read, self._reference[layer], t_s)
         self._alphas[layer] = (t_s, alpha)

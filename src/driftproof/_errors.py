@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,11 +37,12 @@ def warn(text: str) -> None:
 
 
 @contextmanager
-def foreign_code(place: str, advice: str = "") -> Iterator[None]:
+def foreign_code(place: str | Callable[[], str], advice: str = "") -> Iterator[None]:
     """Raise DriftproofError for any exception that the code of a user's network or metric raises in a ``with`` block.
 
     Args:
-        place: What was being done, or what was wanted. The message begins with it, and the exception follows.
+        place: What was being done, or what was wanted, or a function that returns it where that takes time. The
+            message begins with it, and the exception follows.
         advice: What to do. The message ends with it.
     """
     try:
@@ -49,7 +50,8 @@ def foreign_code(place: str, advice: str = "") -> Iterator[None]:
     except DriftproofError:
         raise
     except Exception as error:
-        raise DriftproofError(f"{place} {type(error).__name__}: {error}{advice}") from error
+        text = place if isinstance(place, str) else place()
+        raise DriftproofError(f"{text} {type(error).__name__}: {error}{advice}") from error
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
+import glob
 import io
 import os
 import stat
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources.abc import Traversable
 from itertools import zip_longest
 from pathlib import Path
@@ -108,6 +111,9 @@ _LONG = 200
 def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> Path:
     """Replace ``path`` in one step: a reader or a crash sees the old file or the new one.
 
+    A process that is killed meanwhile leaves a temporary file ``.NAME.….part``. The next one that writes ``path``
+    deletes it.
+
     Args:
         path: File in a folder that exists.
         content: Content of the file, or a function that writes it to the path that it receives.
@@ -115,20 +121,45 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> P
     Raises:
         OSError: If the folder does not exist or cannot be written.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
+    with _temporary(path) as temporary:
         _ = content(temporary) if callable(content) else temporary.write_bytes(content)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         # mkstemp and safetensors make files that only the owner can read; others should read a report, too
         temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     return path
+
+
+_PART = ".part"
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Make a file beside ``path``, locked as long as its writer lives; delete it, and those that dead writers left."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            if _lock(file.fileno()):
+                left.unlink()
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PART)
+    temporary = Path(name)
+    try:
+        _lock(descriptor)
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file until it is closed or the process dies; return False if another process has, or without locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:

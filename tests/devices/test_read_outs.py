@@ -222,3 +222,19 @@ def test_what_is_no_read_out(given: Any, message: str) -> None:
 def test_times_that_are_none(values: Any) -> None:
     with pytest.raises(DriftproofError, match=r"read-outs: \w+ = .*; wanted a time in s, not negative and finite"):
         ReadOuts(**values)
+
+
+@pytest.mark.parametrize("fast", ["read-out", "mvm"])
+@pytest.mark.parametrize("name", ["pcm-nandakumar-2019", "reram-cmo-2pct", "reram-cmo-2pct-digital-reference"])
+def test_read_outs_that_are_read_at_once_are_those_that_are_read_apart(name: str, fast: Any) -> None:
+    weights = torch.linspace(-1, 1, 350 * 100).view(350, 100)  # more than one block
+    array = program(load_preset(name), weights, seed=0, chip=0, layer="fc", groups=2)
+    read_outs, other = ReadOuts(fast=fast), ReadOuts(pause_s=DAY, fast=fast)
+    for asked in ((read_outs.calibration, read_outs.use), (read_outs.use, other.use, read_outs.calibration)):
+        for t_s in TIMES:
+            at_once = array.nets(t_s, asked)
+            assert all(
+                torch.equal(net, array.net(t_s, read_out=each)) for net, each in zip(at_once, asked, strict=True)
+            )
+            if fast == "read-out":
+                assert not torch.equal(at_once[0], at_once[-1])

@@ -244,3 +244,13 @@ def test_what_the_same_network_may_differ_by() -> None:
     assert METRICS["perplexity"].tolerance(20.0, 5) == pytest.approx(0.02)
     assert METRICS["mse"].tolerance(1e-4, 5) == pytest.approx(1e-7)
     assert as_metric(mae).tolerance(0.5, 100) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32])
+def test_one_output_that_is_not_finite_is_found_and_a_large_sum_is_none(bad: float, kind: torch.dtype) -> None:
+    outputs, targets = torch.full((4, 8), torch.finfo(kind).max, dtype=kind), torch.zeros(4, dtype=torch.int64)
+    assert score(METRICS["accuracy"], lambda x, _: x, TensorData("d", outputs, targets), 4, CPU, "here").value == 100.0
+    outputs[2, 3], outputs[2, 4] = bad, math.inf
+    with pytest.raises(DriftproofError, match="here: the outputs of 1 of 4 samples are NaN or infinite"):
+        score(METRICS["accuracy"], lambda x, _: x, TensorData("d", outputs, targets), 4, CPU, "here")

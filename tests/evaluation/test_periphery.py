@@ -152,7 +152,7 @@ def test_scales_norms_and_bias_act_after_the_adc() -> None:
     mapping = map_model(network, example=x)
     ranges = input_ranges(network, mapping, coarse, [x])
     folded = FoldedNetwork(network, mapping, x, periphery=coarse, ranges=ranges)
-    assert not folded.norms
+    assert folded.norms == {"0": "1"}  # its factor multiplies the codes
     folded.load(Chip(mapping, dp.load_preset("gaussian:0.05"), seed=0, chip=0), 1.0)
     y = folded(x)
     # seven codes at most in each channel, wherever norm and bias have moved them

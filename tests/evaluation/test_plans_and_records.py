@@ -21,7 +21,7 @@ import driftproof as dp
 from driftproof._errors import DriftproofError
 from driftproof._inputs import call
 from driftproof._presets import without
-from driftproof._record import CellKey, Outcome, Record, merge
+from driftproof._record import CellKey, Outcome, Record
 from driftproof._reporting import summarise
 from driftproof._reporting.gather import gather
 from driftproof.data import TensorData, digits
@@ -97,9 +97,9 @@ SCRIPT = textwrap.dedent(
     def add_and_die(self, *args):
         global finished
         held = add(self, *args)
-        finished += 1
-        if finished == killed_after:
+        if finished == killed_after:  # in the middle of the next transaction
             os.kill(os.getpid(), signal.SIGKILL)
+        finished += 1
         return held
     Record.add = add_and_die
     run(until_bad(limit, SOME), counted(), Record.create_or_open(folder), progress=False)
@@ -146,11 +146,43 @@ def _assert_equal(one: dict[CellKey, Outcome], other: dict[CellKey, Outcome]) ->
         assert np.array_equal(outcome.per_sample, there)
 
 
+@pytest.mark.parametrize("question", ["plan", "evaluate", "sensitivity", "causes"])
+def test_what_stops_between_two_writes_leaves_neither(
+    question: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan's first trial comes with its run, series and preset; other questions show the whole deployment first."""
+    monkeypatch.setattr(Record, "add" if question == "plan" else "show", _interrupted)
+    evaluator, hermes = counted(), Deployment(device="pcm-hermes-1")
+
+    def answer() -> None:
+        if question == "evaluate":
+            evaluate_deployments(evaluator, [NOISY], times="1s", chips=1, out=tmp_path)
+            return
+        with Record.create_or_open(tmp_path) as record:
+            if question == "plan":
+                run(until_bad(-1.0, SOME), evaluator, record)
+            elif question == "sensitivity":
+                sensitivity(evaluator, NOISY, "1s", chips=1, record=record)
+            else:
+                causes(evaluator, hermes, "1s", chips=1, record=record)
+
+    with pytest.raises(KeyboardInterrupt):
+        answer()
+    with Record.open(tmp_path) as record:
+        assert [record.runs(), record.series(), record.presets(), record.configurations()] == [{}, {}, {}, {}]
+        assert record.shown() == []
+        assert (record.subject is None) == (question != "plan")
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_two_records_merged_equal_one(tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path / "a") as a, Record.create_or_open(tmp_path / "b") as b:
         run(_chips(3), counted(), a)
         run(until_bad(-1.0, SOME), counted(), b)  # partial cells, some of the same chips
-        merge(a, b)
+        a.merge(b)
         run(_chips(20), counted(), a)
         merged = {key: outcome for key, outcome, _ in a.outcomes()}
     with Record.create_or_open(None) as record:

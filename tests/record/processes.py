@@ -9,12 +9,13 @@ import textwrap
 from pathlib import Path
 
 
-def python(code: str) -> subprocess.Popen[str]:
+def python(code: str, stdin: int | None = None) -> subprocess.Popen[str]:
     """Run code in a process of its own that can import the synthetic record."""
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": path},
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from driftproof._errors import DriftproofError
-from driftproof._record import FILE_NAME, Record, export, merge
+from driftproof._record import FILE_NAME, Record, export
 from driftproof._reporting import report
 from reporting.page_text import words
 from synthetic_record import begin, preset
@@ -111,11 +111,11 @@ def test_it_is_not_merged(folder: Path) -> None:
     with Record.open(folder) as old, Record.create_or_open(None) as into:
         said = r"record\.sqlite is a record of an earlier driftproof.*cannot be merged;.*`driftproof report`"
         with pytest.raises(DriftproofError, match=said):
-            merge(into, old)
+            into.merge(old)
         assert into.subject is None
         begin(into)
         with pytest.raises(DriftproofError, match=said):
-            merge(into, old)
+            into.merge(old)
 
 
 def test_an_old_record_of_nothing_yet_is_empty(folder: Path) -> None:

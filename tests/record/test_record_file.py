@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -86,7 +88,8 @@ def test_a_second_writer_is_refused_and_readers_are_not(tmp_path: Path) -> None:
     """)
     assert writer.stdout is not None
     assert writer.stdout.readline() == "ready\n"
-    with pytest.raises(DriftproofError, match=f"process {writer.pid} is writing"):
+    named = rf"process {writer.pid} on {re.escape(socket.gethostname())} \(since 20..-.*\) is writing the record in"
+    with pytest.raises(DriftproofError, match=named):
         Record.create_or_open(tmp_path)
     begun = time.monotonic()
     with Record.open(tmp_path) as reader:
@@ -197,7 +200,45 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
             opens(tmp_path)
 
 
-def test_one_file_and_its_lock_are_all_there_is(tmp_path: Path) -> None:
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_one_file_and_its_lock_are_all_there_is_of_a_record_that_nobody_writes(tmp_path: Path) -> None:
+    writer = Record.create_or_open(tmp_path)
+    begin(writer)
+    assert names(tmp_path) == ["record.lock", "record.sqlite", "record.sqlite-shm", "record.sqlite-wal"]
+    writer.stop_writing()
+    assert names(tmp_path) == ["record.lock", "record.sqlite"]
+    copy = tmp_path / "copy.sqlite"
+    copy.write_bytes((tmp_path / FILE_NAME).read_bytes())
+    with Record.open(copy) as record:
+        assert len(record.cells()) == len(writer.cells()) == 2
+    writer.close()
+    with Record.create_or_open(tmp_path) as again:
+        begin(again, decided={"seed": 1})
+    assert names(tmp_path) == ["copy.sqlite", "record.lock", "record.sqlite"]
+
+
+def test_a_writer_that_ends_while_another_reads_leaves_its_log_to_the_reader(tmp_path: Path) -> None:
+    writer = Record.create_or_open(tmp_path)
+    begin(writer)
+    reader = Record.open(tmp_path)
+    begun = time.monotonic()
+    writer.close()
+    assert time.monotonic() - begun < 10  # it does not wait for the reader
+    assert len(reader.cells()) == 2
+    reader.close()
+    assert names(tmp_path) == ["record.lock", "record.sqlite"]
+    with Record.create_or_open(tmp_path) as again:
+        begin(again, decided={"seed": 1})
+        assert len(again.cells()) == 4
+
+
+def test_a_record_to_which_nothing_is_added_stays_as_it_is(tmp_path: Path) -> None:
     with Record.create_or_open(tmp_path) as record:
         begin(record)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["record.lock", "record.sqlite"]
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with Record.create_or_open(tmp_path) as record:
+        record.claim(subject())
+    assert (tmp_path / FILE_NAME).read_bytes() == before

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from driftproof._errors import DriftproofError
-from driftproof._record import CellKey, Conditions, Outcome, Record, merge, value_of
-from driftproof._record.merging import check_mergeable, merge_all
+from driftproof._record import CellKey, Conditions, Merged, Outcome, Record, check_mergeable, value_of
 from synthetic_record import begin, conditions, configuration, conversion, fill, key_of, outcome, preset, run, subject
 
 TOTAL = 40
@@ -53,14 +52,14 @@ def test_two_records_merged_are_one(tmp_path: Path) -> None:
         measured(None, range(3, 5), command="two") as two,
         measured(None, range(5)) as whole,
     ):
-        # three cells are in both: of the digital network, of perfect devices and none other
-        assert merge(one, two) == 2 * 2 * 2
+        # two cells are in both: of the digital network and of perfect devices
+        assert one.merge(two) == [Merged(added=2 * 2 * 2, equal=2)]
         assert contents(one) == contents(whole)
         assert one.cells().equals(whole.cells())
         assert one.shown() == whole.shown()
         commands = {key.chip: one.runs()[number].command for key, _, number in one.outcomes() if key.t_s}
         assert commands == {0: "one", 1: "one", 2: "one", 3: "two", 4: "two"}
-        assert merge(one, two) == 0  # once more changes nothing
+        assert one.merge(two) == [Merged(equal=2 + 2 * 2 * 2)]  # once more changes nothing
         assert [item.command for item in one.runs().values()] == [run().command, "one", "two"]
     with Record.open(tmp_path / "one") as again:
         assert len(again.cells()) == 2 + 20
@@ -68,12 +67,12 @@ def test_two_records_merged_are_one(tmp_path: Path) -> None:
 
 def test_an_empty_record_takes_all(tmp_path: Path) -> None:
     with measured(None, range(2)) as one, Record.create_or_open(tmp_path / "new") as into:
-        merge(into, one)
+        into.merge(one)
         assert into.cells().equals(one.cells())
         assert into.subject == one.subject
         assert into.presets() == one.presets()
         assert into.conversions() == one.conversions()
-        assert merge(into, Record.create_or_open(None)) == 0
+        assert into.merge(Record.create_or_open(None), into) == [Merged(), Merged(equal=2 + 2 * 2 * 2)]
 
 
 def cell(record: Record, made: Conditions) -> CellKey:
@@ -86,7 +85,7 @@ def test_partial_cells_are_joined_and_name_the_run_that_came_last() -> None:
             made, number = begin(record, n_samples=TOTAL)
             number = record.start_run(run(command=f"of {len(samples)}"))
             record.add(cell(record, made), part(samples), number)
-        assert merge(one, two) == 1
+        assert one.merge(two) == [Merged(extended=1, equal=2)]
         held = one.outcome(cell(one, made))
         assert held is not None
         assert held.samples is not None
@@ -95,7 +94,7 @@ def test_partial_cells_are_joined_and_name_the_run_that_came_last() -> None:
         assert held.per_sample.tolist() == right(0)[1:5].tolist()
         (number,) = [number for key, _, number in one.outcomes() if key.digital]
         assert one.runs()[number].command == "of 2"
-        assert merge(one, two) == 0
+        assert one.merge(two) == [Merged(equal=3)]
 
 
 @pytest.mark.parametrize("samples", [[3, 4], [3], [1, 2, 3]])
@@ -111,7 +110,7 @@ def test_contradictions_are_refused_and_nothing_is_added(samples: list[int]) -> 
             record.add(cell(record, made), seen, number)
         before, shown = contents(one), one.shown()
         with pytest.raises(DriftproofError) as caught:
-            merge(one, two)
+            one.merge(two)
         message = str(caught.value)
         assert "in memory cannot be merged into in memory" in message
         assert "chip 7, t_s 1, 1 layers digital" in message
@@ -132,13 +131,12 @@ def test_without_entries_the_larger_stays_and_two_values_contradict() -> None:
         return [(seen.value, seen.seen) for key, seen, _ in record.outcomes() if key.digital]
 
     with of(10, 50.0) as small, of(TOTAL, 60.0) as large, of(TOTAL, 60.0001) as rounded, of(TOTAL, 61.0) as other:
-        assert merge(large, small) == 0
-        assert merge(large, rounded) == 0
+        assert large.merge(small, rounded) == [Merged(equal=3)] * 2
         assert held(large) == [(60.0, TOTAL)]
-        assert merge(small, large) == 1
+        assert small.merge(large) == [Merged(extended=1, equal=2)]
         assert held(small) == [(60.0, TOTAL)]
         with pytest.raises(DriftproofError, match=r"contradict each other, with the values 60 and 61; report the two"):
-            merge(large, other)
+            large.merge(other)
 
 
 def test_other_subjects_and_other_numerics_are_refused_by_name() -> None:
@@ -146,12 +144,12 @@ def test_other_subjects_and_other_numerics_are_refused_by_name() -> None:
         with pytest.raises(
             DriftproofError, match=r"about something else \(model_hash: .* 'other' now\); choose another"
         ):
-            merge(one, other)
+            one.merge(other)
         with (
             measured(None, range(1), numerics=2) as newer,
             pytest.raises(DriftproofError, match="numerics: 1 in the record, 2 now"),
         ):
-            merge(one, newer)
+            one.merge(newer)
         assert len(one.cells()) == 2 + 4
 
 
@@ -160,7 +158,7 @@ def test_another_preset_of_one_name_is_refused_and_nothing_is_added() -> None:
         made, number = begin(other, n_samples=TOTAL, decided={"seed": 1})
         fill(other, made, number, preset("pcm").model_copy(update={"sha256": "x"}), {1.0: [90.0]})
         with pytest.raises(DriftproofError, match="'pcm' with other numbers"):
-            merge(one, other)
+            one.merge(other)
         assert len(one.configurations()) == 1
 
 
@@ -170,7 +168,7 @@ def test_what_is_shown_stays_and_what_is_new_is_added() -> None:
         made = conditions()
         second, _ = begin(other, n_samples=TOTAL, label="second", decided={"seed": 1})
         other.add_conversion(made.conversion_id, conversion(layers=layers))
-        merge(one, other)
+        one.merge(other)
         assert one.configurations() == {
             key_of(one, made): configuration(made, label="mine"),
             key_of(one, second): configuration(second, label="second"),
@@ -181,7 +179,7 @@ def test_what_is_shown_stays_and_what_is_new_is_added() -> None:
 
 def test_names_are_for_people(tmp_path: Path) -> None:
     with measured(tmp_path, range(1)) as one, measured(None, range(1, 2), model="renamed", data="copy") as other:
-        merge(one, other)
+        one.merge(other)
         assert set(one.cells()["model"]) == {"resnet20"}
         assert set(one.cells()["chip"]) == {0, 1}
 
@@ -204,9 +202,9 @@ def test_several_records_are_merged_all_or_none() -> None:
             (contradicting(1), "contradict each other"),  # what came with it
         ):
             with pytest.raises(DriftproofError, match=message):
-                merge_all(into, [one, two, bad])
+                into.merge(one, two, bad)
             assert contents(into) == before
-        assert merge_all(into, [one, two, one]) == [2 * 2 * 2, 2 * 2, 0]
+        assert [(part.changed, sum(part)) for part in into.merge(one, two, one)] == [(8, 10), (4, 10), (0, 10)]
         with measured(None, range(4)) as whole:
             assert contents(into) == contents(whole)
 

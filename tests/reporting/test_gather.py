@@ -123,3 +123,17 @@ def test_conversions_of_one_record_have_a_table_each(tmp_path: Path) -> None:
         page = words(report(record, tmp_path).read_text())
     assert "are on 2 analog tiles of 512 × 512" in page
     assert "are on 2 analog tiles of 64 × 64" in page
+
+
+def test_records_of_one_configuration_at_other_times_and_chips_are_reported_as_their_merged_record(
+    tmp_path: Path,
+) -> None:
+    one, place = record_of({1.0: [90.0, 91.0], 100.0: [80.0, 81.0]})
+    two, _ = record_of({1.0: [90.0, 91.0], 10.0: [85.0, 86.0]})
+    two.add(CellKey(place, 2, 1.0), outcome(92.0), 1)
+    with one, two, Record.create_or_open(None) as both:
+        both.merge(one, two)
+        report([one, two], tmp_path / "apart")
+        report(both, tmp_path / "merged")
+    for name in ("cells.csv", "summary.csv", "lifetimes.csv", "yields.csv", "accuracy_over_time.svg"):
+        assert (tmp_path / "apart" / name).read_bytes() == (tmp_path / "merged" / name).read_bytes(), name

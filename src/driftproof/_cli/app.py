@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sqlite3
 import sys
 import warnings
@@ -17,9 +18,10 @@ from driftproof._cli.convert import convert_command
 from driftproof._cli.demo import demo_command
 from driftproof._cli.doctor import doctor_command
 from driftproof._cli.evaluate import evaluate_command
+from driftproof._cli.merge import merge_command
 from driftproof._cli.option_groups import add_command
 from driftproof._cli.presets import presets_app
-from driftproof._cli.report import export_command, merge_command, report_command
+from driftproof._cli.report import export_command, report_command
 from driftproof._cli.sensitivity import sensitivity_command
 from driftproof._cli.train import train_command
 from driftproof._errors import DriftproofError, DriftproofWarning
@@ -64,6 +66,8 @@ def _show_warning(message: Warning | str, category: type[Warning], *place: objec
         print_line(str(message), head="warning: ", style="yellow", stderr=True)
 
 
+_STOPPED = (130, 128 + signal.SIGTERM)
+"""Exit codes of a command that Ctrl-C (with typer's code) or SIGTERM has ended."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -80,7 +84,7 @@ def main() -> None:
         _check_encoding(sys.argv[1:])
         app()
     except SystemExit as stop:
-        if stop.code == 130:  # typer's exit code for Ctrl-C
+        if stop.code in _STOPPED:
             print_line("stopped: finished cells are kept, and the same command continues from there", stderr=True)
         raise
     except KeyboardInterrupt:
@@ -88,7 +92,10 @@ def main() -> None:
     except (DriftproofError, sqlite3.DatabaseError, OSError) as error:
         message = str(error)
         if isinstance(error, sqlite3.DatabaseError):
-            message = f"a record file is damaged ({error}): restore it from a copy, or choose another folder"
+            from driftproof._record.faults import advice
+
+            todo = advice(error) or "the file is damaged: restore it from a copy, or choose another folder"
+            message = f"a record file cannot be read ({error}): {todo}"
         elif isinstance(error, OSError):
             message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
             if error.errno in _NO_ROOM:

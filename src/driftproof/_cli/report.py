@@ -1,8 +1,7 @@
-"""``driftproof report``, ``merge`` and ``export``: records as a page, as one record, or as a file."""
+"""``driftproof report`` and ``export``: records as a page, or as a file."""
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -27,29 +26,6 @@ def report_command(records: list[Path], *, out: Path, keep: float | None = None)
     from driftproof._reporting import report
 
     print_line(f"report: {report(records, out, keep=keep)}")
-
-
-def merge_command(records: list[Path], *, out: Path) -> None:
-    """Merge several records into one, for example those of several machines.
-
-    The records must be about the same network, data and metric.
-
-    Args:
-        records (FOLDER): Folders that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
-        out (FOLDER): Folder for the merged record. If it has a record already, the others are added to it.
-
-    Example:
-        driftproof merge from-machine-1 from-machine-2 --out all
-    """
-    from driftproof._record import Record, check_mergeable, merge_all
-
-    with contextlib.ExitStack() as opened:
-        others = [opened.enter_context(Record.open(folder)) for folder in records]
-        check_mergeable(others)  # before a folder is made
-        into = opened.enter_context(Record.create_or_open(out))
-        for folder, changed in zip(records, merge_all(into, others), strict=True):
-            print_line(f"{folder}: {changed:,} cells added or extended")
-        print_line(f"record: {into.where}")
 
 
 def export_command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -70,6 +70,10 @@ class ProgrammedArray(ABC):
         Read noise is the same at every call for one time and one read-out. Read-outs of one time share its slow part.
         Read noise that is new in every MVM is in :meth:`mvm_read_noise` instead.
         """
+
+    def nets(self, t_s: float, read_outs: Sequence[ReadOut]) -> list[Tensor]:
+        """Return the net weights at ``t_s`` in several read-outs, each as :meth:`net` returns it, with read noise."""
+        return [self.net(t_s, read_out=read_out) for read_out in read_outs]
 
     @abstractmethod
     def mvm_read_noise(self, t_s: float, read_out: ReadOut = USE) -> MvmReadNoise | None:

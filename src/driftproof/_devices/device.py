@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 from driftproof._devices.read_outs import USE, ReadOut
@@ -81,6 +81,9 @@ class Array(Protocol):
 
     def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> Tensor:
         """Return the net weights at a time in a read-out, [out, in], relative to the columns' maxima."""
+
+    def nets(self, t_s: float, read_outs: Sequence[ReadOut]) -> list[Tensor]:
+        """Return the net weights at a time in several read-outs, each as :meth:`net` returns it, with read noise."""
 
     def conductances(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> tuple[Tensor, ...]:
         """Return the conductances at a time in a read-out, one [out, in] in µS per device of a weight."""

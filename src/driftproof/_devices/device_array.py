@@ -49,16 +49,30 @@ class DeviceArray(ProgrammedArray):
         """Return the conductances at a time; see :meth:`ProgrammedArray.conductances`."""
         banks = tuple(torch.empty_like(self.target) for _ in self.banks)
         for index, g in enumerate(banks):
-            for part, block in self._read(index, t_s, read_noise, read_out):
+            for part, (block,) in self._reads(index, t_s, read_noise, [read_out]):
                 g.view(-1)[part] = block
         return banks
 
     @torch.no_grad()
     def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> Tensor:
         """Return the net weights at a time; see :meth:`ProgrammedArray.net`."""
-        reads = [self._read(index, t_s, read_noise, read_out) for index in range(len(self.banks))]
-        reference = self.reference.conductances(t_s, read_noise, read_out)[0] if self.reference else None
-        return net_weights(self.preset.conductance, self.target, reads, reference)
+        return self._nets(t_s, read_noise, [read_out])[0]
+
+    @torch.no_grad()
+    def nets(self, t_s: float, read_outs: Sequence[ReadOut]) -> list[Tensor]:
+        """Return the net weights at a time in several read-outs; see :meth:`ProgrammedArray.nets`.
+
+        Drift, the standard deviation of the read noise and its slow part are computed once.
+        """
+        if len({(read_out.period_s, read_out.fast) for read_out in read_outs}) > 1:
+            return super().nets(t_s, read_outs)
+        return self._nets(t_s, True, read_outs)
+
+    def _nets(self, t_s: float, read_noise: bool, read_outs: Sequence[ReadOut]) -> list[Tensor]:
+        reads = [self._reads(index, t_s, read_noise, read_outs) for index in range(len(self.banks))]
+        column = self.reference
+        references = [column.conductances(t_s, read_noise, each)[0] if column else None for each in read_outs]
+        return net_weights(self.preset.conductance, self.target, reads, references)
 
     @torch.no_grad()
     def mvm_read_noise(self, t_s: float, read_out: ReadOut = USE) -> MvmReadNoise | None:
@@ -154,34 +168,42 @@ class DeviceArray(ProgrammedArray):
             return 1.0
         return self._fast_share(t_s, read_out) if read_out.fast == "mvm" else 0.0
 
-    def _read_numbers(self, mark: str, t_s: float, read_out: ReadOut) -> Iterator[Tensor]:
-        """Yield every block of the read noise's normal numbers: the slow part, and the fast part of the read-out.
+    def _read_numbers(self, mark: str, t_s: float, read_outs: Sequence[ReadOut]) -> Iterator[list[Tensor]]:
+        """Yield every block of the read noise's normal numbers in each of some read-outs of one period.
 
-        A fast part that is new in every MVM is not in them.
+        They are the sum of the slow part, which the read-outs have in common, and of each one's fast part. A fast part
+        that is new in every MVM is not in them.
         """
-        fast = self._fast_share(t_s, read_out)
-        parts = []
-        if fast < 1:
-            parts.append((math.sqrt(1 - fast), self._draw(f"read{mark}", t_s)))
-        if fast > 0 and read_out.fast == "read-out":
-            parts.append((math.sqrt(fast), self._draw(f"read{mark}|{read_out.name}", t_s)))
+        fast = self._fast_share(t_s, read_outs[0])
+        slow = self._draw(f"read{mark}", t_s) if fast < 1 else None
+        apart = fast > 0 and read_outs[0].fast == "read-out"
+        new = [self._draw(f"read{mark}|{read_out.name}", t_s) for read_out in read_outs] if apart else []
         for _ in blocks(self.target.view(-1)):
-            numbers = [next(draws)[1].mul_(size) for size, draws in parts]
-            yield numbers[0] if len(numbers) == 1 else numbers[0].add_(numbers[1])
+            common = None if slow is None else next(slow)[1].mul_(math.sqrt(1 - fast))
+            numbers = [next(draws)[1].mul_(math.sqrt(fast)) for draws in new]
+            if common is not None:
+                numbers = [own.add_(common) for own in numbers] or [common] * len(read_outs)
+            yield numbers
 
-    def _read(self, index: int, t_s: float, read_noise: bool, read_out: ReadOut) -> Iterator[tuple[slice, Tensor]]:
-        """Yield every block of one bank's conductances at a time, in µS, with the noise of a read-out."""
+    def _reads(
+        self, index: int, t_s: float, read_noise: bool, read_outs: Sequence[ReadOut]
+    ) -> Iterator[tuple[slice, list[Tensor]]]:
+        """Yield every block of one bank's conductances at a time, in µS, in each of some read-outs of one period."""
         mark, stuck, read = self.banks[index].mark, self.preset.stuck, self.preset.read
-        noisy = read_noise and self.new_at_read_out and self._mvm_share(t_s, read_out) < 1
-        numbers = self._read_numbers(mark, t_s, read_out) if noisy else None
+        noisy = read_noise and self.new_at_read_out and self._mvm_share(t_s, read_outs[0]) < 1
+        numbers = self._read_numbers(mark, t_s, read_outs) if noisy else None
         lots = self._draw(f"stuck{mark}") if stuck else None
         for part, g, programmed in self._devices(index, t_s):
+            each = [g] * len(read_outs)
             if read is not None and numbers is not None:
                 sigma = _checked(read, "sigma_us", read.sigma_us(g, programmed / self._fitted_us[1], t_s), g)
-                g = torch.addcmul(g, sigma, next(numbers), out=sigma).clamp_(min=0)
+                *others, last = next(numbers)
+                each = [torch.addcmul(g, sigma, xi) for xi in others] + [torch.addcmul(g, sigma, last, out=sigma)]
+                each = [noisy_g.clamp_(min=0) for noisy_g in each]
             if stuck and lots is not None:
-                g = stuck.held(self.preset.conductance, g, next(lots)[1])
-            yield part, g
+                lot = next(lots)[1]
+                each = [stuck.held(self.preset.conductance, one, lot) for one in each]
+            yield part, each
 
     def mvm_sigma(self, index: int, t_s: float) -> Iterator[tuple[slice, Tensor]]:
         """Yield every block of σ of one bank's read noise, in µS. Stuck devices have no read noise."""

@@ -25,7 +25,7 @@ from driftproof._record.entries import (
 from driftproof._record.export import export
 from driftproof._record.file import FILE_NAME
 from driftproof._record.layer_counts import LAYER_COUNTS, count_of, total_of
-from driftproof._record.merging import check_mergeable, merge, merge_all
+from driftproof._record.merging import Merged, check_mergeable, same_file
 from driftproof._record.outcome import Outcome, PerSample, Samples, as_samples, value_of
 from driftproof._record.quantity import QUANTITIES, Quantity, quantity_of
 from driftproof._record.store import Record

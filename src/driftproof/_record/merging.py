@@ -4,49 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
 
 from driftproof._errors import DriftproofError
 from driftproof._record.entries import CellKey
 from driftproof._record.old_form import NUMERICS
 from driftproof._record.outcome import ROUNDING, Outcome
-from driftproof._record.store import Record
+
+if TYPE_CHECKING:
+    from driftproof._record.store import Record
 
 
-def merge(into: Record, other: Record) -> int:
-    """Add everything that another record of the same subject holds, and return how many cells changed.
+class Merged(NamedTuple):
+    """What a record brought to another: its cells, by what became of them.
 
-    A cell that both records hold stays as it is if they agree. Two partial cells are joined. Every cell keeps its run;
-    a joined cell keeps the run that measured it last. Where the two records differ in how they show something, ``into``
-    stays as it is.
+    Attributes:
+        added: Cells that only this record had.
+        extended: Cells of which it has seen other samples.
+        equal: Cells of which it had nothing new to say.
+    """
+
+    added: int = 0
+    extended: int = 0
+    equal: int = 0
+
+    @property
+    def changed(self) -> int:
+        """Number of cells that changed."""
+        return self.added + self.extended
+
+    def __str__(self) -> str:
+        parts = {"new": self.added, "with more samples": self.extended, "there already": self.equal}
+        counted = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+        return f"{sum(self):,} cells" + (f": {counted}" if counted else "")
+
+
+def merge_all(into: Record, others: Sequence[Record]) -> list[Merged]:
+    """Add everything that several records of the same subject hold, in one transaction.
 
     Raises:
-        DriftproofError: the records have different subjects, one has the old form, or they contradict each other in a
-            cell or a preset. Nothing is added in this case.
-
-    >>> with Record.create_or_open(None) as one, Record.create_or_open(None) as other:
-    ...     merge(one, other)
-    0
+        DriftproofError: As for :meth:`driftproof.Record.merge`, for any of the records. Nothing is added.
     """
-    return merge_all(into, [other])[0]
-
-
-def merge_all(into: Record, others: Sequence[Record]) -> list[int]:
-    """Add everything that several records of the same subject hold (:func:`merge`), or nothing if one is refused.
-
-    Returns:
-        How many cells each record changed.
-
-    Raises:
-        DriftproofError: as for :func:`merge`, for any of the records.
-
-    >>> with Record.create_or_open(None) as one, Record.create_or_open(None) as other:
-    ...     merge_all(one, [other, other])
-    [0, 0]
-    """
-    for other in others:
+    for other in (into, *others):
         _check_form(other)
     with into.all_or_nothing():
-        return [0 if _same_file(into, other) else _add(into, other) for other in others]
+        return [_add(into, other) for other in others]
 
 
 def check_mergeable(records: Sequence[Record]) -> None:
@@ -56,6 +58,7 @@ def check_mergeable(records: Sequence[Record]) -> None:
         DriftproofError: two records have different subjects or contradict each other in a cell or a preset, or one has
             the old form.
 
+    >>> from driftproof import Record
     >>> with Record.create_or_open(None) as one, Record.create_or_open(None) as other:
     ...     check_mergeable([one, other])
     """
@@ -65,7 +68,7 @@ def check_mergeable(records: Sequence[Record]) -> None:
     for first, second in combinations(records, 2):
         _check_subjects(first, second)
     for first, second in combinations(records, 2):
-        if not _same_file(first, second):
+        if not same_file(first, second):
             for key, outcome, _ in second.outcomes():
                 _changes(first, second, key, outcome)
 
@@ -95,10 +98,12 @@ def _check_subjects(first: Record, second: Record) -> None:
             )
 
 
-def _add(into: Record, other: Record) -> int:
-    """Add everything that a record holds, within a transaction, and return how many cells changed."""
+def _add(into: Record, other: Record) -> Merged:
+    """Add everything that a record holds, within a transaction."""
     if other.subject is None:
-        return 0
+        return Merged()
+    if same_file(into, other):
+        return Merged(equal=len(list(into.cell_keys())))
     into.claim(other.subject)
     for entry in other.presets().values():
         into.add_preset(entry)
@@ -110,26 +115,27 @@ def _add(into: Record, other: Record) -> int:
         number: held[body] if (body := run.model_dump_json()) in held else into.start_run(run)
         for number, run in other.runs().items()
     }
-    changed = 0
+    counts = dict.fromkeys(Merged._fields, 0)
     for key, outcome, run in other.outcomes():
-        if _changes(into, other, key, outcome):
+        what = _changes(into, other, key, outcome)
+        if what != "equal":
             into.add(key, outcome, runs[run])
-            changed += 1
-    return changed
+        counts[what] += 1
+    return Merged(**counts)
 
 
-def _changes(into: Record, other: Record, key: CellKey, outcome: Outcome) -> bool:
-    """Whether a cell of another record adds to that of ``into``; raise DriftproofError if they contradict."""
+def _changes(into: Record, other: Record, key: CellKey, outcome: Outcome) -> str:
+    """Return whether a cell of another record is added, extended or equal; raise DriftproofError if they contradict."""
     mine = into.outcome(key)
     try:
-        return mine is None or _extends(mine, outcome)
+        return "added" if mine is None else "extended" if _extends(mine, outcome) else "equal"
     except DriftproofError as error:
         raise DriftproofError(
             f"{other.where} cannot be merged into {into.where}: {key}: {error}; report the two apart"
         ) from error
 
 
-def _same_file(one: Record, other: Record) -> bool:
+def same_file(one: Record, other: Record) -> bool:
     """Whether two records are the same file, which may be locked for other readers while it is written."""
     return one.path is not None and other.path is not None and one.path.samefile(other.path)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
+from collections.abc import Iterable
+from contextlib import closing
 
 from driftproof._errors import DriftproofError
 
@@ -140,45 +139,23 @@ def in_memory() -> sqlite3.Connection:
     return connection
 
 
-def connect(target: str, uri: bool = False) -> sqlite3.Connection:
-    """Return a connection to a file or ``:memory:`` that commits each statement to disk."""
+def connect(target: str, *, uri: bool = False, alone: bool = False) -> sqlite3.Connection:
+    """Return a connection to a file or ``:memory:`` that commits each statement, and waits until it is on disk.
+
+    Args:
+        target: The file, or ``:memory:``.
+        uri: Whether ``target`` is a URI.
+        alone: Whether no other process may use the file until the connection is closed.
+    """
     # isolation_level=None: every statement is its own transaction, committed when it returns.
     connection = sqlite3.connect(target, uri=uri, timeout=_BUSY_S, isolation_level=None)
     connection.row_factory = sqlite3.Row
+    if alone:
+        # before the first access, so that a log needs no memory that is shared with other processes
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # closing leaves the log alone: by then the file may be another's
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA synchronous = FULL")
     return connection
-
-
-@contextmanager
-def damage_explained(path: Path) -> Iterator[None]:
-    """Raise DriftproofError for what SQLite says of a damaged file."""
-    try:
-        yield
-    except (sqlite3.DatabaseError, UnicodeDecodeError, OverflowError) as error:
-        if "locked" in str(error):
-            raise DriftproofError(f"{path} is in use by another process; wait until it has finished") from error
-        if "full" in str(error):
-            raise DriftproofError(f"{path}: {error}; make room on the disk, and try again") from error
-        raise DriftproofError(
-            f"{path} cannot be read as a driftproof record ({error}); restore it from a copy, or "
-            "name a folder that `driftproof evaluate --out` wrote"
-        ) from error
-
-
-def open_file(path: Path, mode: str) -> sqlite3.Connection:
-    """Return a connection to a record file; an empty file passes, the caller creates the tables.
-
-    Raises:
-        DriftproofError: not SQLite, not a record, or a later schema.
-    """
-    if path.exists() and not path.is_file():
-        raise DriftproofError(f"{path} is no file; name a folder that `driftproof evaluate --out` wrote")
-    with damage_explained(path), ExitStack() as opened:
-        connection = connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True)
-        opened.callback(connection.close)
-        if not is_empty(connection):
-            check(connection, str(path))
-        opened.pop_all()  # the connection stays open
-        return connection

@@ -1,4 +1,4 @@
-"""The record: every cell is on disk when ``add`` returns."""
+"""The record: every cell is in its file when ``add`` returns."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from driftproof._record.entries import (
     Subject,
 )
 from driftproof._record.file import RecordFile
+from driftproof._record.merging import Merged, merge_all
 from driftproof._record.outcome import Outcome, Samples
 from driftproof._record.packing import packed, unpacked
 from driftproof._record.table import CELL_COLUMNS, DTYPES, ROWS, digital_text
@@ -37,8 +38,17 @@ class Record(RecordFile):
     ``Record.create_or_open(folder)`` writes (one writer at a time). ``Record.open(folder)`` reads, also while another
     process writes. Use a record as a context manager, or call ``close()``.
 
-    The file uses SQLite's rollback journal, not its write-ahead log, so that a record is one file which can be copied
-    and mailed. Each cell is one transaction: ``kill -9`` loses at most the cell that is being computed.
+    **What can be lost.** Each trial is one transaction, which outlives its process whatever kills it: ``kill -9`` loses
+    at most the trials that are being computed. The disk is waited for once per second: a power cut loses at most what
+    was added within one second, and leaves the record whole.
+
+    **Copying.** ``record.sqlite`` is all there is of a record that nobody writes. While a process writes, and after one
+    was killed, the newest cells are in ``record.sqlite-wal``; opening the record, such as by ``driftproof report`` or
+    the same command, puts them back into the one file. Copy the whole folder to copy both.
+
+    **Network file systems** (NFS, Lustre, SMB, FUSE and others). A writer holds ``record.claim``, a file with its
+    machine's name and a sign of life every 10 seconds, since locks may not reach other machines. A claim without a sign
+    of life for 35 seconds is taken over. Readers read a copy of one moment.
 
     >>> with Record.create_or_open(None) as record:
     ...     print(record.subject, len(record.cells()))
@@ -63,17 +73,18 @@ class Record(RecordFile):
         """
         held = self.subject
         differences = held.differences(subject) if held else []
-        if differences and not self._connection.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
-            for table in ("subject", "shown", "configurations", "conversions", "series", "presets", "runs"):
-                self._write(f"DELETE FROM {table}")
-            held = None
-        if held is None:
-            self._put("subject", id=1, body=subject.model_dump_json())
-        elif differences:
+        if held and not differences:
+            return
+        if differences and self._connection.execute("SELECT 1 FROM cells LIMIT 1").fetchone():
             raise DriftproofError(
                 f"the record {self.where} is about something else ({'; '.join(differences)}); "
                 "choose another --out folder"
             )
+        with self.all_or_nothing():
+            if held:
+                for table in ("subject", "shown", "configurations", "conversions", "series", "presets", "runs"):
+                    self._write(f"DELETE FROM {table}")
+            self._put("subject", id=1, body=subject.model_dump_json())
 
     # --- cells: the numbers that decide them, and their outcomes ---
 
@@ -115,7 +126,7 @@ class Record(RecordFile):
         return left is not None, left if left is None or len(left) < held.total else None
 
     def add(self, key: CellKey, outcome: Outcome, run_id: int) -> Outcome:
-        """Add the outcome of a cell, or join it to that of a partial cell; it is on disk when this returns.
+        """Add the outcome of a cell, or join it to that of a partial cell; it is in the file when this returns.
 
         An outcome without entries per sample replaces one that saw fewer samples.
 
@@ -158,14 +169,38 @@ class Record(RecordFile):
         except DriftproofError as error:
             raise DriftproofError(f"{key} of the record {self.where}: {error}") from error
 
-    def outcomes(self) -> Iterator[tuple[CellKey, Outcome, int]]:
-        """Yield every cell, its outcome, and the number of the run that measured it last."""
+    def cell_keys(self) -> Iterator[tuple[CellKey, int]]:
+        """Yield every cell and the number of the run that measured it last."""
         rows = self._connection.execute("SELECT series_id, chip, t_s, digital, run_id FROM cells ORDER BY 1, 4, 3, 2")
         for series_id, chip, t_s, digital, run_id in rows.fetchall():
-            key = CellKey(series_id, chip, t_s, tuple(json.loads(digital)))
+            yield CellKey(series_id, chip, t_s, tuple(json.loads(digital))), run_id
+
+    def outcomes(self) -> Iterator[tuple[CellKey, Outcome, int]]:
+        """Yield every cell, its outcome, and the number of the run that measured it last."""
+        for key, run_id in self.cell_keys():
             # One at a time: the outcomes of all samples of all cells may not fit into memory.
             if (outcome := self.outcome(key)) is not None:
                 yield key, outcome, run_id
+
+    def merge(self, *others: Record) -> list[Merged]:
+        """Add everything that other records of the same subject hold: cells, samples of partial cells, and runs.
+
+        A cell that both hold stays as it is if they agree. Two partial cells are joined. Every cell keeps its run; a
+        joined cell keeps the run that measured it last. Where records differ in how they show something, this one stays
+        as it is.
+
+        Returns:
+            How many cells each of the records added, extended, and had in common.
+
+        Raises:
+            DriftproofError: The records have different subjects, one has the old form, or they contradict each other in
+                a cell or a preset. Nothing is added in this case.
+
+        >>> with Record.create_or_open(None) as one, Record.create_or_open(None) as other:
+        ...     one.merge(other)
+        [Merged(added=0, extended=0, equal=0)]
+        """
+        return merge_all(self, others)
 
     # --- runs ---
 

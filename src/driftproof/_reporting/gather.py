@@ -221,7 +221,10 @@ def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame:
         raise DriftproofError(
             f"two records contradict each other: {cell} {first['config_id']} has more than one value; report them apart"
         )
-    return cells
+    # In the order of one record: other times or chips of a row that both hold stand among those of the first.
+    row = cells.groupby(["config_id", "preset", "digital"], sort=False).ngroup()
+    in_order = cells.assign(row=row).sort_values(["row", "t_s", "chip"], kind="stable", ignore_index=True)
+    return in_order.drop(columns="row")
 
 
 def _names(accounts: Sequence[Account], used: set[str]) -> dict[str, str]:

@@ -3,13 +3,13 @@
 :class:`ForwardReads` takes each step of a read for itself, as aihwkit does. Here the weights of the array carry the
 steps of both converters, so that its inputs and its sums are codes, and everything digital is one factor and one shift:
 
-    q = clip(round(x · levels / range))       codes of the DAC, −127 … 127 with 8 bits
+    q = round(clip(x / range) / step_in)      codes of the DAC, −127 … 127 with 8 bits
     s = Σ w' q,  w' = ŵ · step_in / step_out  the array's sums, in steps of the ADC
     c = clip(round(s + noise))                codes of the ADC
     y = Σ_splits c · f + b                    f = step_out · range · scale · compensation · factor of a folded BatchNorm
 
-The numbers are the same but for their rounding. A value that lies within rounding of a converter's threshold can get
-the neighbouring code: about one conversion in 100,000.
+The DAC's codes are the same. Sums and outputs are the same but for their rounding, so that a sum that lies within
+rounding of the ADC's threshold can get the neighbouring code: about one in 100,000.
 """
 
 from __future__ import annotations
@@ -110,6 +110,14 @@ class CodeReads(ABC):
             bias: Shift [out] of the outputs, or None.
             other: Tensor in the shape of the outputs that is added to them (default: None).
         """
+
+    def _rounded(self, scaled: Tensor) -> Tensor:
+        """Return the DAC's codes of inputs relative to their range, which are overwritten.
+
+        The steps are those of :func:`driftproof.periphery._converters.dac`: inputs that are few different numbers, such
+        as grey levels, may lie exactly between two codes, and go to the same one.
+        """
+        return scaled if self.periphery.dac_bits is None else scaled.div_(self.step_in).round_()
 
     def _scaled(self, codes: Tensor, factor: Tensor, bias: Tensor | None) -> Tensor:
         """Return codes of the ADC [..., out], which are overwritten, as outputs of the layer."""

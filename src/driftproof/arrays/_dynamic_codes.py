@@ -61,17 +61,10 @@ class DynamicCodes(CodeReads):
         if not isinstance(self.geometry, Convolution):
             x = inputs[..., rows]
             reach = _as_range(_largest(x)).unsqueeze(-1)
-            codes = self._rounded(x * self._per_range(reach))
+            codes = self._rounded(x * (1.0 / reach))
             squares = None if split.variance is None else codes.square() @ split.variance
             return codes @ split.weight, squares, reach
         return self._convolved(inputs, rows, split, self.geometry)
-
-    def _per_range(self, reach: Tensor) -> Tensor:
-        """Return levels / range."""
-        return reach.reciprocal().mul_(1 / self.step_in)
-
-    def _rounded(self, codes: Tensor) -> Tensor:
-        return codes if self.periphery.dac_bits is None else codes.round_()
 
     def _convolved(
         self, inputs: Tensor, rows: slice, split: Split, geometry: Convolution
@@ -83,7 +76,7 @@ class DynamicCodes(CodeReads):
         (top, bottom), (left, right) = geometry.padding
         x = F.pad(x, [0, 0, 0, 0, left, right, top, bottom]).contiguous()  # [N, height, width, groups, channels]
         reach = _as_range(_under_kernel(_largest(x), geometry))  # [N, *positions, groups]
-        inverse = self._per_range(reach)
+        inverse = 1.0 / reach
         out = len(split.factor)
         sums = x.new_empty(*reach.shape[:3], out)
         squares = None if split.variance is None else torch.empty_like(sums)

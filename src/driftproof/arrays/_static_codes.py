@@ -64,11 +64,8 @@ class StaticCodes(CodeReads):
         else:
             x = inputs[..., rows]
         beyond = self.reads.counts.beyond("saturated_inputs", x, reach)
-        largest = 1 / self.step_in
-        codes = x * (largest / reach)
-        if beyond:
-            codes.clamp_(-largest, largest)
-        return codes if self.periphery.dac_bits is None else codes.round_()
+        divisor = x.new_full((), reach)  # a GPU divides by a number in another way than by a tensor
+        return self._rounded(x.clamp(-reach, reach).div_(divisor) if beyond else x / divisor)
 
     def _times(self, codes: Tensor, weight: Tensor) -> Tensor:
         geometry = self.geometry

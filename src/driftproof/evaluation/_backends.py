@@ -55,6 +55,19 @@ class Backend(ABC):
     def load_exact(self) -> None:
         """Become the network with exact weights in all layers."""
 
+    @property
+    def written(self) -> dict[str, nn.Parameter]:
+        """The parameters of :attr:`model` by name, if a chip without :attr:`noisy` layers is nothing but their numbers.
+
+        Otherwise it is empty: chips have converters, or the network computes the weights that it uses.
+        """
+        return {}
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the chip that was loaded last has read noise that is new in every MVM."""
+        return any(array.noise.noise is not None for array in self.arrays.values())
+
     @abstractmethod
     def _pass(self, inputs: Inputs, samples: Sequence[int]) -> Any:
         """Return the outputs of one forward pass. The inputs are not changed."""

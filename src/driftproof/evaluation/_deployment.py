@@ -144,6 +144,12 @@ class Deployment(ChecksKeywords):
         return digest(self.definition())
 
     @cached_property
+    def hardware(self) -> tuple[MappingOptions, str, str | None, bool]:
+        """What deployments on one mapping, one periphery and one kind of recalibration have in common."""
+        held = None if self.calibration is None else self.calibration.fingerprint()
+        return self.mapping, self.periphery.sha256, held, self.recalibration is not None
+
+    @cached_property
     def _key(self) -> tuple[MappingOptions, str]:
         return replace(self.mapping, all_analog=False), digest(self._without_mapping())  # all_analog decides no number
 

@@ -20,7 +20,7 @@ from driftproof._mapping import Mapping, MappingOptions, map_plain, plain_copy, 
 from driftproof._numerics import VERSION
 from driftproof._provenance import model_hash
 from driftproof._random_state import random_state_kept
-from driftproof._record import Outcome, Subject, as_samples
+from driftproof._record import Outcome, Samples, Subject, as_samples
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.data._batched import hold
@@ -30,7 +30,7 @@ from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._hardware import Hardware
 from driftproof.evaluation._metrics import Function, Metric, as_metric
 from driftproof.evaluation._recalibration import check_recalibration, warn_of_measured
-from driftproof.evaluation._score import Network, score
+from driftproof.evaluation._score import Network, Score, score
 from driftproof.evaluation._trial import Trial
 
 HARDWARE_KEPT = 4
@@ -161,36 +161,48 @@ class Evaluator(ChecksKeywords):
                 samples are asked for, but their outputs depend on the others in their batches.
         """
         start = time.perf_counter()
+        chosen, indices, data = self.chosen(samples)
+        network: Network = self._digital
+        hardware = None
+        if trial.deployment is not None:
+            hardware = self.ready(trial.deployment)
+            network = hardware.become(trial).outputs
+        measured = score(self.metric, network, data, self.batch_size, self.torch_device, str(trial), indices)
+        diagnostics = {} if hardware is None else hardware.diagnostics()
+        if trial.deployment is not None:
+            self._warn_of_saturation(trial.deployment, diagnostics)
+        return self.outcome(trial, measured, chosen, diagnostics, time.perf_counter() - start)
+
+    def chosen(self, samples: Iterable[int] | None) -> tuple[Samples | None, list[int] | None, Data]:
+        """Return the wanted samples as an array and as a list, None for all, and their data."""
         chosen = as_samples(samples, len(self.data))
-        if self.behaviour.joint and chosen is not None:
+        if chosen is None:
+            return None, None, self.data
+        if self.behaviour.joint:
             raise DriftproofError(
                 "the samples of a batch see each other, so that some samples have other outputs than they have among "
                 "all; measure all samples, or make an evaluator of the wanted ones: evaluator.on(data)"
             )
-        network: Network = self._digital
-        hardware = None
-        if trial.deployment is not None:
-            hardware = self._ready(trial.deployment)
-            network = hardware.become(trial).outputs
-        indices = None if chosen is None else chosen.tolist()
-        data = self.data if indices is None else self.data.take(indices)
-        value, per_sample = score(self.metric, network, data, self.batch_size, self.torch_device, str(trial), indices)
-        diagnostics = {} if hardware is None else hardware.diagnostics()
-        if trial.deployment is not None:
-            self._warn_of_saturation(trial.deployment, diagnostics)
+        indices = chosen.tolist()
+        return chosen, indices, self.data.take(indices)
+
+    def outcome(
+        self, trial: Trial, measured: Score, chosen: Samples | None, diagnostics: dict[str, Any], seconds: float
+    ) -> Outcome:
+        """Return the outcome of a trial from its score on the chosen samples."""
         return Outcome(
-            value=value,
+            value=measured.value,
             total=len(self.data),
             samples=chosen,
-            per_sample=per_sample,
+            per_sample=measured.per_sample,
             diagnostics=diagnostics,
-            seconds=time.perf_counter() - start,
+            seconds=seconds,
             in_validity=trial.deployment is None or trial.deployment.device.in_validity(trial.t_s),
         )
 
     def _warn_of_saturation(self, deployment: Deployment, diagnostics: dict[str, dict[str, float]]) -> None:
         """Warn once for each periphery whose converters clip more than some share of a layer's values."""
-        key = deployment.periphery.sha256
+        _, key, *_ = deployment.hardware
         if key not in self._saturation_told and (text := saturation_text(deployment.periphery, diagnostics)):
             self._saturation_told.add(key)
             warn(text)
@@ -263,10 +275,10 @@ class Evaluator(ChecksKeywords):
             check_recalibration(deployment.recalibration, self.network, self.data)
             warn_of_measured(deployment)
 
-    def _ready(self, deployment: Deployment) -> Hardware:
+    def ready(self, deployment: Deployment) -> Hardware:
+        """Return the hardware of a deployment, which becomes one trial after another."""
         deployment = self.calibrated(deployment)
-        held = None if deployment.calibration is None else deployment.calibration.fingerprint()
-        key = (deployment.mapping, deployment.periphery.sha256, held, deployment.recalibration is not None)
+        key = deployment.hardware
         if key not in self._hardware:
             while len(self._hardware) >= HARDWARE_KEPT:
                 self._hardware.popitem(last=False)

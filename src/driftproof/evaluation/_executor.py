@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -14,11 +15,12 @@ from driftproof._keywords import checks_keywords
 from driftproof._progress import Progress
 from driftproof._provenance import describe_run
 from driftproof._random_state import random_state_kept
-from driftproof._record import DIGITAL_CELL, CellKey, Outcome, Record, Samples, Series, as_samples
+from driftproof._record import DIGITAL_CELL, CellKey, Outcome, Record, Run, Samples, Series, as_samples
 from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._evaluator import Evaluator
 from driftproof.evaluation._identity import preset_entries, series_of, show
 from driftproof.evaluation._metrics import check_value
+from driftproof.evaluation._together import together
 from driftproof.evaluation._trial import NETWORK_ITSELF, Trial
 
 
@@ -43,6 +45,21 @@ has them already.
 """
 
 
+def computed(evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
+    """Yield the number and the outcome of each request, in order. Every executor computes through this function.
+
+    Neighbours on the same samples are computed in one pass where that pays (:func:`together`).
+    """
+    for _, group in groupby(enumerate(requests), key=lambda each: _bytes(each[1].samples)):
+        numbers, alike = zip(*group, strict=True)
+        outcomes = together(evaluator, [request.trial for request in alike], alike[0].samples)
+        yield from zip(numbers, outcomes, strict=True)
+
+
+def _bytes(samples: Samples | None) -> bytes | None:
+    return None if samples is None else np.asarray(samples).tobytes()
+
+
 class Executor(Protocol):
     """An executor computes requests: in this process, in several processes, or on a cluster."""
 
@@ -55,8 +72,7 @@ class Serial:
 
     def outcomes(self, evaluator: Evaluator, requests: Sequence[Request]) -> Iterator[tuple[int, Outcome]]:
         """Yield the outcomes in the order of the requests."""
-        for number, request in enumerate(requests):
-            yield number, evaluator(request.trial, request.samples)
+        return computed(evaluator, requests)
 
 
 def ask(trials: Iterable[Trial], samples: Iterable[int] | None = None) -> list[Request]:
@@ -84,9 +100,9 @@ def run[T](
 ) -> T:
     """Run a plan to its end and return its result.
 
-    Outcomes that the record holds are not computed again. Each outcome is on disk before the next one is computed, so
-    that a stopped run continues where it stopped. Before anything is added to a record that has cells, the digital
-    network is measured again, to check that its outcome has not changed.
+    Outcomes that the record holds are not computed again. Each outcome, or each group that is computed in one pass, is
+    in the file before the next one is computed, so that a stopped run continues where it stopped. Before anything is
+    added to a record that has cells, the digital network is measured again, to check that its outcome has not changed.
 
     Args:
         plan: Generator that yields requests (:func:`ask`) and is sent their outcomes.
@@ -132,7 +148,8 @@ class _Running:
 
     Attributes:
         shows: Whether the caller gave the record. Then every series in it is shown under a name.
-        number: Number of this run in the record, None before anything is computed.
+        begun: This run, None before anything is computed.
+        number: Its number in the record, None before anything is added.
         known: Series by deployment: many trials of a plan share one.
         shown: Ids of the series that the record shows.
     """
@@ -143,6 +160,7 @@ class _Running:
     progress: bool | None
     what: str
     shows: bool
+    begun: Run | None = None
     number: int | None = None
     known: dict[Deployment | None, Series] = field(default_factory=dict)
     shown: set[str] = field(default_factory=set)
@@ -190,27 +208,33 @@ class _Running:
         return CellKey(self.known[trial.deployment].id, trial.chip, trial.t_s, tuple(sorted(trial.digital)))
 
     def _add(self, key: CellKey, deployment: Deployment | None, outcome: Outcome) -> None:
-        assert self.number is not None
+        assert self.begun is not None
         check_value(outcome.value, self.evaluator.metric)
-        series = self.record.add_series(self.known[deployment])
-        if series not in self.shown and self.shows and deployment is not None:
-            # no other name shows the series: show it under its device's name
-            for entry in preset_entries(deployment.device):
-                self.record.add_preset(entry)
-            show(self.record, self.evaluator, deployment, rows={deployment.device.name: deployment})
-        self.shown.add(series)
-        if self.record.missing(key, outcome.samples)[0]:  # else another request of this batch has brought it
+        if not self.record.missing(key, outcome.samples)[0]:  # another request of this batch has brought it
+            return
+        series = self.known[deployment].id
+        with self.record.all_or_nothing():  # the trial, and all that makes it readable
+            if self.number is None:
+                self.number = self.record.start_run(self.begun)
+            if series not in self.shown:  # what the record shows, it holds
+                self.record.add_series(self.known[deployment])
+            if series not in self.shown and self.shows and deployment is not None:
+                # no other name shows the series: show it under its device's name
+                for entry in preset_entries(deployment.device):
+                    self.record.add_preset(entry)
+                show(self.record, self.evaluator, deployment, rows={deployment.device.name: deployment})
             self.record.add(key, outcome, self.number)
+        self.shown.add(series)
 
     def _begin(self) -> None:
-        """Note the run, once. If the record has a digital value, check that the network still has it."""
-        if self.number is not None:
+        """Describe the run, once. If the record has a digital value, check that the network still has it."""
+        if self.begun is not None:
             return
         before = self.record.outcome(DIGITAL_CELL)
         if before is not None:
             self._compare(before, self.evaluator(NETWORK_ITSELF, before.samples))
         self.shown = {series for _, _, series in self.record.shown()}
-        self.number = self.record.start_run(describe_run(self.evaluator.batch_size))
+        self.begun = describe_run(self.evaluator.batch_size)
 
     def _compare(self, before: Outcome, now: Outcome) -> None:
         """Raise DriftproofError unless the digital network has the same outcome as before, for each sample if known."""

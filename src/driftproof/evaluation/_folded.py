@@ -226,6 +226,14 @@ class FoldedNetwork(Backend):
             outputs = product.add_bias(geometry.finish(outputs, product.inputs))
         return slot.array.noise.add(outputs, product, where.columns, transposed)
 
+    @property
+    def written(self) -> dict[str, nn.Parameter]:
+        """The parameters of :attr:`model` that a chip is written to; see :attr:`Backend.written`."""
+        if self.periphery or self._makes:
+            return {}
+        slots = self._slots.values()
+        return {f"{s.mapped.path}.{s.mapped.parameter}".lstrip("."): s.parameter for s in slots}
+
     def load(self, chip: Chip, t_s: float, digital: Collection[str] = (), *, to_calibrate: bool = False) -> None:
         """Become ``chip`` at ``t_s`` seconds after the first read. The layers named ``digital`` keep exact weights."""
         names = (name for name in self._slots if name not in digital)

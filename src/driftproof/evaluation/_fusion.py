@@ -115,15 +115,15 @@ def _other_summand(node: fx.Node, mine: fx.Node) -> fx.Node | None:
 
 def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     if node.op == "call_module":
-        module = modules[str(node.target)]
-        return type(module) is nn.ReLU and not module._forward_hooks and not module._forward_pre_hooks
+        module = modules.get(str(node.target))  # None for a layer that is fused already
+        return isinstance(module, nn.ReLU) and not module._forward_hooks and not module._forward_pre_hooks
     return node.target in _RELUS and len(node.args) == 1
 
 
 def _writes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     """Whether a node may write into one of its inputs."""
     if node.op == "call_module":
-        return bool(getattr(modules[str(node.target)], "inplace", False))
+        return bool(getattr(modules.get(str(node.target)), "inplace", False))
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     in_place = name.endswith("_") and not name.endswith("__")
     of_operator = getattr(node.target, "__module__", "") == "_operator" and name.startswith(("i", "setitem"))

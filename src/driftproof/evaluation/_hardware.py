@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from driftproof._batch_norm import batch_norms
 from driftproof._chip import Chip, Programmer
 from driftproof._errors import DriftproofError, did_you_mean
+from driftproof._random_state import random_state_kept
 from driftproof.arrays import input_ranges
 from driftproof.evaluation._backends import Backend, TilesNetwork
 from driftproof.evaluation._deployment import Deployment
 from driftproof.evaluation._folded import FoldedNetwork
+from driftproof.evaluation._many_chips import ManyChips, many_chips
 from driftproof.evaluation._recalibration import inputs_of
 from driftproof.evaluation._trial import Trial
 
@@ -53,6 +55,9 @@ class Hardware:
                 ranges=ranges,
                 behaviour=evaluator.behaviour,
             )
+        self._many = partial(
+            many_chips, self.network, evaluator.behaviour, evaluator.example, batch_size=evaluator.batch_size
+        )
         # statistics that the norms return to when all layers are digital
         self._trained = [] if fold else [(b, b.clone()) for n in batch_norms(self.network.model) for b in n.buffers()]
         self._programmer = Programmer()
@@ -60,6 +65,12 @@ class Hardware:
         self._chip_key: tuple[Any, ...] | None = None
         self._norms_key: tuple[Any, ...] | None = None
         self._checked: set[str] = set()
+
+    @cached_property
+    def many(self) -> ManyChips | None:
+        """The network with the weights of several trials, or None if trials are computed one at a time."""
+        with random_state_kept():
+            return None if self._trained else self._many()
 
     def become(self, trial: Trial) -> Backend:
         """Become a trial's chip at its time, with its BatchNorm statistics, and return the network.

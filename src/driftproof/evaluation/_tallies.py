@@ -179,7 +179,7 @@ def _check_classes(name: str, outputs: Tensor, targets: Tensor, axes: int) -> No
             f"{name} wants one integer class per target, got targets {tuple(targets.shape)} {targets.dtype}"
         )
     classes, counted = outputs.shape[-1], targets if axes == 1 else targets[targets != IGNORED]
-    low, high = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
+    low, high = (int(end) for end in counted.aminmax()) if counted.numel() else (0, 0)
     if classes < 2 or low < 0 or high >= classes:
         raise DriftproofError(
             f"{name} wants classes 0 to n - 1 of n outputs, at least 2 (accuracy also takes one logit); got {classes} "

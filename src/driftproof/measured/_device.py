@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,9 +110,13 @@ class MeasuredArray:
         """Return the net weights at ``t_s``, relative to the columns' maxima: [out, in]."""
         # the same operations in the same blocks as a simulated array's, so that its files give the same bits
         flat = [self._at(bank, t_s).reshape(-1) for bank in self.file.banks]
-        reads = [iter([(part, values[part]) for part in blocks(values)]) for values in flat]
+        reads = [iter([(part, [values[part]]) for part in blocks(values)]) for values in flat]
         reference = self.reference.conductances(t_s)[0] if self.reference else None
-        return net_weights(self.preset.conductance, self.target, reads, reference)
+        return net_weights(self.preset.conductance, self.target, reads, [reference])[0]
+
+    def nets(self, t_s: float, read_outs: Sequence[ReadOut]) -> list[Tensor]:
+        """Return the net weights at a time for each read-out: they are one."""
+        return [self.net(t_s) for _ in read_outs]
 
     def state(self) -> dict[str, Tensor]:
         """Return an empty state: the device holds all conductances."""

@@ -214,12 +214,13 @@ def evaluate_deployments(
     entries = [entry for deployment in deployments for entry in preset_entries(deployment.device)]
     record = Record.create_or_open(out)
     try:
-        record.claim(evaluator.subject)
-        for entry in entries:
-            record.add_preset(entry)
-        for deployment in deployments:
-            rows = {IDEAL_ANALOG: on_perfect_devices(deployment), deployment.device.name: deployment}
-            show(record, evaluator, deployment, rows=rows, label=label)
+        with record.all_or_nothing():
+            record.claim(evaluator.subject)
+            for entry in entries:
+                record.add_preset(entry)
+            for deployment in deployments:
+                rows = {IDEAL_ANALOG: on_perfect_devices(deployment), deployment.device.name: deployment}
+                show(record, evaluator, deployment, rows=rows, label=label)
         run(grid(deployments, times_s, chips, evaluator.metric), evaluator, record, progress=progress)
     except BaseException:
         record.close()

@@ -115,11 +115,12 @@ def ready(evaluator: Evaluator, deployments: Mapping[str, Deployment], record: R
         for entry in preset_entries(deployment.device)
     ]
     with Record.create_or_open(None) if record is None else nullcontext(record) as held:
-        held.claim(evaluator.subject)
-        for entry in entries:
-            held.add_preset(entry)
-        for name, deployment in deployments.items():
-            show(held, evaluator, deployment, rows={name: deployment})
+        with held.all_or_nothing():
+            held.claim(evaluator.subject)
+            for entry in entries:
+                held.add_preset(entry)
+            for name, deployment in deployments.items():
+                show(held, evaluator, deployment, rows={name: deployment})
         yield held
 
 
