@@ -58,7 +58,8 @@ def test_table_and_json_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert {"plain", "driftproof", TORCH_TILE, COMPILED_TILE} <= rows.keys()
         (line,) = (line for line in lines if line[0] == title)
         shown = [float(re.split(r" \(", text)[0]) for text in line[1:]]
-        wanted = [rows["driftproof"]["seconds"], rows["driftproof"]["to_plain"]["median"]]
+        wanted = [rows[what]["seconds"] for what in ("driftproof", "driftproof, one sample")]
+        wanted += [rows["driftproof"][key]["median"] for key in ("to_plain", "to_plain_of_many")]
         wanted += [rows[peer]["to_driftproof"]["median"] for peer in (TORCH_TILE, COMPILED_TILE)]
         assert shown == pytest.approx(wanted, rel=0.05, abs=0.006)
         assert rows["plain"]["to_plain"]["low"] == rows["plain"]["to_plain"]["high"] == 1

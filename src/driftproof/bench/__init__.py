@@ -20,9 +20,10 @@ The results are one JSON object:
                 ``chosen``, true for one candidate of each network.
 ``cells``       Timings: ``network``, ``periphery``, ``what`` (``plain``, ``compiled plain``, ``driftproof``,
                 ``driftproof, one sample``, ``aihwkit torch tile``, ``aihwkit compiled tile``, ``CrossSim``),
-                ``seconds`` for all samples (median), ``samples`` that were computed, ``runs``, ``to_plain`` and, for
-                peers, ``to_driftproof`` (else null). Both are objects of ``median``, ``low``, ``high`` and
-                ``confidence``, the share of such intervals that contain the median of all possible runs.
+                ``seconds`` for all samples (median), ``samples`` that were computed, ``runs``, ``to_plain``, for cells
+                of driftproof ``to_plain_of_many`` (extrapolated to 2,000 samples), and for peers ``to_driftproof``
+                (both else null). These are objects of ``median``, ``low``, ``high`` and ``confidence``, the share of
+                such intervals that contain the median of all possible runs.
 ``missing``     What was not measured: ``what`` and ``why``.
 ``workers``     ``workers`` (processes of one thread each), ``chips_per_second`` and ``to_one``.
 ``memory``      ``chips`` and ``peak_bytes`` of a process that evaluates this number of chips of a small network.

@@ -29,6 +29,8 @@ PLAIN, COMPILED, CELL, ONE_SAMPLE = "plain", "compiled plain", "driftproof", "dr
 ROUNDS, QUICK_ROUNDS = 7, 3
 CANDIDATE_ROUNDS = 3
 """Number of runs of each candidate for the best plain pass."""
+MANY = 2000
+"""Number of inputs to which cells are extrapolated: a chip is programmed once, however many inputs it computes."""
 MEMORY_CHIPS, QUICK_MEMORY_CHIPS = (3, 300), (3, 30)
 WORKER_CHIPS, QUICK_WORKER_CHIPS = 20, 4
 
@@ -104,8 +106,9 @@ def _time_network(
         steps: dict[str, tuple[Step, int]] = {PLAIN: (plain.step, len(of.inputs))}
         periphery = periphery_of(name)
         steps[CELL] = cells.step(periphery), len(of.inputs)
+        steps[ONE_SAMPLE] = cells.step(periphery, samples=1), 1
         if number == 0:
-            steps |= {ONE_SAMPLE: (cells.step(periphery, samples=1), 1)} | extra
+            steps |= extra
         if others:
             theirs, missing = peers.steps(periphery)
             steps |= {peer: (step, of.peer_samples) for peer, step in theirs.items()}
@@ -138,10 +141,31 @@ def rows_of(
             "samples": samples[what],
             "runs": len(seconds),
             "to_plain": _entry(ratio(seconds, runs[PLAIN])),
+            "to_plain_of_many": _entry(of_many(runs, samples[CELL])) if what == CELL else None,
             "to_driftproof": None if what in own else _entry(ratio(seconds, runs[CELL])),
         }
         for what, seconds in runs.items()
     ]
+
+
+def of_many(runs: dict[str, list[float]], samples: int, many: int = MANY) -> Median:
+    """Return the ratio of a cell to the best plain pass, both of many inputs.
+
+    A cell takes the time of a cell of one input, and for each further input the same time. A plain pass takes the same
+    time for each input.
+
+    Args:
+        runs: What was timed → seconds of each round.
+        samples: Number of inputs of the cells and plain passes that were timed, at least 2.
+        many: Number of inputs to extrapolate to.
+
+    >>> runs = {PLAIN: [10.0], CELL: [14.0], ONE_SAMPLE: [5.0]}  # 1 s an input, plain and in the cell; 4 s to program
+    >>> of_many(runs, samples=10, many=100).median
+    1.04
+    """
+    further = (many - 1) / (samples - 1)
+    cells = [one + further * (all_ - one) for one, all_ in zip(runs[ONE_SAMPLE], runs[CELL], strict=True)]
+    return ratio(cells, [plain * many / samples for plain in runs[PLAIN]])
 
 
 def _entry(median: Median) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from driftproof.bench._cells import PERIPHERIES
 from driftproof.bench._peers import COMPILED_TILE, CROSSSIM, TORCH_TILE
-from driftproof.bench._run import CELL, COMPILED, ONE_SAMPLE
+from driftproof.bench._run import CELL, COMPILED, MANY, ONE_SAMPLE
 
 _PEERS = (TORCH_TILE, COMPILED_TILE, CROSSSIM)
 
@@ -29,16 +29,19 @@ def _network(results: dict[str, Any], network: dict[str, Any]) -> str:
     mine = [row for row in results["cells"] if row["network"] == network["network"]]
     plain = next(row for row in results["plain"] if row["network"] == network["network"] and row["chosen"])
     shown = [peer for peer in _PEERS if any(row["what"] == peer for row in mine)]
-    header = ["periphery", "cell, s", "cell / best plain pass", *(f"{peer} / cell" for peer in shown)]
+    header = ["periphery", "cell, s", "cell of one input, s", "cell / best plain pass"]
+    header += [f"the same for {MANY:,} inputs", *(f"{peer} / cell" for peer in shown)]
     lines = []
     for name in dict.fromkeys(row["periphery"] for row in mine):
         rows = {row["what"]: row for row in mine if row["periphery"] == name}
         ratios = [_ratio(rows[peer]["to_driftproof"]) if peer in rows else "–" for peer in shown]
         cell = rows[CELL]
-        lines.append([PERIPHERIES[name], f"{cell['seconds']:.3g}", _ratio(cell["to_plain"]), *ratios])
+        seconds = [f"{rows[what]['seconds']:.3g}" for what in (CELL, ONE_SAMPLE)]
+        own = [_ratio(cell[key]) for key in ("to_plain", "to_plain_of_many")]
+        lines.append([PERIPHERIES[name], *seconds, *own, *ratios])
     runs = mine[0]["runs"] if mine else 0
     said = (
-        f"{network['samples']} inputs, {network['device']} at {network['t_s']:g} s after the first read. The best "
+        f"{_inputs(network['samples'])}, {network['device']} at {network['t_s']:g} s after the first read. The best "
         f"plain pass is {plain['layout']} in batches of {plain['batch_size']} and takes {plain['seconds']:.3g} s. "
         f"Every cell programs a new chip. Ratios are medians of {runs} paired runs, with {_confidence(mine)} intervals."
     )
@@ -46,20 +49,15 @@ def _network(results: dict[str, Any], network: dict[str, Any]) -> str:
 
 
 def _notes(mine: Sequence[dict[str, Any]]) -> list[str]:
-    """Return sentences about the compiled pass, the cell of one sample, and the samples of the peers."""
+    """Return sentences about the compiled pass and the samples of the peers."""
     notes = []
     for row in mine:
         if row["what"] == COMPILED:
             notes.append(
                 f"The best plain pass of `torch.compile` takes {_ratio(row['to_plain'])} of the best eager one."
             )
-        if row["what"] == ONE_SAMPLE:
-            notes.append(
-                f"On one input, a cell takes {row['seconds']:.3g} s ({PERIPHERIES[row['periphery']]}), nearly all "
-                "of it for programming, drift and compensation."
-            )
     if peers := {row["what"]: row["samples"] for row in mine if row["what"] in _PEERS}:
-        listed = ", ".join(f"{name} computed {samples} inputs" for name, samples in peers.items())
+        listed = ", ".join(f"{name} computed {_inputs(samples)}" for name, samples in peers.items())
         notes.append(f"{listed}: the time of such a pass, but not of programming, is scaled to all inputs.")
     return [" ".join(notes)] if notes else []
 
@@ -115,6 +113,10 @@ def _machine(results: dict[str, Any]) -> str:
 
 def _ratio(median: dict[str, float]) -> str:
     return f"{_digits(median['median'])} ({_digits(median['low'])} to {_digits(median['high'])})"
+
+
+def _inputs(number: int) -> str:
+    return f"{number:,} input{'s' * (number != 1)}"
 
 
 def _digits(value: float) -> str:
