@@ -25,7 +25,8 @@ The results are one JSON object:
                 (both else null). These are objects of ``median``, ``low``, ``high`` and ``confidence``, the share of
                 such intervals that contain the median of all possible runs.
 ``missing``     What was not measured: ``what`` and ``why``.
-``workers``     ``workers`` (processes of one thread each), ``chips_per_second`` and ``to_one``.
+``workers``     ``workers`` (processes of one thread each), ``chips_per_second`` of the first network (median),
+                ``runs``, and ``to_one``, an object like ``to_plain``.
 ``memory``      ``chips`` and ``peak_bytes`` of a process that evaluates this number of chips of a small network.
 ``needed``      Samples that an interval of ±0.5 points needs: rows of the file that was given, else empty.
 ==============  ========================================================================================================

@@ -32,7 +32,8 @@ CANDIDATE_ROUNDS = 3
 MANY = 2000
 """Number of inputs to which cells are extrapolated: a chip is programmed once, however many inputs it computes."""
 MEMORY_CHIPS, QUICK_MEMORY_CHIPS = (3, 300), (3, 30)
-WORKER_CHIPS, QUICK_WORKER_CHIPS = 20, 4
+WORKER_CHIPS, QUICK_WORKER_CHIPS = 20, 8
+WORKER_ROUNDS, QUICK_WORKER_ROUNDS = 5, 1
 
 
 @checks_keywords
@@ -80,7 +81,7 @@ def benchmark(
         for one in chosen:
             _time_network(result, one, peripheries, quick, not quick if compiled is None else compiled, others)
     if others and chosen:
-        _time_workers(result, chosen[0], QUICK_WORKER_CHIPS if quick else WORKER_CHIPS)
+        _time_workers(result, chosen[0], quick)
         _measure_memory(result, QUICK_MEMORY_CHIPS if quick else MEMORY_CHIPS)
     return result
 
@@ -185,9 +186,10 @@ def _compiled(result: dict[str, Any], of: Workload, batch_size: int) -> dict[str
     return {COMPILED: (best.step, len(of.inputs))}
 
 
-def _time_workers(result: dict[str, Any], of: Workload, chips: int) -> None:
-    say("chips per second against the number of workers")
-    result["workers"], why = chips_per_second(of, chips)
+def _time_workers(result: dict[str, Any], of: Workload, quick: bool) -> None:
+    say(f"{of.title}: chips per second against the number of workers")
+    chips, rounds = (QUICK_WORKER_CHIPS, QUICK_WORKER_ROUNDS) if quick else (WORKER_CHIPS, WORKER_ROUNDS)
+    result["workers"], why = chips_per_second(of, chips, rounds)
     if why:
         _miss(result, "workers", why)
 

@@ -63,7 +63,7 @@ def _notes(mine: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _workers(rows: Sequence[dict[str, Any]]) -> str:
-    lines = [[str(row["workers"]), f"{row['chips_per_second']:.3g}", f"{row['to_one']:.2f}"] for row in rows]
+    lines = [[str(row["workers"]), f"{row['chips_per_second']:.3g}", _ratio(row["to_one"])] for row in rows]
     return _section("Workers of one thread each", ["workers", "chips per second", "relative to one"], lines)
 
 

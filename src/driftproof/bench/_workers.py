@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import statistics
 import time
 from typing import Any
 
 from driftproof.bench._cells import DEVICE
 from driftproof.bench._networks import Workload
+from driftproof.bench._paired import ratio
 from driftproof.plans import evaluate
 
 WORKERS = (1, 2)
 
 
-def chips_per_second(of: Workload, chips: int) -> tuple[list[dict[str, Any]], str]:
+def chips_per_second(of: Workload, chips: int, rounds: int) -> tuple[list[dict[str, Any]], str]:
     """Return a row for each number of workers, and why there are none (else an empty text).
 
     The time is the difference of two evaluations, of ``chips`` more chips for every worker: starting the processes and
-    the cells of the digital network do not count.
+    the cells of the digital network do not count. The numbers of workers take turns.
 
     Args:
         of: The network and its inputs.
         chips: Number of further chips for each worker.
+        rounds: Number of measurements of each number of workers.
     """
     if "workers" not in inspect.signature(evaluate).parameters:
         return [], "evaluate has no option workers in this version"
-    rows: list[dict[str, Any]] = []
-    for workers in WORKERS:
-        few, many = workers, workers * (1 + chips)
-        seconds = _seconds(of, many, workers) - _seconds(of, few, workers)
-        if seconds <= 0:
-            return [], f"{many} chips took no longer than {few}: the machine is too busy, or the inputs are too few"
-        rate = (many - few) / seconds
-        first = rows[0]["chips_per_second"] if rows else rate
-        rows.append({"workers": workers, "chips_per_second": rate, "to_one": rate / first})
-    return rows, ""
+    rates: dict[int, list[float]] = {workers: [] for workers in WORKERS}
+    for _ in range(rounds):
+        for workers in WORKERS:
+            few, many = workers, workers * (1 + chips)
+            seconds = _seconds(of, many, workers) - _seconds(of, few, workers)
+            if seconds <= 0:
+                return [], f"{many} chips took no longer than {few}: the machine is too busy, or the inputs are too few"
+            rates[workers].append((many - few) / seconds)
+    one = rates[WORKERS[0]]
+    return [
+        {
+            "workers": workers,
+            "chips_per_second": statistics.median(found),
+            "runs": rounds,
+            "to_one": dataclasses.asdict(ratio(found, one)),
+        }
+        for workers, found in rates.items()
+    ], ""
 
 
 def _seconds(of: Workload, chips: int, workers: int) -> float:
