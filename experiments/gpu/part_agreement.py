@@ -13,7 +13,7 @@ import sys
 import warnings
 
 import torch
-from part import DEVICE, ON_CPU, PCM, RERAM, Part, images, small_network
+from gpu.part import DEVICE, ON_CPU, PCM, RERAM, Part, images, small_network
 from scipy import stats
 from torch import Tensor
 

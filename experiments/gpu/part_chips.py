@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from part import DEVICE, ON_CPU, PCM, Part, images, peak_mib, seconds_of, small_network
+from gpu.part import DEVICE, ON_CPU, PCM, Part, images, peak_mib, seconds_of, small_network
 from torch import nn
 
 import driftproof as dp

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from part import ON_CPU, Part
+from gpu.part import ON_CPU, Part
 
 TOP = Path(__file__).parents[2]
 NEED_AIHWKIT = (
@@ -19,8 +19,13 @@ NEED_AIHWKIT = (
     "perfect_device_gives",
     "tiles",
 )
-NEED_DIGITS = ("evaluation_repeats_itself", "both_backends_agree", "converted_network_and_its", "products_in_tf32")
-NEED_DIGITS += ("users_things_stay",)
+NEED_DIGITS = (
+    "evaluation_repeats_itself",
+    "both_backends_agree",
+    "converted_network_and_its",
+    "products_in_tf32",
+    "users_things_stay",
+)
 ON_A_CPU = "plain_loop_bit_for_bit or gradient_without_a_step or quantised_weights or recalibration_and_validation"
 
 

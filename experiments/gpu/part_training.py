@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from part import DEVICE, ON_CPU, PCM, Part, images, paired_ratios, peak_mib
+from gpu.part import DEVICE, ON_CPU, PCM, Part, images, paired_ratios, peak_mib
 from torch.nn import functional as F
 
 import driftproof as dp
@@ -26,7 +26,7 @@ METHODS: dict[str, Callable[[], Method]] = {
 def step_of(method: Method, batch: int, steps: int) -> Callable[[], None]:
     """Return some steps of a method."""
     torch.manual_seed(0)
-    network = resnet20().to(DEVICE, memory_format=torch.channels_last).train()
+    network = resnet20().to(DEVICE).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     inputs = images(batch, 3, 32).to(DEVICE, memory_format=torch.channels_last)
     labels = torch.arange(batch, device=DEVICE) % 10

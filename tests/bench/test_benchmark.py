@@ -176,7 +176,7 @@ def test_workers_are_used_where_there_are_some(monkeypatch: pytest.MonkeyPatch) 
         (1, 0.5, 1.0),
         (2, 1.0, 2.0),
     ]
-    assert asked == [(1, 1, 11), (1, 1, 1), (2, 1, 22), (2, 1, 2)] * 2
+    assert asked == [(1, 1, 1), *[(1, 1, 11), (1, 1, 1), (2, 1, 22), (2, 1, 2)] * 2]
 
     def without(network: Any, data: Any, *, chips: int) -> dp.Record:
         raise AssertionError

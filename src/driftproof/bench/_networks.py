@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,10 +84,9 @@ def _resnet18(quick: bool) -> Workload:
 def _bert_layer(quick: bool) -> Workload:
     number, tokens, width = 2 if quick else 64, 128, 768
     try:
-        from transformers import BertConfig
-        from transformers.models.bert.modeling_bert import BertLayer
-
-        network: nn.Module = BertLayer(BertConfig(attn_implementation="sdpa"))
+        transformers: Any = importlib.import_module("transformers")
+        bert: Any = importlib.import_module("transformers.models.bert.modeling_bert")
+        network: nn.Module = bert.BertLayer(transformers.BertConfig(attn_implementation="sdpa"))
         source = "transformers' BertLayer"
     except ImportError:
         network = nn.TransformerEncoderLayer(width, 12, 3072, activation="gelu", batch_first=True)

@@ -81,7 +81,7 @@ def cell(of: Workload, network: nn.Module, program: Callable[[], object], batch_
         program: Programs a new chip. Its time is not scaled.
         batch_size: Number of inputs in a batch.
     """
-    inputs = of.inputs[: of.peer_samples].split(batch_size)
+    inputs = torch.split(of.inputs[: of.peer_samples], batch_size)
     scale = len(of.inputs) / of.peer_samples
 
     @torch.no_grad()

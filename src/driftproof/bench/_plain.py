@@ -41,7 +41,7 @@ def plain_passes(of: Workload) -> list[Pass]:
 
 def batches(of: Workload, layout: str, batch_size: int) -> list[Tensor]:
     """Return the inputs of a network in batches, each in the layout."""
-    return [part.contiguous(memory_format=LAYOUTS[layout]) for part in of.inputs.split(batch_size)]
+    return [part.contiguous(memory_format=LAYOUTS[layout]) for part in torch.split(of.inputs, batch_size)]
 
 
 def forward(network: nn.Module, inputs: Sequence[Tensor]) -> Callable[[], None]:

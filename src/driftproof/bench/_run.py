@@ -32,7 +32,7 @@ CANDIDATE_ROUNDS = 3
 MANY = 2000
 """Number of inputs to which cells are extrapolated: a chip is programmed once, however many inputs it computes."""
 MEMORY_CHIPS, QUICK_MEMORY_CHIPS = (3, 300), (3, 30)
-WORKER_CHIPS, QUICK_WORKER_CHIPS = 20, 8
+WORKER_CHIPS, QUICK_WORKER_CHIPS = 20, 30
 WORKER_ROUNDS, QUICK_WORKER_ROUNDS = 5, 1
 
 

@@ -29,6 +29,7 @@ def chips_per_second(of: Workload, chips: int, rounds: int) -> tuple[list[dict[s
     """
     if "workers" not in inspect.signature(evaluate).parameters:
         return [], "evaluate has no option workers in this version"
+    _seconds(of, 1, WORKERS[0])  # what this process does once
     rates: dict[int, list[float]] = {workers: [] for workers in WORKERS}
     for _ in range(rounds):
         for workers in WORKERS:
