@@ -192,3 +192,14 @@ def test_a_compilation_that_fails_or_takes_too_long_is_said() -> None:
     assert _tried(time.sleep, (60.0,), limit_s=0.5) == "torch.compile took more than 0.5 s"
     assert _tried(time.sleep, ("not a number",), limit_s=60.0) == "torch.compile failed (exit code 1)"
     assert not _tried(time.sleep, (0.0,), limit_s=60.0)
+
+
+def test_each_ratio_has_its_own_reference() -> None:
+    runs = {"plain": [1.0, 10.0, 2.0], "driftproof": [2.0, 20.0, 4.0], "driftproof, one sample": [1.0, 10.0, 2.0]}
+    rows = _run.rows_of("net", "ideal", runs | {TORCH_TILE: [12.0, 120.0, 24.0]}, dict.fromkeys([*runs, TORCH_TILE], 2))
+    plain, own, one, peer = rows
+    assert [row["to_plain"]["median"] for row in rows] == [1, 2, 1, 12]
+    assert peer["to_driftproof"]["median"] == 6
+    # a plain pass of 2,000 inputs takes 1,000 times as long; a cell takes 1 s and 1,999 times 1 s
+    assert own["to_plain_of_many"]["median"] == 2.0
+    assert plain["to_driftproof"] is own["to_driftproof"] is one["to_plain_of_many"] is None
