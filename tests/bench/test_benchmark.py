@@ -13,13 +13,13 @@ import torch
 
 import driftproof as dp
 from bench.tiny import tiny
-from driftproof.bench import _run, _workers
+from driftproof.bench import _peers, _run, _workers
 from driftproof.bench.__main__ import main
 from driftproof.bench._cells import PERIPHERIES, Cells, periphery_of
 from driftproof.bench._compiled import _tried
 from driftproof.bench._needed import COLUMNS
 from driftproof.bench._networks import LAYOUTS, NETWORKS, workload
-from driftproof.bench._peers import COMPILED_TILE, CROSSSIM, TORCH_TILE, cell
+from driftproof.bench._peers import COMPILED_TILE, CROSSSIM, TORCH_TILE, Peers, cell
 from driftproof.bench._plain import plain_passes
 from driftproof.evaluation import Evaluator
 
@@ -158,6 +158,16 @@ def test_only_the_pass_of_a_peer_is_scaled(monkeypatch: pytest.MonkeyPatch) -> N
             return batch
 
     assert cell(tiny(), Network(), lambda: takes(100.0), batch_size=2)() == 124.0
+
+
+def test_a_peer_that_fails_while_it_computes_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise RuntimeError("no such tile")
+
+    monkeypatch.setattr(_peers, "_torch_tile", lambda of, periphery: (of.network, fails))
+    steps, missing = Peers(tiny()).steps(periphery_of("ideal"))
+    assert missing[TORCH_TILE] == "it failed with RuntimeError: no such tile"
+    assert COMPILED_TILE in steps
 
 
 def test_workers_are_used_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:

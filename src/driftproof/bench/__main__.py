@@ -16,9 +16,14 @@ def _parser() -> argparse.ArgumentParser:
         "--quick some minutes. Progress goes to stderr, the table to stdout.",
     )
     parser.add_argument("--quick", action="store_true", help="use few inputs and 3 paired runs instead of 7")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="write results.json and results.md into this folder as well"
+        "--json", action="store_true", help="print the results as JSON (default: as tables in Markdown)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for results.json and results.md (default: the results are only printed)",
     )
     parser.add_argument(
         "--networks",
@@ -30,7 +35,8 @@ def _parser() -> argparse.ArgumentParser:
         "--peripheries",
         type=lambda text: text.split(","),
         metavar="NAMES",
-        help="peripheries to time, with commas: ideal, static, noise, dynamic (default: all)",
+        help="peripheries to time, with commas: ideal; static, 8-bit converters with static input ranges; noise, the "
+        "same with output noise; dynamic, 8-bit converters with a range for every input vector (default: all)",
     )
     parser.add_argument(
         "--compiled",
@@ -67,12 +73,13 @@ def main(words: Sequence[str] | None = None) -> None:
     names = {key: value for key in ("networks", "peripheries") if (value := getattr(arguments, key)) is not None}
     options = {"compiled": arguments.compiled, "others": arguments.others, "needed": arguments.needed}
     try:
+        if arguments.out is not None:
+            make_folder(arguments.out)  # a folder that cannot be made is to be said before anything is timed
         results = benchmark(quick=arguments.quick, **names, **options)
     except DriftproofError as error:
         sys.exit(f"error: {error}")
     as_json, as_table = json.dumps(results, indent=1, ensure_ascii=False) + "\n", markdown(results)
     if arguments.out is not None:
-        make_folder(arguments.out)
         write_atomically(arguments.out / "results.json", as_json.encode())
         write_atomically(arguments.out / "results.md", as_table.encode())
     sys.stdout.write(as_json if arguments.json else as_table)

@@ -58,12 +58,16 @@ class Peers:
         for name, make in makers.items():
             try:
                 network, program = make(self._of, periphery)
+                if name not in self._batch_sizes:
+                    self._batch_sizes[name] = self._best_batch(network, program)
+                step = cell(self._of, network, program, self._batch_sizes[name])
+                step()
             except DriftproofError as error:
                 missing[name] = str(error)
-                continue
-            if name not in self._batch_sizes:
-                self._batch_sizes[name] = self._best_batch(network, program)
-            steps[name] = cell(self._of, network, program, self._batch_sizes[name])
+            except Exception as error:  # others' code may raise anything, and must not end an hour of timing
+                missing[name] = f"it failed with {type(error).__name__}: {error}"
+            else:
+                steps[name] = step
         return steps, missing
 
     def _best_batch(self, network: nn.Module, program: Callable[[], object]) -> int:
