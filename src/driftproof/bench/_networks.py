@@ -66,7 +66,7 @@ def _resnet20(quick: bool) -> Workload:
 def _resnet18(quick: bool) -> Workload:
     from torchvision.models import resnet18
 
-    number = 2 if quick else 64
+    number = 16 if quick else 64
     return Workload(
         name="resnet18",
         title="ResNet-18, images of 224 × 224",
@@ -76,13 +76,13 @@ def _resnet18(quick: bool) -> Workload:
         metric="accuracy",
         batch_size=16,
         layouts=(CONTIGUOUS, CHANNELS_LAST),
-        plain_batch_sizes=(1, 2) if quick else (1, 2, 4, 8, 16),
-        peer_samples=1 if quick else 4,
+        plain_batch_sizes=(2, 8, 16) if quick else (1, 2, 4, 8, 16),
+        peer_samples=2 if quick else 4,
     )
 
 
 def _bert_layer(quick: bool) -> Workload:
-    number, tokens, width = 2 if quick else 64, 128, 768
+    number, tokens, width = 16 if quick else 64, 128, 768
     try:
         transformers: Any = importlib.import_module("transformers")
         bert: Any = importlib.import_module("transformers.models.bert.modeling_bert")
@@ -100,8 +100,8 @@ def _bert_layer(quick: bool) -> Workload:
         metric="mse",
         batch_size=16,
         layouts=(CONTIGUOUS,),
-        plain_batch_sizes=(1, 2) if quick else (1, 2, 4, 8, 16),
-        peer_samples=1 if quick else 8,
+        plain_batch_sizes=(2, 8, 16) if quick else (1, 2, 4, 8, 16),
+        peer_samples=2 if quick else 8,
     )
 
 
