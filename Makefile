@@ -6,6 +6,8 @@ PYTHON  ?= $(or $(shell command -v python$(VERSION) 2>/dev/null), \
                 $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/$(VERSION).*/bin/python))), python3)
 BIN     := .venv/bin
 READY   := .venv/.ready
+# what `make bench` shows of the samples that an interval needs, once it was computed
+NEEDED  := experiments/few_passes/results.csv
 
 .PHONY: demo test check format bench clean
 
@@ -25,7 +27,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	$(BIN)/python experiments/speed/run.py
+	$(BIN)/python -m driftproof.bench --out experiments/speed $(if $(wildcard $(NEEDED)),--needed $(NEEDED))
 	$(BIN)/python experiments/training_speed/run.py
 
 $(READY): pyproject.toml constraints.txt .python-version

@@ -1,4 +1,4 @@
-"""What holds the parts apart: imports one way, one sampler, aihwkit in three modules, nothing unwanted in files."""
+"""What holds the parts apart: imports one way, one sampler, aihwkit in four modules, nothing unwanted in files."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ ORDER = (
     "_reporting",
     "fitting",
     "figures",
+    "bench",
     "_cli",
     "_start",
     "__main__",
@@ -95,17 +96,19 @@ def test_imports_point_one_way(path: Path) -> None:
             assert part in allowed, f"{part_of(path)} must not import {name}"
 
 
-def test_aihwkit_is_imported_in_three_modules() -> None:
+def test_aihwkit_is_imported_in_four_modules() -> None:
     users = [str(p.relative_to(SOURCE)) for p in FILES if any(name.split(".")[0] == "aihwkit" for name in imports(p))]
-    assert users == ["_conversion/export_aihwkit.py", "_conversion/health.py", "_conversion/tiles.py"]
+    conversion = [f"_conversion/{name}.py" for name in ("export_aihwkit", "health", "tiles")]
+    assert users == [*conversion, "bench/_peers.py"]
 
 
 def test_only_devices_draws_device_noise() -> None:
     drawing = re.compile(r"normal_?\(|randn|rand_like|bernoulli|uniform_|Generator\(|manual_seed|poisson")
     users = {str(p.relative_to(SOURCE)) for p in FILES if drawing.search(p.read_text(encoding="utf-8"))}
-    # networks draw their first weights, a data loader its workers' seeds, dropout its masks: none is device noise
+    # networks draw their first weights, a data loader its workers' seeds, dropout its masks, a benchmark its inputs:
+    # none is device noise
     others = {"_random_state.py"}
-    assert {user for user in users if part_of(SOURCE / user) not in ("zoo", "data")} - others == {
+    assert {user for user in users if part_of(SOURCE / user) not in ("zoo", "data", "bench")} - others == {
         "_devices/keys.py",
         "_devices/normals.py",
         "_devices/mvm_read_noise.py",

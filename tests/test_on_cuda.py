@@ -192,16 +192,16 @@ class Deep(nn.Module):
         return self.head(self.layers(x).mean((2, 3)))  # type: ignore[no-any-return]
 
 
-def test_products_in_tf32_are_no_fault_of_a_network() -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_products_in_tf32_are_no_fault_of_a_network(backend: Any) -> None:
     """Rounding to ten bits is neither samples that see each other, nor chance, nor a fault of folding."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=True), warnings.catch_warnings():
         warnings.simplefilter("error", dp.DriftproofWarning)
         network, data = Deep().eval(), digits().head(200)
-        for backend in BACKENDS:
-            record = dp.evaluate(
-                network, data, presets="gaussian:0.05", times="1s", chips=2, backend=backend, torch_device=DEVICE
-            )
-            assert len(dp.summarise(record)) == 3
+        record = dp.evaluate(
+            network, data, presets="gaussian:0.05", times="1s", chips=2, backend=backend, torch_device=DEVICE
+        )
+        assert len(dp.summarise(record)) == 3
 
 
 class InPlace(nn.Module):

@@ -200,7 +200,9 @@ class FoldedNetwork(Backend):
         def reads(path: str) -> CodeReads | None:
             return slots[path].array.in_codes(geometry_of(self.model.get_submodule(path)))
 
-        network, done = fuse(traced, slots.keys(), example, reads)
+        if (made := fuse(traced, slots.keys(), example, reads)) is None:
+            return None
+        network, done = made
         self._unfused = [name for name, slot in self._slots.items() if slot.mapped.path not in done]
         return network
 

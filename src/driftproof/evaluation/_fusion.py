@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import operator
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import redirect_stderr
 from typing import Any
 
 import torch
@@ -44,8 +46,10 @@ class FusedLayer(nn.Module):
 @torch.no_grad()
 def fuse(
     traced: fx.GraphModule, layers: Collection[str], example: Tensor, reads: Callable[[str], CodeReads | None]
-) -> tuple[fx.GraphModule, set[str]]:
+) -> tuple[fx.GraphModule, set[str]] | None:
     """Return a traced network in which layers are computed together with what follows them, and these layers.
+
+    The result is None if the network cannot be followed without gradients.
 
     Args:
         traced: A traced network. It is changed; its modules are used, not copied.
@@ -53,7 +57,11 @@ def fuse(
         example: A batch of inputs, for the shapes.
         reads: Function from the name of such a layer to its array between converters, or None.
     """
-    ShapeProp(traced).propagate(example.clone())
+    try:
+        with redirect_stderr(io.StringIO()):  # it prints what it also raises
+            ShapeProp(traced).propagate(example.clone())
+    except Exception:  # a network that differentiates in its forward
+        return None
     modules = dict(traced.named_modules())
     calls = [node for node in traced.graph.nodes if node.op == "call_module" and str(node.target) in layers]
     times = Counter(str(call.target) for call in calls)

@@ -16,6 +16,7 @@ class Counts:
 
     >>> counts = Counts()
     >>> counts.beyond("saturated_outputs", torch.tensor([3.0, -0.5, 1.0, -2.0]), 1.0)
+    True
     >>> counts.shares()
     {'saturated_outputs': 0.5}
     """
