@@ -172,7 +172,7 @@ def test_a_stopped_run_continues_to_the_same_cells(
 ) -> None:
     whole = cells(narrow())
     with monkeypatch.context() as patched:
-        patched.setattr("driftproof.evaluation._executor.Serial", lambda: Breaks(trials))
+        patched.setattr("driftproof.evaluation._executor_choice.Serial", lambda: Breaks(trials))
         with pytest.raises(KeyboardInterrupt):
             narrow(tmp_path)
     with Record.open(tmp_path) as record:
