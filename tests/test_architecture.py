@@ -28,6 +28,7 @@ ORDER = (
     "_progress",
     "_shares",
     "_random_state",
+    "_side_by_side",
     "_outputs",
     "_inputs",
     "_batch_norm",

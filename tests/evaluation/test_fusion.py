@@ -14,11 +14,11 @@ from torch.nn import functional as F
 import driftproof as dp
 from driftproof._chip import Chip
 from driftproof._mapping import map_model
+from driftproof._side_by_side import side_by_side
 from driftproof.arrays import input_ranges
 from driftproof.evaluation import _kernels
 from driftproof.evaluation._folded import FoldedNetwork
 from driftproof.evaluation._fusion import FusedLayer
-from driftproof.evaluation._parts import side_by_side
 from driftproof.periphery import StaticRange, load_periphery
 
 X = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))

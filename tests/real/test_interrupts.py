@@ -30,7 +30,7 @@ def test_an_interrupt_while_modules_are_imported_is_quiet(words: list[str], numb
     time.sleep(delay - START_S)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    # the help may have been printed: at its end Python gives the signal back to the system, which ends it without a word
+    # help may have been printed: at its end Python gives the signal back to the system, which ends it without a word
     assert process.returncode in (130, 0, -signal.SIGINT), said
     assert "Traceback" not in said
 

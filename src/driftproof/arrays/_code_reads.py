@@ -53,9 +53,13 @@ class CodeReads(ABC):
     Args:
         reads: The same reads in single steps. Samples, ranges and counters are theirs.
         geometry: Geometry of the layer.
+
+    Attributes:
+        behind_relu: Whether no input is negative, which saves the search for inputs below the range.
     """
 
     def __init__(self, reads: ForwardReads, geometry: Geometry) -> None:
+        self.behind_relu = False
         self.reads, self.geometry, self.mapped = reads, geometry, reads.mapped
         periphery = self.periphery = reads.periphery
         self.step_in = 1.0 if periphery.dac_bits is None else converter_step(periphery.dac_bits, 1.0)

@@ -63,9 +63,10 @@ class StaticCodes(CodeReads):
             x, _, _ = channels(self.geometry, inputs, rows)
         else:
             x = inputs[..., rows]
-        beyond = self.reads.counts.beyond("saturated_inputs", x, reach)
-        divisor = x.new_full((), reach)  # a GPU divides by a number in another way than by a tensor
-        return self._rounded(x.clamp(-reach, reach).div_(divisor) if beyond else x / divisor)
+        beyond = self.reads.counts.beyond("saturated_inputs", x, reach, signed=not self.behind_relu)
+        codes = self._rounded(x / x.new_full((), reach))  # a GPU divides by a number in another way than by a tensor
+        largest = 1.0 if self.periphery.dac_bits is None else round(1 / self.step_in)
+        return codes.clamp_(-largest, largest) if beyond else codes
 
     def _times(self, codes: Tensor, weight: Tensor) -> Tensor:
         geometry = self.geometry

@@ -18,9 +18,9 @@ from driftproof._keywords import parse_choice
 from driftproof._mapping import Mapping as NetworkMapping
 from driftproof._presets import load_preset
 from driftproof._random_state import random_state_kept
+from driftproof._side_by_side import side_by_side
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._ranges import Ranges
-from driftproof.evaluation._parts import side_by_side
 from driftproof.periphery import Periphery
 
 BackendName = Literal["folded", "tiles"]
@@ -89,9 +89,9 @@ class Backend(ABC):
         samples = range(number) if samples is None else samples
         if number <= self.at_once:
             return self._pass(inputs, samples)
-        starts = range(0, number, self.at_once)
-        sizes = zip(starts, split(inputs, self.at_once), strict=True)
-        parts = [(part, samples[at : at + self.at_once]) for at, part in sizes]
+        size = -(-number // -(-number // self.at_once))  # parts of one size, for threads to end at the same time
+        starts = range(0, number, size)
+        parts = [(part, samples[at : at + size]) for at, part in zip(starts, split(inputs, size), strict=True)]
         if self.side_by_side:
             return torch.cat(side_by_side(lambda part: self._pass(*part), parts))
         return torch.cat([self._pass(*part) for part in parts])

@@ -71,7 +71,10 @@ def fuse(
     for number, call in enumerate(calls):
         name = str(call.target)
         chain, other, relu = _followed(call, modules)
-        traced.add_submodule(f"fused_{number}", FusedLayer(modules[name], reads(name), relu))
+        codes = reads(name)
+        if codes is not None:
+            codes.behind_relu = _is_not_negative(call.args[0], traced)
+        traced.add_submodule(f"fused_{number}", FusedLayer(modules[name], codes, relu))
         last = chain[-1]
         with traced.graph.inserting_after(last):
             inputs = call.args if other is None else (*call.args, other)
@@ -132,6 +135,18 @@ def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
         module = modules.get(str(node.target))  # None for a layer that is fused already
         return isinstance(module, nn.ReLU) and not module._forward_hooks and not module._forward_pre_hooks
     return node.target in _RELUS and len(node.args) == 1
+
+
+def _is_not_negative(node: Any, traced: fx.GraphModule) -> bool:
+    """Whether ReLU is the last operation behind a node that changes signs."""
+    while isinstance(node, fx.Node) and node.op == "call_module":
+        module = traced.get_submodule(str(node.target))
+        if isinstance(module, FusedLayer | nn.ReLU):
+            return isinstance(module, nn.ReLU) or module.relu
+        if type(module) not in (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d):
+            return False
+        node = node.args[0]
+    return isinstance(node, fx.Node) and node.target in _RELUS
 
 
 def _writes(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

@@ -26,8 +26,14 @@ class Counts:
         self._hits: dict[tuple[str, int], Tensor | int] = {}
         self._of: dict[tuple[str, int], int] = {}
 
-    def beyond(self, name: str, values: Tensor, bound: float | Tensor) -> bool:
+    def beyond(self, name: str, values: Tensor, bound: float | Tensor, signed: bool = True) -> bool:
         """Count the values, of any shape, that lie beyond ±bound. Each value is one conversion.
+
+        Args:
+            name: Name of the event.
+            values: The values.
+            bound: The bound, above 0.
+            signed: Whether a value may be negative (default: True).
 
         Returns:
             Whether there may be such values: on a GPU it is not known without waiting, and always True.
@@ -43,7 +49,7 @@ class Counts:
             bound = float(bound)
             if float(values.amax()) > bound:
                 hits += _count(values, np.greater, bound)
-            if float(values.amin()) < -bound:
+            if signed and float(values.amin()) < -bound:
                 hits += _count(values, np.less, -bound)
         else:  # looking at the extremes would wait for the device
             hits = torch.count_nonzero(values.abs() > bound)
