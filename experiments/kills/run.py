@@ -63,6 +63,8 @@ INPUTS = {
 """The records that ``merge`` and ``report`` read."""
 SIGNALS = {signal.SIGKILL: 8, signal.SIGTERM: 1, signal.SIGINT: 1}
 """Signal → its share among the deaths."""
+SINCE = re.compile(r"(?<=</code>) with uncommitted changes")
+"""The page says so while results.csv is being written."""
 DATES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00(; \d+ runs, the last at [-+:T\d]+)?")
 
 
@@ -216,7 +218,7 @@ def contents(folder: Path) -> dict[str, Any]:
         if path.name == "record.sqlite":
             found |= {f"{name}, {part}": value for part, value in of_record(path)}
         elif path.is_file() and path.suffix in (".html", ".csv", ".svg"):
-            found[name] = DATES.sub("DATE", path.read_text(encoding="utf-8"))
+            found[name] = SINCE.sub("", DATES.sub("DATE", path.read_text(encoding="utf-8")))
         elif path.is_file() and not path.name.startswith("record."):
             found[name] = path.read_bytes()
     # after the record was read, its file is all there is
@@ -225,7 +227,7 @@ def contents(folder: Path) -> dict[str, Any]:
 
 
 def of_record(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield all that a record says, beside how long it took and in which run."""
+    """Yield all that a record says, beside how long it took, in which run, and in which attempt."""
     with Record.open(path) as record:
         yield "subject", record.subject
         for what in ("series", "presets", "conversions", "configurations", "shown"):
@@ -239,7 +241,8 @@ def of_record(path: Path) -> Iterator[tuple[str, Any]]:
                     outcome.mask.tolist(),
                     None if outcome.per_sample is None else outcome.per_sample.tolist(),
                     outcome.in_validity,
-                    dict(outcome.diagnostics),
+                    # a trial whose worker was killed notes that it was computed again, as it must
+                    {name: value for name, value in outcome.diagnostics.items() if name != "attempts"},
                 ),
             )
 

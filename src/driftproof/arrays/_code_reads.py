@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -106,6 +105,14 @@ class CodeReads(ABC):
         """Return a matrix [out, rows of the split] in the form that this class multiplies with."""
 
     @abstractmethod
+    def _sums(self, inputs: Tensor, number: int, split: Split) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return one row split's sums in steps of the ADC, [..., out], in new memory.
+
+        Returns:
+            The sums; the sums of variances times squared inputs if the split has variances, else None; and the ranges
+            of dynamic inputs, which broadcast with the sums, or None.
+        """
+
     def __call__(self, inputs: Tensor, bias: Tensor | None, other: Tensor | None = None) -> Tensor:
         """Return the layer's outputs.
 
@@ -114,6 +121,21 @@ class CodeReads(ABC):
             bias: Shift [out] of the outputs, or None.
             other: Tensor in the shape of the outputs that is added to them (default: None).
         """
+        self.reads.begin()
+        product = Product(inputs, inputs, None, self.geometry)
+        total: Tensor | None = None
+        for number, split in enumerate(self.splits):
+            sums, squares, reach = self._sums(inputs, number, split)
+            converted = self._converted(sums, split, product, squares)
+            if reach is not None:
+                converted.mul_(reach)
+            if total is None:
+                total = self._scaled(converted, split.factor, bias)
+            else:
+                total.addcmul_(converted, split.factor)
+        assert total is not None, "nothing is loaded"
+        outputs = total.permute(0, 3, 1, 2) if isinstance(self.geometry, Convolution) else total
+        return outputs if other is None else outputs.add_(other)
 
     def _rounded(self, scaled: Tensor) -> Tensor:
         """Return the DAC's codes of inputs relative to their range, which are overwritten.
@@ -127,23 +149,23 @@ class CodeReads(ABC):
         """Return codes of the ADC [..., out], which are overwritten, as outputs of the layer."""
         return codes.mul_(factor) if bias is None else torch.addcmul(bias, codes, factor, out=codes)
 
-    def _converted(self, sums: Tensor, split: Split, product: Product, squares: Callable[[], Tensor]) -> Tensor:
+    def _converted(self, sums: Tensor, split: Split, product: Product, squares: Tensor | None) -> Tensor:
         """Return the ADC's codes of sums, [..., out], which are overwritten.
 
         Args:
             sums: Sums in steps of the ADC, [samples, *positions, out].
             split: The row split that they belong to.
             product: Product of the layer.
-            squares: Function that returns the sums of variances times squared inputs, in steps squared.
+            squares: Sums of variances times squared inputs, in steps squared, which are overwritten; None without them.
         """
         sigma = self.periphery.output_noise / self.step_out
-        if split.variance is not None or sigma:
+        if squares is not None or sigma:
             assert self.loaded is not None
             xi = self.reads.normals(self.loaded, product, tuple(sums.shape), split.lines.name)
-            if split.variance is None:
+            if squares is None:
                 sums.add_(xi, alpha=sigma)
             else:
-                sums.addcmul_(squares().clamp_(min=0).add_(sigma**2).sqrt_(), xi)
+                sums.addcmul_(squares.clamp_(min=0).add_(sigma**2).sqrt_(), xi)
         if self.full_scale == math.inf:
             return sums
         beyond = self.reads.counts.beyond("saturated_outputs", sums, self.largest)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from driftproof._calls import Convolution, Product
+from driftproof._calls import Convolution
 from driftproof.arrays._code_reads import CodeReads, Split
 
 PIECE = 400_000
@@ -38,25 +38,7 @@ class DynamicCodes(CodeReads):
             return matrix.t().contiguous()
         return matrix.view(groups, -1, matrix.shape[1]).transpose(1, 2).contiguous()
 
-    def __call__(self, inputs: Tensor, bias: Tensor | None, other: Tensor | None = None) -> Tensor:
-        """Return the layer's outputs; see :meth:`CodeReads.__call__`."""
-        self.reads.begin()
-        product = Product(inputs, inputs, None, self.geometry)
-        total: Tensor | None = None
-        for number, split in enumerate(self.splits):
-            sums, squares, reach = self._sums(inputs, number, split)
-            converted = self._converted(sums, split, product, lambda squares=squares: squares)  # type: ignore[misc]
-            converted.mul_(reach)
-            if total is None:
-                total = self._scaled(converted, split.factor, bias)
-            else:
-                total.addcmul_(converted, split.factor)
-        assert total is not None, "nothing is loaded"
-        outputs = total.permute(0, 3, 1, 2) if isinstance(self.geometry, Convolution) else total
-        return outputs if other is None else outputs.add_(other)
-
     def _sums(self, inputs: Tensor, number: int, split: Split) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return the sums [..., out] of a split, those of squares with variances, and ranges that broadcast."""
         rows = self.mapped.rows[number]
         if not isinstance(self.geometry, Convolution):
             x = inputs[..., rows]

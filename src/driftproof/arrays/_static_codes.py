@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from driftproof._calls import Convolution, Geometry, Product
-from driftproof.arrays._code_reads import CodeReads
+from driftproof._calls import Convolution, Geometry
+from driftproof.arrays._code_reads import CodeReads, Split
 from driftproof.arrays._forward import ForwardReads, channels
 
 
@@ -34,27 +34,10 @@ class StaticCodes(CodeReads):
         weight = matrix.view(len(matrix), (rows.stop - rows.start) // places, *self.geometry.kernel)
         return weight.contiguous(memory_format=torch.channels_last)
 
-    def __call__(self, inputs: Tensor, bias: Tensor | None, other: Tensor | None = None) -> Tensor:
-        """Return the layer's outputs; see :meth:`CodeReads.__call__`."""
-        self.reads.begin()
-        product = Product(inputs, inputs, None, self.geometry)
-        total: Tensor | None = None
-        for number, split in enumerate(self.splits):
-            codes = self._driven(inputs, number)
-            sums = self._lines_last(self._times(codes, split.weight))
-
-            def squares(codes: Tensor = codes, variance: Tensor | None = split.variance) -> Tensor:
-                assert variance is not None
-                return self._lines_last(self._times(codes.square(), variance))
-
-            converted = self._converted(sums, split, product, squares)
-            if total is None:
-                total = self._scaled(converted, split.factor, bias)
-            else:
-                total.addcmul_(converted, split.factor)
-        assert total is not None, "nothing is loaded"
-        outputs = total.permute(0, 3, 1, 2) if isinstance(self.geometry, Convolution) else total
-        return outputs if other is None else outputs.add_(other)
+    def _sums(self, inputs: Tensor, number: int, split: Split) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        codes = self._driven(inputs, number)
+        squares = None if split.variance is None else self._lines_last(self._times(codes.square(), split.variance))
+        return self._lines_last(self._times(codes, split.weight)), squares, None
 
     def _driven(self, inputs: Tensor, number: int) -> Tensor:
         """Return the DAC's codes for the rows of a split, in new memory."""

@@ -278,7 +278,7 @@ class FoldedNetwork(Backend):
 
     def _choose_code(self) -> None:
         """Choose between the network's own code and that with fused layers, which no read noise of MVMs reaches."""
-        noisy = any(array.noise.noise is not None for array in self.arrays.values())
+        noisy = self.noisy
         fused = self._fused is not None and not noisy
         self._run = self._fused if fused and self._fused is not None else self._straight
         left = [self.arrays[name] for name in (self._unfused if fused else self.arrays)]

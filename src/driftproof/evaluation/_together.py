@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any
 
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, warn
 from driftproof._inputs import Inputs
 from driftproof._random_state import random_state_kept
 from driftproof._record import Outcome, Samples
@@ -91,6 +91,7 @@ def _in_one_pass(
     found = scores(evaluator.metric, outputs, data, evaluator.at_once, evaluator.torch_device, names, indices)
     if all(isinstance(score, DriftproofError) for score in found):
         hardware.many = None  # the pass itself may have failed, such as for want of memory
+        warn(f"{len(measured)} chips in one pass fail ({found[0]}); from here on they are computed one at a time")
         return []
     seconds = (time.perf_counter() - start) / len(measured)
     return [
