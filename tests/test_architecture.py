@@ -17,6 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = (
     "_old_paths",
     "_errors",
+    "_loops",
     "_sparse",
     "_files",
     "_keywords",
@@ -112,7 +113,6 @@ def test_only_devices_draws_device_noise() -> None:
     assert {user for user in users if part_of(SOURCE / user) not in ("zoo", "data", "bench")} - others == {
         "_devices/keys.py",
         "_devices/normals.py",
-        "_devices/mvm_read_noise.py",
     }
 
 

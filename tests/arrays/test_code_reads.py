@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +15,9 @@ import driftproof as dp
 from driftproof._calls.geometry import geometry_of
 from driftproof._chip import Chip
 from driftproof._mapping import TileSize, map_model
-from driftproof.arrays import AnalogArray, input_ranges
+from driftproof.arrays import AnalogArray, _code_steps, input_ranges
 from driftproof.periphery import DynamicRange, Periphery, StaticRange, load_periphery
+from driftproof.periphery._counts import Counts
 from driftproof.periphery._settings import WeightNoise
 
 STATIC = load_periphery("standard").with_changes(input_range=StaticRange(method="quantile", quantile=0.99))
@@ -97,6 +100,48 @@ def test_codes_give_what_single_steps_give(layer: str, periphery: str, tile: Til
     # of 1,000 to 5,000 outputs, a flipped code of the DAC or ADC moves one by a step, and no other
     assert float((apart > 1e-5).float().mean()) < 0.004
     assert float(apart.max()) < 0.25
+
+
+@pytest.mark.parametrize("tile", [WHOLE, HALVES], ids=["one tile", "row splits"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_compiled_loops_and_operators_agree_to_the_last_bit(
+    layer: str, tile: TileSize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, periphery in PERIPHERIES.items():
+        compiled, _, array = both_ways(layer, periphery, tile)
+        with monkeypatch.context() as patch:
+            asked: list[str] = []
+            patch.setattr(_code_steps, "loops", asked.append)
+            chained, _, other = both_ways(layer, periphery, tile)
+        assert asked, "the loops were not asked for"
+        assert torch.equal(compiled, chained), name
+        assert array.counts.shares() == other.counts.shares(), name
+
+
+def test_nan_stays_nan() -> None:
+    """A network whose inputs are NaN must not get numbers from the converters."""
+    x = torch.full((3, 8), torch.nan)
+    counts = Counts()
+    dac = _code_steps.Dac.of(STATIC)
+    assert _code_steps.drive(x, 1.0, dac, counts).isnan().all()
+    adc = _code_steps.Adc.of(STATIC)
+    after = _code_steps.After(factor=torch.ones(8), relu=True)
+    assert _code_steps.convert(x.clone(), None, None, adc, after, counts).isnan().all()
+    assert _code_steps.largest(x).isnan().all()
+
+
+def test_a_network_without_compiled_loops_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    code = """
+import warnings
+from driftproof._loops import loops
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    assert loops("driftproof.arrays._code_loops") is loops("driftproof._devices.philox_loop") is None
+(only,) = caught
+assert "NUMBA_DISABLE_JIT is set" in str(only.message), only.message
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_row_splits_of_half_channels_and_stages_go_step_by_step() -> None:

@@ -1,4 +1,4 @@
-"""Forward reads in converter codes: what :class:`ForwardReads` computes, in a third of the passes over memory.
+"""Forward reads in converter codes: what :class:`ForwardReads` computes, in a few passes over memory.
 
 :class:`ForwardReads` takes each step of a read for itself, as aihwkit does. Here the weights of the array carry the
 steps of both converters, so that its inputs and its sums are codes, and everything digital is one factor and one shift:
@@ -23,10 +23,10 @@ from torch import Tensor
 
 from driftproof._calls import Convolution, Geometry, Product
 from driftproof._mapping import MappedWeight
+from driftproof.arrays._code_steps import Adc, After, Dac, convert
 from driftproof.arrays._forward import ForwardReads
 from driftproof.arrays._loaded import Lines, Loaded
 from driftproof.periphery import Periphery
-from driftproof.periphery._converters import converter_step
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,7 @@ class CodeReads(ABC):
     def __init__(self, reads: ForwardReads, geometry: Geometry) -> None:
         self.behind_relu = False
         self.reads, self.geometry, self.mapped = reads, geometry, reads.mapped
-        periphery = self.periphery = reads.periphery
-        self.step_in = 1.0 if periphery.dac_bits is None else converter_step(periphery.dac_bits, 1.0)
-        self.full_scale = math.inf if periphery.adc_full_scale is None else periphery.adc_full_scale
-        self.rounds = periphery.adc_bits is not None and periphery.adc_full_scale is not None
-        self.step_out = converter_step(periphery.adc_bits or 0, self.full_scale) if self.rounds else 1.0
-        # the largest code, 127 of 8 bits; without an ADC's steps, its full scale
-        self.largest = round(self.full_scale / self.step_out) if self.rounds else self.full_scale
+        self.dac, self.adc = Dac.of(reads.periphery), Adc.of(reads.periphery)
         self.splits: tuple[Split, ...] = ()
         self.loaded: Loaded | None = None
 
@@ -84,12 +78,12 @@ class CodeReads(ABC):
         splits = []
         for split, rows in enumerate(self.mapped.rows):
             lines = loaded.columns(split, rows, slice(None))
-            scale = loaded.factor[split] * (self.step_out * self._reach(split))
-            variance = None if lines.variance is None else lines.variance * (self.step_in / self.step_out) ** 2
+            scale = loaded.factor[split] * (self.adc.step * self._reach(split))
+            variance = None if lines.variance is None else lines.variance * (self.dac.step / self.adc.step) ** 2
             splits.append(
                 Split(
                     lines,
-                    self._weight(lines.net * (self.step_in / self.step_out), split),
+                    self._weight(lines.net * (self.dac.step / self.adc.step), split),
                     None if variance is None else self._weight(variance, split),
                     scale if factor is None else scale * factor,
                 )
@@ -113,65 +107,37 @@ class CodeReads(ABC):
             of dynamic inputs, which broadcast with the sums, or None.
         """
 
-    def __call__(self, inputs: Tensor, bias: Tensor | None, other: Tensor | None = None) -> Tensor:
+    def __call__(self, inputs: Tensor, bias: Tensor | None, other: Tensor | None = None, relu: bool = False) -> Tensor:
         """Return the layer's outputs.
 
         Args:
             inputs: Inputs of the layer, float32. They are not changed.
             bias: Shift [out] of the outputs, or None.
             other: Tensor in the shape of the outputs that is added to them (default: None).
+            relu: Whether ReLU follows (default: False).
         """
         self.reads.begin()
         product = Product(inputs, inputs, None, self.geometry)
+        images = isinstance(self.geometry, Convolution)
         total: Tensor | None = None
         for number, split in enumerate(self.splits):
-            sums, squares, reach = self._sums(inputs, number, split)
-            converted = self._converted(sums, split, product, squares)
-            if reach is not None:
-                converted.mul_(reach)
-            if total is None:
-                total = self._scaled(converted, split.factor, bias)
-            else:
-                total.addcmul_(converted, split.factor)
+            sums, variances, reach = self._sums(inputs, number, split)
+            last = split is self.splits[-1]
+            after = After(
+                factor=split.factor,
+                bias=bias if total is None else None,
+                reach=reach,
+                total=total,
+                other=(other.permute(0, 2, 3, 1) if images else other) if last and other is not None else None,
+                relu=relu and last,
+            )
+            normals = None
+            if variances is not None or self.adc.sigma:
+                assert self.loaded is not None
+                normals = self.reads.normals(self.loaded, product, tuple(sums.shape), split.lines.name)
+            total = convert(sums, normals, variances, self.adc, after, self.reads.counts)
         assert total is not None, "nothing is loaded"
-        outputs = total.permute(0, 3, 1, 2) if isinstance(self.geometry, Convolution) else total
-        return outputs if other is None else outputs.add_(other)
-
-    def _rounded(self, scaled: Tensor) -> Tensor:
-        """Return the DAC's codes of inputs relative to their range, which are overwritten.
-
-        The steps are those of :func:`driftproof.periphery._converters.dac`: inputs that are few different numbers, such
-        as grey levels, may lie exactly between two codes, and go to the same one.
-        """
-        return scaled if self.periphery.dac_bits is None else scaled.div_(self.step_in).round_()
-
-    def _scaled(self, codes: Tensor, factor: Tensor, bias: Tensor | None) -> Tensor:
-        """Return codes of the ADC [..., out], which are overwritten, as outputs of the layer."""
-        return codes.mul_(factor) if bias is None else torch.addcmul(bias, codes, factor, out=codes)
-
-    def _converted(self, sums: Tensor, split: Split, product: Product, squares: Tensor | None) -> Tensor:
-        """Return the ADC's codes of sums, [..., out], which are overwritten.
-
-        Args:
-            sums: Sums in steps of the ADC, [samples, *positions, out].
-            split: The row split that they belong to.
-            product: Product of the layer.
-            squares: Sums of variances times squared inputs, in steps squared, which are overwritten; None without them.
-        """
-        sigma = self.periphery.output_noise / self.step_out
-        if squares is not None or sigma:
-            assert self.loaded is not None
-            xi = self.reads.normals(self.loaded, product, tuple(sums.shape), split.lines.name)
-            if squares is None:
-                sums.add_(xi, alpha=sigma)
-            else:
-                sums.addcmul_(squares.clamp_(min=0).add_(sigma**2).sqrt_(), xi)
-        if self.full_scale == math.inf:
-            return sums
-        beyond = self.reads.counts.beyond("saturated_outputs", sums, self.largest)
-        if self.rounds:
-            sums.round_()
-        return sums.clamp_(-self.largest, self.largest) if beyond else sums
+        return total.permute(0, 3, 1, 2) if images else total
 
 
 def can_read_in_codes(mapped: MappedWeight, geometry: Geometry, periphery: Periphery) -> bool:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from driftproof._calls import Convolution
 from driftproof.arrays._code_reads import CodeReads, Split
+from driftproof.arrays._code_steps import drive_patches, drive_vectors, largest
 
 PIECE = 400_000
 """Largest count of numbers in a piece of patches: 1.6 MB, which two cores' caches hold beside the weights."""
@@ -42,8 +43,8 @@ class DynamicCodes(CodeReads):
         rows = self.mapped.rows[number]
         if not isinstance(self.geometry, Convolution):
             x = inputs[..., rows]
-            reach = _as_range(_largest(x)).unsqueeze(-1)
-            codes = self._rounded(x * (1.0 / reach))
+            reach = _as_range(largest(x)).unsqueeze(-1)
+            codes = drive_vectors(x, 1.0 / reach, self.dac)
             squares = None if split.variance is None else codes.square() @ split.variance
             return codes @ split.weight, squares, reach
         return self._convolved(inputs, rows, split, self.geometry)
@@ -57,27 +58,18 @@ class DynamicCodes(CodeReads):
         x = x[..., rows.start // places : rows.stop // places]
         (top, bottom), (left, right) = geometry.padding
         x = F.pad(x, [0, 0, 0, 0, left, right, top, bottom]).contiguous()  # [N, height, width, groups, channels]
-        reach = _as_range(_under_kernel(_largest(x), geometry))  # [N, *positions, groups]
+        reach = _as_range(_under_kernel(largest(x), geometry))  # [N, *positions, groups]
         inverse = 1.0 / reach
         out = len(split.factor)
         sums = x.new_empty(*reach.shape[:3], out)
         squares = None if split.variance is None else torch.empty_like(sums)
-        patches = _patches(x, geometry, reach.shape[1:3])
-        memory = x.new_empty(0)
-        for piece in _pieces(patches):
-            memory = _scaled(patches[piece], inverse[piece], memory)
-            codes = self._rounded(memory)
+        codes = x.new_empty(0)
+        for piece in _pieces(reach.shape, places * x.shape[3] * x.shape[4]):
+            codes = drive_patches(x, inverse, geometry, piece, self.dac, codes)
             _multiply(codes, split.weight, sums[piece])
             if squares is not None and split.variance is not None:
                 _multiply(codes.square_(), split.variance, squares[piece])
         return sums, squares, _each_output(reach, out)
-
-
-def _largest(x: Tensor) -> Tensor:
-    """Return the largest |x| along the last axis."""
-    largest = x.amax(dim=-1)
-    # behind a ReLU nothing is negative, which one number of all shows much faster than those of every vector
-    return largest if float(x.amin()) >= 0 else torch.maximum(largest, x.amin(dim=-1).neg_())
 
 
 def _as_range(largest: Tensor) -> Tensor:
@@ -104,38 +96,24 @@ def _from(x: Tensor, axis: int, start: int, stride: int, count: int) -> Tensor:
     return x[(slice(None),) * axis + (slice(start, start + stride * (count - 1) + 1, stride),)]
 
 
-def _patches(x: Tensor, geometry: Convolution, positions: torch.Size) -> Tensor:
-    """Return a view of padded inputs as patches, [N, *positions, groups, *kernel, channels]."""
-    sample, row, column, group, channel = x.stride()
-    (down, right), (tall, wide) = geometry.stride, geometry.dilation
-    return x.as_strided(
-        (len(x), *positions, x.shape[3], *geometry.kernel, x.shape[4]),
-        (sample, down * row, right * column, group, tall * row, wide * column, channel),
-    )
+def _pieces(positions: torch.Size, patch: int) -> Iterator[tuple[slice, ...]]:
+    """Yield slices of samples and of rows of positions, each with at most :data:`PIECE` numbers if it can be cut.
 
-
-def _pieces(patches: Tensor) -> Iterator[tuple[slice, ...]]:
-    """Yield slices of samples and of rows of positions, each with at most :data:`PIECE` numbers if it can be cut."""
-    sample = patches[0].numel()
+    Args:
+        positions: Samples, rows and columns of patches: [N, rows, columns, …].
+        patch: Numbers in the patches of a position.
+    """
+    number, rows, columns = positions[:3]
+    sample = rows * columns * patch
     if sample <= PIECE:
         step = max(PIECE // max(sample, 1), 1)
-        for start in range(0, len(patches), step):
+        for start in range(0, number, step):
             yield (slice(start, start + step),)
         return
-    lines = max(PIECE // patches[0, 0].numel(), 1)
-    for number in range(len(patches)):
-        for start in range(0, patches.shape[1], lines):
-            yield slice(number, number + 1), slice(start, start + lines)
-
-
-def _scaled(patches: Tensor, inverse: Tensor, memory: Tensor) -> Tensor:
-    """Return patches times a number for each [N, *positions, groups], in ``memory`` if its shape fits.
-
-    Groups come first: [groups, N, *positions, *kernel, channels].
-    """
-    patches, inverse = patches.movedim(3, 0), inverse.movedim(3, 0)
-    out = memory if memory.shape == patches.shape else patches.new_empty(patches.shape)
-    return torch.mul(patches, inverse[..., None, None, None], out=out)
+    lines = max(PIECE // (columns * patch), 1)
+    for place in range(number):
+        for start in range(0, rows, lines):
+            yield slice(place, place + 1), slice(start, start + lines)
 
 
 def _multiply(codes: Tensor, weight: Tensor, into: Tensor) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from driftproof._calls import Convolution, Geometry
 from driftproof.arrays._code_reads import CodeReads, Split
+from driftproof.arrays._code_steps import drive
 from driftproof.arrays._forward import ForwardReads, channels
 
 
@@ -46,10 +47,10 @@ class StaticCodes(CodeReads):
             x, _, _ = channels(self.geometry, inputs, rows)
         else:
             x = inputs[..., rows]
-        beyond = self.reads.counts.beyond("saturated_inputs", x, reach, signed=not self.behind_relu)
-        codes = self._rounded(x / x.new_full((), reach))  # a GPU divides by a number in another way than by a tensor
-        largest = 1.0 if self.periphery.dac_bits is None else round(1 / self.step_in)
-        return codes.clamp_(-largest, largest) if beyond else codes
+        signed = not self.behind_relu
+        if not isinstance(self.geometry, Convolution):
+            return drive(x, reach, self.dac, self.reads.counts, signed)
+        return drive(x.permute(0, 2, 3, 1), reach, self.dac, self.reads.counts, signed).permute(0, 3, 1, 2)
 
     def _times(self, codes: Tensor, weight: Tensor) -> Tensor:
         geometry = self.geometry

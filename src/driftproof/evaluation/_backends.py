@@ -24,6 +24,8 @@ from driftproof.arrays._ranges import Ranges
 from driftproof.periphery import Periphery
 
 BackendName = Literal["folded", "tiles"]
+SMALLEST = 8
+"""A thread of its own pays for parts down to this fraction, 1/8, of :attr:`Backend.at_once`."""
 
 
 class Backend(ABC):
@@ -87,9 +89,12 @@ class Backend(ABC):
         """Return the same, but do not keep the random states, which takes as long as a pass of a small network."""
         number = count(inputs)
         samples = range(number) if samples is None else samples
-        if number <= self.at_once:
+        wanted = -(-number // self.at_once)
+        if self.side_by_side:
+            wanted = max(wanted, min(torch.get_num_threads(), SMALLEST * number // self.at_once))
+        if wanted <= 1:
             return self._pass(inputs, samples)
-        size = -(-number // -(-number // self.at_once))  # parts of one size, for threads to end at the same time
+        size = -(-number // wanted)  # parts of one size, for threads to end at the same time
         starts = range(0, number, size)
         parts = [(part, samples[at : at + size]) for at, part in zip(starts, split(inputs, size), strict=True)]
         if self.side_by_side:

@@ -15,7 +15,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
 from driftproof.arrays._code_reads import CodeReads
-from driftproof.evaluation._kernels import compute, tell_of_missing_kernels
+from driftproof.evaluation._kernels import kernel_of, tell_of_missing_kernels
 
 _ADDS: tuple[Any, ...] = (operator.add, torch.add, "add")
 _ADDS_IN_PLACE: tuple[Any, ...] = (operator.iadd, "add_")
@@ -34,13 +34,13 @@ class FusedLayer(nn.Module):
     def __init__(self, layer: nn.Module, reads: CodeReads | None, relu: bool) -> None:
         super().__init__()
         self.layer, self.reads, self.relu = layer, reads, relu
+        self._kernel = kernel_of(layer, relu)
 
     def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
         """Return relu(layer(x) + other)."""
         if self.reads is None or self.reads.loaded is None:
-            return compute(self.layer, x, other, self.relu)
-        outputs = self.reads(x, self.layer.bias, other)  # type: ignore[arg-type]  # a layer's bias
-        return outputs.relu_() if self.relu else outputs
+            return self._kernel(x, other)
+        return self.reads(x, self.layer.bias, other, self.relu)  # type: ignore[arg-type]  # a layer's bias
 
 
 @torch.no_grad()

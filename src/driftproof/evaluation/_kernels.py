@@ -7,6 +7,7 @@ another.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -29,27 +30,40 @@ def tell_of_missing_kernels() -> None:
         )
 
 
-def compute(layer: nn.Module, x: Tensor, other: Tensor | None, relu: bool) -> Tensor:
-    """Return relu(layer(x) + other), without the parts that are None and False.
+type Kernel = Callable[[Tensor, Tensor | None], Tensor]
+"""Function from a layer's inputs and a tensor in the shape of its outputs, or None, to relu(layer(x) + other)."""
+
+
+def kernel_of(layer: nn.Module, relu: bool) -> Kernel:
+    """Return a function that computes a layer, as its weights are at the call, with what follows it.
+
+    Neither argument of the function is changed.
 
     Args:
         layer: An ``nn.Conv2d`` whose padding is the same on both sides, or an ``nn.Linear``.
-        x: Its inputs. They are not changed.
-        other: Tensor in the shape of its outputs. It is not changed.
-        relu: Whether to apply ReLU.
+        relu: Whether ReLU follows.
     """
-    if FUSED and isinstance(layer, nn.Conv2d) and x.device.type == "cpu" and x.dtype == torch.float32:
-        return _convolve(layer, x, other, relu)
-    outputs: Tensor = layer(x)
-    if other is not None:
-        outputs = outputs.add_(other)
-    return outputs.relu_() if relu else outputs
 
+    def one_after_another(x: Tensor, other: Tensor | None) -> Tensor:
+        outputs: Tensor = layer(x)
+        if other is not None:
+            outputs = outputs.add_(other)
+        return outputs.relu_() if relu else outputs
 
-def _convolve(layer: nn.Conv2d, x: Tensor, other: Tensor | None, relu: bool) -> Tensor:
+    if not FUSED or not isinstance(layer, nn.Conv2d):
+        return one_after_another
     padding = [low for low, _ in geometry_of(layer).padding]  # type: ignore[union-attr]  # a convolution's
-    sizes = (layer.weight, layer.bias, padding, layer.stride, layer.dilation, layer.groups)
+    sizes = (padding, layer.stride, layer.dilation, layer.groups)
     fused = torch.ops.mkldnn._convolution_pointwise
-    if other is None:
-        return fused(x, *sizes, "relu" if relu else "none", [], "")  # type: ignore[no-any-return]
-    return fused.binary(x, other, *sizes, "add", 1.0, "relu" if relu else None, [], None)  # type: ignore[no-any-return]
+
+    def at_once(x: Tensor, other: Tensor | None) -> Tensor:
+        if x.device.type != "cpu" or x.dtype != torch.float32:
+            return one_after_another(x, other)
+        if other is None:
+            outputs = fused(x, layer.weight, layer.bias, *sizes, "relu" if relu else "none", [], "")
+        else:
+            added = ("add", 1.0, "relu" if relu else None)
+            outputs = fused.binary(x, other, layer.weight, layer.bias, *sizes, *added, [], None)
+        return outputs  # type: ignore[no-any-return]
+
+    return at_once

@@ -38,11 +38,10 @@ class Counts:
         Returns:
             Whether there may be such values: on a GPU it is not known without waiting, and always True.
         """
-        key = name, get_ident()
-        self._of[key] = self._of.get(key, 0) + values.numel()
         values = values.detach()
         hits: Tensor | int = 0
         if not values.numel():
+            self.add(name, 0, 0)
             return False
         if values.device.type == "cpu":
             # mostly nothing is beyond: the extremes show that in a quarter of the time that counting takes
@@ -53,8 +52,20 @@ class Counts:
                 hits += _count(values, np.less, -bound)
         else:  # looking at the extremes would wait for the device
             hits = torch.count_nonzero(values.abs() > bound)
-        self._hits[key] = self._hits.get(key, 0) + hits
+        self.add(name, hits, values.numel())
         return isinstance(hits, Tensor) or hits > 0
+
+    def add(self, name: str, hits: Tensor | int, of: int) -> None:
+        """Count events among conversions that are known already.
+
+        Args:
+            name: Name of the event.
+            hits: Number of events.
+            of: Number of conversions.
+        """
+        key = name, get_ident()
+        self._of[key] = self._of.get(key, 0) + of
+        self._hits[key] = self._hits.get(key, 0) + hits
 
     def shares(self) -> dict[str, float]:
         """Return the share of conversions in which each event happened, 0 to 1."""
