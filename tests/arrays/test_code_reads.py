@@ -130,6 +130,15 @@ def test_nan_stays_nan() -> None:
     assert _code_steps.largest(x).isnan().all()
 
 
+def test_a_variance_that_rounding_leaves_below_zero_counts_as_zero() -> None:
+    adc = _code_steps.Adc.of(PERIPHERIES["static, no ADC"].with_changes(output_noise=0.0))
+    sums, normals = numbers(4, 8), numbers(4, 8, seed=1)
+    after = _code_steps.After(factor=torch.ones(8))
+    variances = torch.full((4, 8), -1e-9)
+    found = _code_steps.convert(sums.clone(), normals, variances, adc, after, Counts())
+    assert torch.equal(found, sums)
+
+
 def test_a_network_without_compiled_loops_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     code = """

@@ -17,7 +17,7 @@ LANES = 256
 _word, _long, _float, _int = np.uint32, np.uint64, np.float32, np.int32
 _M0, _M1 = (np.uint64(number) for number in philox.MULTIPLIERS)
 _W0, _W1 = (np.uint32(number) for number in philox.KEY_STEPS)
-_HALF_LONG = np.uint64(32)
+_HALF_LONG, _FOUR, _LANES = np.uint64(32), np.uint64(4), np.uint64(LANES)
 _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7 = (np.float32(number) for number in philox.LOG)
 _S1, _S2, _S3 = (np.float32(number) for number in philox.SIN)
 _C1, _C2, _C3 = (np.float32(number) for number in philox.COS)
@@ -80,59 +80,49 @@ def _box_muller(radius: Words, angle: Words, u: Numbers, bits: NDArray[np.int32]
 
 
 @compiled
-def _count(first: np.uint32, low: np.uint32, high: np.uint32, one: Words, three: Words, four: Words) -> None:
-    """Write the counters (first, 0, low, high), (first + 1, 0, low, high), …, which differ from 0 in three words."""
-    for lane in range(len(one)):
-        one[lane] = first + _word(lane)
-        three[lane] = low
-        four[lane] = high
-
-
-@compiled
-def _interleave(one: Numbers, two: Numbers, three: Numbers, four: Numbers, line: Numbers) -> None:
-    """Write four rows of numbers to a line, lane by lane."""
-    for lane in range(len(one)):
-        line[4 * lane] = one[lane]
-        line[4 * lane + 1] = two[lane]
-        line[4 * lane + 2] = three[lane]
-        line[4 * lane + 3] = four[lane]
-
-
-@compiled
 def fill(k0: np.uint32, k1: np.uint32, samples: NDArray[np.int64], out: Numbers) -> None:
-    """Write the numbers of samples to ``out`` [samples, numbers of a sample]."""
+    """Write the numbers of samples to ``out`` [samples, numbers of a sample].
+
+    Places in memory are unsigned, so that numba does not ask of each whether it counts from the end.
+    """
     count = out.shape[1]
-    whole, fours = count // 4, (count + 3) // 4
+    fours, rest = _long((count + 3) // 4), _long(count % 4)
+    whole = _long(count // 4)
     words = np.empty((4, LANES), np.uint32)
     numbers = np.empty((4, LANES), np.float32)
     u = np.empty(LANES, np.float32)
     bits = u.view(np.int32)
-    sample, four = 0, 0
+    flat, line, width = out.reshape(-1), _long(0), _long(count)
+    sample, four = 0, _long(0)
     while sample < len(samples) and count > 0:
-        row, start, lanes = sample, four, 0
-        while lanes < LANES and sample < len(samples):
-            some = min(fours - four, LANES - lanes)
-            some_lanes = slice(lanes, lanes + some)
-            number = samples[sample]
-            one, three, last = words[0, some_lanes], words[2, some_lanes], words[3, some_lanes]
-            _count(_word(four), _word(number), _word(number >> 32), one, three, last)
+        start, lanes = four, _long(0)
+        while lanes < _LANES and sample < len(samples):
+            some = min(fours - four, _LANES - lanes)
+            low, high, first = _word(samples[sample]), _word(samples[sample] >> 32), _word(four)
+            for lane in range(some):
+                words[0, lanes + lane] = first + _word(lane)
+                words[2, lanes + lane] = low
+                words[3, lanes + lane] = high
             lanes, four = lanes + some, four + some
             if four == fours:
-                sample, four = sample + 1, 0
+                sample, four = sample + 1, _long(0)
         words[1] = 0
         _philox(k0, k1, words)
         _box_muller(words[0], words[1], u, bits, numbers[0], numbers[1])
         _box_muller(words[2], words[3], u, bits, numbers[2], numbers[3])
-        at = 0
+        at = _long(0)
         while at < lanes:
             some = min(whole - start, lanes - at)
-            now = slice(at, at + some)
-            line = out[row, 4 * start : 4 * (start + some)]
-            _interleave(numbers[0, now], numbers[1, now], numbers[2, now], numbers[3, now], line)
+            to = line + _FOUR * start
+            for lane in range(some):
+                flat[to + _FOUR * lane] = numbers[0, at + lane]
+                flat[to + _FOUR * lane + _long(1)] = numbers[1, at + lane]
+                flat[to + _FOUR * lane + _long(2)] = numbers[2, at + lane]
+                flat[to + _FOUR * lane + _long(3)] = numbers[3, at + lane]
             at, start = at + some, start + some
             if at < lanes and start < fours:  # the last one to three numbers of a sample
-                for place in range(count - 4 * whole):
-                    out[row, 4 * whole + place] = numbers[place, at]
-                at, start = at + 1, fours
+                for place in range(rest):
+                    flat[line + _FOUR * whole + place] = numbers[place, at]
+                at, start = at + _long(1), fours
             if start == fours:
-                row, start = row + 1, 0
+                line, start = line + width, _long(0)
