@@ -44,7 +44,6 @@ app = typer.Typer(
     help="What will my trained network do on analog in-memory hardware, chip after chip, year after year?",
     epilog="Start with `driftproof demo`. `driftproof COMMAND --help` explains the options of a command.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
