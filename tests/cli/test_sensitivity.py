@@ -64,6 +64,7 @@ def test_a_target_adds_the_curve_on_the_other_half(cli: Cli, tmp_path: Path) -> 
     assert "From analog to digital: ideal,fc1=gaussian:0.9 at 1 d, 3 chips, 61 samples" in " ".join(out.split())
     assert "2 other chips and 60 other samples" in " ".join(out.split())
     assert "1 digital layer of 4 (fc1)" in " ".join(out.split())
+    assert "this choice, in other commands: --where '!fc1'\n" in out
     assert (tmp_path / "curve.png").exists()
     with Record.open(tmp_path) as record, Record.open(tmp_path / "reported") as reported:
         cells = [len(list(found.outcomes())) for found in (record, reported)]

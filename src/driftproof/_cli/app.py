@@ -81,7 +81,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         _check_encoding(sys.argv[1:])
-        app()
+        app(prog_name="driftproof")  # also as python -m driftproof
     except SystemExit as stop:
         if stop.code in _STOPPED:
             print_line("stopped: finished cells are kept, and the same command continues from there", stderr=True)

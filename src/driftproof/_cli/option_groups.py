@@ -13,9 +13,10 @@ from types import NoneType
 from typing import Annotated, Any, TypeGuard, get_args, get_origin, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
 from driftproof._cli.command import Command
-from driftproof._cli.panels import SHORT
+from driftproof._cli.panels import ORDER, SHORT
 
 SEVERAL = "Repeat the option to compare several."
 
@@ -72,10 +73,17 @@ def with_groups(function: Callable[..., None]) -> Callable[..., None]:
 
     # typer reads both, and functools.wraps would point it at the function itself
     del wrapper.__wrapped__
-    parameters = list(_parameters(function))
+    parameters = sorted(_parameters(function), key=_place)
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return wrapper
+
+
+def _place(parameter: inspect.Parameter) -> tuple[int, bool]:
+    """Return the place of a parameter on the help page: its panel, and whether it can be left out."""
+    info = getattr(parameter.annotation, "__metadata__", (None,))[0]
+    panel = getattr(info, "rich_help_panel", None)
+    return ORDER.index(panel) if panel in ORDER else -1, parameter.default is not parameter.empty
 
 
 def _combined(group: type[Any], values: dict[str, Any]) -> list[Any]:
@@ -112,10 +120,17 @@ def _parameters(
             info.rich_help_panel = info.rich_help_panel or getattr(owner, "panel", None)
             if parameter.name in axes:
                 kind, parameter, info.help = _repeated(kind), _listed(parameter), f"{info.help} {SEVERAL}"
-            if isinstance(info, typer.models.OptionInfo):
-                flags = info.param_decls or (f"--{parameter.name.replace('_', '-')}",)
-                info.param_decls = (*flags, *filter(None, [SHORT.get(parameter.name)]))
+                info.metavar = info.metavar or parameter.name.upper()
+            if isinstance(info, OptionInfo):
+                _name(info, parameter.name)
             yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=Annotated[kind, info])
+
+
+def _name(info: OptionInfo, name: str) -> None:
+    """Give an option its flags: those that it names, else that of its parameter; and a short one."""
+    named = [part for part in (info.default, *(info.param_decls or ())) if isinstance(part, str)]
+    first, *others = named or [f"--{name.replace('_', '-')}"]
+    info.default, info.param_decls = first, (*others, *filter(None, [SHORT.get(name)]))  # as typer.Option keeps them
 
 
 def _repeated(kind: Any) -> Any:

@@ -16,5 +16,19 @@ SEARCH: Final = "Search for digital layers"
 COMPUTATION: Final = "Computation"
 OUTPUT: Final = "Output"
 
+ORDER: Final = (
+    NETWORK,
+    DEVICE,
+    METHOD,
+    TRAINING,
+    VALIDATION,
+    SEARCH,
+    PERIPHERY,
+    MAPPING,
+    STATISTICS,
+    COMPUTATION,
+    OUTPUT,
+)
+"""The panels from top to bottom."""
 SHORT: Final = {"out": "-o", "quiet": "-q"}
 """Options with a short flag."""

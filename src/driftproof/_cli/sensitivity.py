@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,10 @@ def sensitivity_command(
         work = _Work(evaluator, chosen, time, chips, record, executor, out, quiet=output.quiet)
         work.take_apart()
         if others is not None and target is not None:
-            work.search(evaluator.on(others), target, search)
+            digital = work.search(evaluator.on(others), target, search)
+            if digital and all(digital):  # the network itself has no name
+                where = ",".join([*filter(None, [tiles.where]), *(f"!{name}" for name in digital)])
+                print_line(f"this choice, in other commands: --where {shlex.quote(where)}", quiet=output.quiet)
     print_line(f"tables and figures: {out}", quiet=output.quiet)
 
 
@@ -196,8 +200,8 @@ class _Work:
                 quiet=self.quiet,
             )
 
-    def search(self, reporting: Evaluator, target: float, search: SearchOptions) -> None:
-        """Search for the digital layers, report them on other samples and chips, and show the curve."""
+    def search(self, reporting: Evaluator, target: float, search: SearchOptions) -> tuple[str, ...]:
+        """Return the digital layers that were found; report them on other samples and chips, and show the curve."""
         from driftproof._cli.deployment_tables import curve_table
         from driftproof._record import Record
         from driftproof.plans import choose_digital_layers
@@ -219,6 +223,7 @@ class _Work:
                 executor=self.executor,
             )
         self.show("curve", curve, draw_curve, curve_table)
+        return tuple(curve.chosen.digital)
 
     def show[R: (Sensitivity, Causes, MixedDeployment)](
         self, name: str, result: R, draw: Callable[[R], Figure], table: Callable[[R], Group]
