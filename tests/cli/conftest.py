@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from driftproof._cli.app import main
+from driftproof.periphery import DynamicRange, load_periphery, write_periphery
 
 
 @pytest.fixture
@@ -53,3 +54,14 @@ def network(tmp_path: Path) -> str:
         "    return nn.Sequential(first, nn.Linear(36, 10)).eval()\n"
     )
     return f"{file}:net"
+
+
+@pytest.fixture
+def converter(tmp_path: Path) -> Callable[[int], Path]:
+    """Write the file of a periphery with an ADC of some bits, which measures no input ranges."""
+
+    def write(bits: int) -> Path:
+        made = load_periphery("standard").with_changes(name=f"adc{bits}", adc_bits=bits, input_range=DynamicRange())
+        return write_periphery(made, tmp_path / f"adc{bits}.toml")
+
+    return write

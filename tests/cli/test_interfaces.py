@@ -61,7 +61,19 @@ def test_doctor_in_json_fails_as_in_words(cli: Cli, monkeypatch: pytest.MonkeyPa
 def test_quiet_prints_nothing(cli: Cli, tmp_path: Path, network: str) -> None:
     code, out, err = cli("evaluate", network, *QUICK[2:], "--preset", "gaussian:0.2", "-q", "-o", tmp_path / "a")
     assert (code, out, err) == (0, "", "")
-    words = (network, "--data", "digits-train", "--limit", 64, "--epochs", 1, "--batch-size", 16, "--method", "plain")
+    words: tuple[object, ...] = (
+        network,
+        "--data",
+        "digits-train",
+        "--limit",
+        64,
+        "--epochs",
+        1,
+        "--batch-size",
+        16,
+        "--method",
+        "plain",
+    )
     code, out, err = cli("train", *words, "--quiet", "--out", tmp_path / "b")
     assert (code, out, err) == (0, "", "")
     words = (network, "--data", "digits", "--limit", 30, "--preset", "gaussian:0.1", "--chips", 1)

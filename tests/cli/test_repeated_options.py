@@ -16,7 +16,6 @@ from typer.main import get_command
 import driftproof as dp
 from driftproof import DriftproofError
 from driftproof._cli.app import app
-from driftproof.periphery import Periphery, write_periphery
 
 type Cli = Callable[..., tuple[int, str, str]]
 
@@ -98,11 +97,10 @@ def kind_of(axis: str) -> type:
 
 
 def test_axes_are_combined_and_the_rows_of_a_table_can_be_told_apart(
-    cli: Cli, tmp_path: Path, network: str, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, tmp_path: Path, network: str, converter: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for bits in (6, 8):
-        periphery = Periphery(name=f"adc{bits}", adc_bits=bits, adc_full_scale=10.0)
-        write_periphery(periphery, tmp_path / f"adc{bits}.toml")
+        converter(bits)
     monkeypatch.chdir(tmp_path)
     words = [word for name in ("ideal", "adc6.toml", "adc8.toml") for word in ("--periphery", name)]
     words += ["--compensation", "none", "--compensation", "tile"]

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 import driftproof as dp
-from driftproof.periphery import Periphery, write_periphery
 
 type Cli = Callable[..., tuple[int, str, str]]
 
@@ -21,8 +20,8 @@ QUICK = ("--data", "digits", "--limit", "40", "--chips", "2")
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_periphery(Periphery(name="adc", adc_bits=6, adc_full_scale=10.0), tmp_path / "adc.toml")
+def here(tmp_path: Path, converter: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    converter(6)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -35,8 +34,17 @@ def cells(folder: Path) -> pd.DataFrame:
 def test_a_run_is_repeated_from_another_folder_to_the_last_bit(
     cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("--preset", "gaussian:0.2", "--preset", "pcm-nandakumar-2019", "--set", "programming.scale=1.5")
-    words = (*words[:4], "--times", "1s", "--times", "1d", "--periphery", "adc.toml", "--periphery", "ideal")
+    words: tuple[str, ...] = (
+        "--preset",
+        "gaussian:0.2",
+        "--preset",
+        "pcm-nandakumar-2019",
+        "--times",
+        "1s",
+        "--times",
+        "1d",
+    )
+    words += ("--periphery", "adc6.toml", "--periphery", "ideal")
     code, _, err = cli("evaluate", "mine.py:net", *QUICK, *words, "--seed", 7, "--tile", "32x32", "--out", "first")
     assert code == 0, err
     (here / "elsewhere").mkdir()

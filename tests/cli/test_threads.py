@@ -61,7 +61,7 @@ def test_no_threads_are_refused() -> None:
 
 @pytest.mark.usefixtures("no_pages")
 def test_commands_say_it_and_write_it_down(two_threads: None, cli: Cli, tmp_path: Path, network: str) -> None:
-    words = (network, "--data", "digits", "--limit", 40, "--preset", "gaussian:0.2")
+    words: tuple[object, ...] = (network, "--data", "digits", "--limit", 40, "--preset", "gaussian:0.2")
     code, _, err = cli("evaluate", *words, "--chips", 1, "--times", "1s", "--out", tmp_path / "a")
     assert (code, "threads: 1 of 2, because the network is small (" in err) == (0, True)
     assert "threads = 1\n" in (tmp_path / "a" / "run.toml").read_text()

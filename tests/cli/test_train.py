@@ -13,7 +13,6 @@ import pytest
 
 import driftproof as dp
 from driftproof.data import digits
-from driftproof.periphery import Periphery, write_periphery
 from driftproof.zoo import trained_digits_cnn
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -172,9 +171,10 @@ def test_a_single_process_with_a_rank_of_its_own_writes_and_speaks(
     assert (tmp_path / "log.csv").exists()
 
 
-def test_a_network_is_trained_for_what_it_is_evaluated_on(cli: Cli, tmp_path: Path) -> None:
+def test_a_network_is_trained_for_what_it_is_evaluated_on(
+    cli: Cli, tmp_path: Path, converter: Callable[[int], Path]
+) -> None:
     """The device's changes and the compensation are in the noise and the validation, the periphery in the latter."""
-    write_periphery(Periphery(name="adc", adc_bits=2, adc_full_scale=10.0), tmp_path / "adc.toml")
     device = ("--preset", "pcm-nandakumar-2019", "--time", "1y", "--validation-chips", 1, "--validation-limit", 60)
     words = (*WORDS, *device, "--epochs", 1, "--limit", 300)
     best, settings = {}, {}
@@ -182,7 +182,7 @@ def test_a_network_is_trained_for_what_it_is_evaluated_on(cli: Cli, tmp_path: Pa
         "plain": (),
         "bare": ("--compensation", "none"),
         "changed": ("--set", "drift.t0_s=30"),
-        "converted": ("--periphery", tmp_path / "adc.toml"),
+        "converted": ("--periphery", converter(2)),
         "static": ("--periphery", "standard", "--calibration-data", "digits"),
         "read": ("--read-outs", "duration_s=1s,pause_s=1y"),
     }
@@ -196,7 +196,7 @@ def test_a_network_is_trained_for_what_it_is_evaluated_on(cli: Cli, tmp_path: Pa
     texts = {name: str(of) for name, of in settings.items()}
     assert "(none)" in texts["bare"]
     assert "t0_s=30" in texts["changed"]
-    assert re.search("'periphery': 'adc, [0-9a-f]{16}'", texts["converted"])
+    assert re.search("'periphery': 'adc2, [0-9a-f]{16}'", texts["converted"])
     assert re.search("standard, [0-9a-f]{16}, ranges measured on 597 inputs", texts["static"])
     assert "periphery" not in texts["plain"]  # a training of an earlier version goes on
     assert "pause_s=31536000" in texts["read"]

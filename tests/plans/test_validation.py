@@ -20,7 +20,7 @@ from driftproof.analysis._fresh_key import fresh_key
 from driftproof.data import TensorData, digits
 from driftproof.evaluation import Metric
 from driftproof.measured import load_measured, save_conductances
-from driftproof.periphery import Periphery
+from driftproof.periphery import load_periphery
 from driftproof.training._closures import key_of
 from driftproof.training._noise import DeviceNoise
 from driftproof.training._weights import AnalogWeights
@@ -222,5 +222,5 @@ def test_a_periphery_is_validated_behind_with_ranges_of_the_data() -> None:
     held = validate.deployment.calibration
     assert held is not None
     assert held.fingerprint() == data.fingerprint()
-    coarse = dp.ChipValidation(**given, periphery=Periphery(name="coarse", adc_bits=1, adc_full_scale=10.0))
+    coarse = dp.ChipValidation(**given, periphery=load_periphery("standard").with_changes(adc_bits=2))
     assert coarse(model) < validate(model)

@@ -7,9 +7,9 @@ import functools
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from types import NoneType
+from types import GenericAlias, MappingProxyType, NoneType
 from typing import Annotated, Any, TypeGuard, get_args, get_origin, get_type_hints
 
 import typer
@@ -94,22 +94,24 @@ def _combined(group: type[Any], values: dict[str, Any]) -> list[Any]:
 
 
 def _parameters(
-    owner: Callable[..., Any], axes: tuple[str, ...] = (), **over: tuple[str | None, str]
+    owner: Callable[..., Any],
+    over: Mapping[str, tuple[str | None, str]] = MappingProxyType({}),
+    axes: tuple[str, ...] = (),
 ) -> Iterator[inspect.Parameter]:
     """Yield the parameters of a function or an option group as typer reads them.
 
     Args:
         owner: The function or group.
-        axes: Names of the options that can be repeated.
         over: Metavars and texts that replace those of the owner's docstring.
+        axes: Names of the options that can be repeated.
     """
-    hints, texts = get_type_hints(owner, include_extras=True), _texts(owner) | over
+    hints, texts = get_type_hints(owner, include_extras=True), _texts(owner) | dict(over)
     for parameter in inspect.signature(owner).parameters.values():
         kind = hints[parameter.name]
         if _is_group(kind):
-            yield from _parameters(kind, **texts)
+            yield from _parameters(kind, texts)
         elif _axes_of(kind):
-            yield from _parameters(get_args(kind)[0], _axes_of(kind), **texts)
+            yield from _parameters(get_args(kind)[0], texts, _axes_of(kind))
         elif kind is typer.Context:
             yield parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=kind)
         else:
@@ -136,7 +138,8 @@ def _name(info: OptionInfo, name: str) -> None:
 def _repeated(kind: Any) -> Any:
     """Return the type of a list of values of a type; None stays what is not given."""
     kinds = [part for part in get_args(kind) if part is not NoneType]
-    return list[kinds[0]] | None if kinds else list[kind]
+    listed = GenericAlias(list, tuple(kinds) or (kind,))
+    return listed | None if kinds else listed
 
 
 def _listed(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -70,7 +70,8 @@ def summary_table(
     for (key, preset), group in summary.groupby(["config_id", "preset"], sort=False):
         if once and preset == DIGITAL and key != digital["config_id"].iloc[0]:
             continue
-        cells = [_cells(row, quantity, on if by_sample else "these", parts) for row in group.to_dict("records")]
+        measured: list[dict[str, Any]] = group.to_dict("records")  # type: ignore[assignment]
+        cells = [_cells(row, quantity, on if by_sample else "these", parts) for row in measured]
         if len({tuple(row[1:]) for row in cells}) == 1 < len(cells):  # a device that does not change in time
             cells = [[f"{cells[0][0]} to", *cells[0][1:]], [cells[-1][0], *([""] * (len(cells[0]) - 1))]]
         name = "" if once and preset == DIGITAL else names.get(str(key), "")

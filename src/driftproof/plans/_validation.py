@@ -126,7 +126,7 @@ class ChipValidation(ChecksKeywords):
         where = next(model.parameters()).device.type
         evaluator = Evaluator(model, self.data, self.measured, batch_size=self.batch_size, torch_device=where)
         if self._warned:  # of clipped values, too, is warned once
-            evaluator.be_told(self.deployment)
+            evaluator.be_told_of_saturation(self.deployment)
         with not_again(self._warned):
             self._warned |= {unasked_text(evaluator.mapping(self.mapping)), evaluator.joint_text}
             return run(self._plan(), evaluator, progress=False)
