@@ -56,9 +56,9 @@ def test_a_run_is_repeated_from_another_folder_to_the_last_bit(
     pd.testing.assert_frame_equal(first, second)
     assert len(first) == 2 * (2 + 2 * 2 * 2)
     # and it continues its own folder: nothing is measured again, and no second file is written
-    before = (here / "first" / "record.sqlite").stat().st_mtime_ns
     assert cli("evaluate", "--config", here / "first" / "run.toml")[0] == 0
-    assert (here / "first" / "record.sqlite").stat().st_mtime_ns == before
+    with dp.Record.open(here / "first") as record:
+        assert len(record.runs()) == 1
     assert not (here / "first" / "run-2.toml").exists()
     other = tomllib.loads((here / "elsewhere" / "second" / "run.toml").read_text())
     assert other | {"out": ""} == tomllib.loads((here / "first" / "run.toml").read_text()) | {"out": ""}
@@ -105,7 +105,7 @@ def test_a_training_and_a_sensitivity_are_repeated(cli: Cli, here: Path) -> None
         ("chips = true", "chips: wanted one text or number"),
         ("preset = []", "preset: wanted a text, a number, or a list"),
         ("strict = 1", "strict: wanted true or false, got 1"),
-        ("batch-size = 2.5", "2.5.*batch-size|batch-size.*2.5"),
+        ("batch-size = 2.5", "Invalid value for '--batch-size'"),
         ("quiet = true", "unknown key quiet"),
         ("chips = ", "mine.toml.*TOML"),
     ],
