@@ -18,4 +18,12 @@ from driftproof import _old_paths
 
 _old_paths.install()
 _get, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__getattr__ = _old_paths.or_old_module(_get)
+_get_either = _old_paths.or_old_module(_get)
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # slow, and seldom wanted
+
+        return version("driftproof")
+    return _get_either(name)

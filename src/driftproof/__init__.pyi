@@ -1,6 +1,7 @@
 """The public names, by subject; ``__init__.py`` loads each when it is first used."""
 
 __all__: list[str]
+__version__: str
 
 from ._chip import Chip as Chip
 from ._chip import Programmer as Programmer

@@ -59,10 +59,15 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
 
     >>> did_you_mean("pcm-nandakumar", ["ideal", "pcm-nandakumar-2019"])
     ' (did you mean pcm-nandakumar-2019?)'
+    >>> did_you_mean("RWP", ["rwp"])
+    ' (did you mean rwp?)'
     >>> did_you_mean("xyz", ["ideal"])
     ''
     """
-    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.55)
+    words = list(known)
+    small = {word.lower(): word for word in words}
+    near = difflib.get_close_matches(wrong, words, n=1, cutoff=0.55)
+    near = near or [small[word] for word in difflib.get_close_matches(wrong.lower(), small, n=1, cutoff=0.55)]
     return f" (did you mean {near[0]}?)" if near else ""
 
 

@@ -52,6 +52,11 @@ def _home(kind: type) -> str:
     return module.replace("._", ".") if module.startswith("driftproof.") else module
 
 
+def _program(path: Path) -> str:
+    """Return the name of the program that runs; ``python -m driftproof`` has the name of the command."""
+    return path.parent.name if path.name == "__main__.py" else path.name
+
+
 def describe_run(batch_size: int, machine: Mapping[str, str] | None = None) -> Run:
     """Return the time, the versions, the commit and the machine of an evaluation.
 
@@ -64,7 +69,7 @@ def describe_run(batch_size: int, machine: Mapping[str, str] | None = None) -> R
     packages = [*_PACKAGES, *(name for name in _IF_USED if name in sys.modules)]
     return Run(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([_program(Path(sys.argv[0])), *sys.argv[1:]]),
         versions={name: _version(name) for name in packages} | {"python": platform.python_version()},
         commit=commit,
         dirty=dirty,

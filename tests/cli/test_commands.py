@@ -27,8 +27,9 @@ QUICK = ["--times", "1s,1d", "--chips", "2", "--limit", "50"]
 
 
 def evaluate(cli: Cli, out: Path, *words: object) -> tuple[int, str, str]:
+    quick = [word for option in zip(QUICK[::2], QUICK[1::2], strict=True) if option[0] not in words for word in option]
     return cli(
-        "evaluate", "digits-cnn", "--data", "digits", "--preset", "pcm-nandakumar-2019", *QUICK, "--out", out, *words
+        "evaluate", "digits-cnn", "--data", "digits", "--preset", "pcm-nandakumar-2019", *quick, "--out", out, *words
     )
 
 
@@ -148,8 +149,8 @@ RESNET = ["evaluate", "resnet20", "--data", "digits", "--preset", "ideal", "--ou
         ([*DIGITS, "--backend", "tile"], ["did you mean tiles"]),
         ([*DIGITS, "--compensation", "colum"], ["did you mean column"]),
         ([*DIGITS, "--limit", "0"], ["1"]),
-        ([*DIGITS, "--data", "cifar10:/nowhere"], ["/nowhere", "download=True"]),
-        ([*DIGITS, "--data", "digit"], ["did you mean digits"]),
+        ([*DIGITS[:3], "cifar10:/nowhere", *DIGITS[4:]], ["/nowhere", "download=True"]),
+        ([*DIGITS[:3], "digit", *DIGITS[4:]], ["did you mean digits"]),
         (["evaluate", "resnet21", *RESNET[2:]], ["did you mean resnet"]),
         (RESNET, ["random weights", "--weights"]),
         ([*RESNET, "--weights", "none.pt"], ["none.pt"]),

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+import driftproof as dp
+from driftproof.data import digits
+from driftproof.zoo import trained_digits_cnn
+
 Cli = Callable[..., tuple[int, str, str]]
 
 WORDS = ("train", "digits-cnn", "--data", "digits-train", "--batch-size", 50, "--lr", 0.02)
@@ -165,3 +169,54 @@ def test_a_single_process_with_a_rank_of_its_own_writes_and_speaks(
     assert "weights:" in out
     assert (tmp_path / "last.safetensors").exists()
     assert (tmp_path / "log.csv").exists()
+
+
+def test_a_network_is_trained_for_what_it_is_evaluated_on(
+    cli: Cli, tmp_path: Path, converter: Callable[[int], Path]
+) -> None:
+    """The device's changes and the compensation are in the noise and the validation, the periphery in the latter."""
+    device = ("--preset", "pcm-nandakumar-2019", "--time", "1y", "--validation-chips", 1)
+    words = (*WORDS, *device, "--epochs", 1, "--limit", 600)
+    weights, settings = {}, {}
+    choices = {
+        "plain": (),
+        "bare": ("--compensation", "none"),
+        "changed": ("--set", "drift.t0_s=30"),
+        "converted": ("--periphery", converter(2)),
+        "static": ("--periphery", "standard", "--calibration-data", "digits"),
+        "read": ("--read-outs", "duration_s=1s,pause_s=1y"),
+    }
+    for name, more in choices.items():
+        code, out, err = cli(*words, *more, "--out", tmp_path / name)
+        assert code == 0, err
+        assert "best: epoch 1" in out
+        weights[name] = (tmp_path / name / "last.safetensors").read_bytes()
+        settings[name] = json.loads((tmp_path / name / "settings.json").read_text())
+    alike = {name: weights[name] == weights["plain"] for name in choices}
+    # what is in the noise is trained with, what is only in the validation is not
+    assert alike == {name: name not in ("bare", "changed") for name in choices}
+    texts = {name: str(of) for name, of in settings.items()}
+    assert "(none)" in texts["bare"]
+    assert "t0_s=30" in texts["changed"]
+    assert re.search(r"periphery\W+adc2, [0-9a-f]{16}", texts["converted"])
+    assert re.search("standard, [0-9a-f]{16}, ranges measured on 597 inputs", texts["static"])
+    assert "periphery" not in texts["plain"]  # a training of an earlier version goes on
+    assert "pause_s=31536000" in texts["read"]
+
+
+def test_changes_without_a_device_are_refused(cli: Cli, tmp_path: Path) -> None:
+    for flag, value in (("--set", "drift.t0_s=3"), ("--periphery", "standard"), ("--compensation", "none")):
+        code, _, err = cli(*WORDS, "--method", "plain", flag, value, "--out", tmp_path / "x")
+        assert code == 2
+        assert f"{flag} belongs to the validation on chips: name their device with --preset" in " ".join(err.split())
+
+
+def test_the_share_of_distillation_is_a_number_in_python(tmp_path: Path) -> None:
+    model, data = trained_digits_cnn(), digits("train").head(64)
+    with_number, with_object = (
+        dp.train(model, data, epochs=1, batch_size=32, lr=0.1, distil=distil)
+        for distil in (0.5, dp.Distillation(weight=0.5))
+    )
+    assert with_number.rows[-1]["loss"] == with_object.rows[-1]["loss"]
+    with pytest.raises(dp.DriftproofError, match=r"1\.5"):
+        dp.train(model, data, epochs=1, distil=1.5)

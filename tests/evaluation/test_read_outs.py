@@ -25,7 +25,7 @@ from driftproof.evaluation import Deployment, Evaluator, FoldedNetwork, Recalibr
 from driftproof.evaluation._hardware import Hardware
 from driftproof.measured import save_conductances
 from driftproof.plans import sensitivity
-from driftproof.plans._evaluate import on_perfect_devices
+from driftproof.plans._grid import on_perfect_devices
 from synthetic_record import conditions, configuration
 
 PCM, CMO = "pcm-nandakumar-2019", "reram-cmo-2pct"

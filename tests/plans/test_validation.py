@@ -20,6 +20,7 @@ from driftproof.analysis._fresh_key import fresh_key
 from driftproof.data import TensorData, digits
 from driftproof.evaluation import Metric
 from driftproof.measured import load_measured, save_conductances
+from driftproof.periphery import load_periphery
 from driftproof.training._closures import key_of
 from driftproof.training._noise import DeviceNoise
 from driftproof.training._weights import AnalogWeights
@@ -212,3 +213,14 @@ def test_other_warnings_of_a_validation_are_all_given() -> None:
         warnings.simplefilter("always")
         dp.train(half_digital(), POINTS, epochs=3, batch_size=4, validate=validate)
     assert [text == "it rains" for text in warned(caught)] == [False, True, True, True]
+
+
+def test_a_periphery_is_validated_behind_with_ranges_of_the_data() -> None:
+    model, data = trained_digits_cnn(), digits("train").head(60)
+    given: dict[str, Any] = {"data": data, "preset": "ideal", "chips": 1, "times": "1s"}
+    validate = dp.ChipValidation(**given, periphery="standard")
+    held = validate.deployment.calibration
+    assert held is not None
+    assert held.fingerprint() == data.fingerprint()
+    coarse = dp.ChipValidation(**given, periphery=load_periphery("standard").with_changes(adc_bits=2))
+    assert coarse(model) < validate(model)

@@ -44,7 +44,6 @@ app = typer.Typer(
     help="What will my trained network do on analog in-memory hardware, chip after chip, year after year?",
     epilog="Start with `driftproof demo`. `driftproof COMMAND --help` explains the options of a command.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -82,7 +81,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         _check_encoding(sys.argv[1:])
-        app()
+        app(prog_name="driftproof")  # also as python -m driftproof
     except SystemExit as stop:
         if stop.code in _STOPPED:
             print_line("stopped: finished cells are kept, and the same command continues from there", stderr=True)

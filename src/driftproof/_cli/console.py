@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from rich.console import Console, RenderableType
 from rich.text import Text
 
@@ -23,3 +25,8 @@ def print_line(text: str, *, head: str = "", style: str = "bold", stderr: bool =
 def print_table(table: RenderableType, *, quiet: bool = False) -> None:
     """Print a table or a text that is broken at the width of the terminal; print nothing if ``quiet``."""
     Console(emoji=False, highlight=False, quiet=quiet).print(table)
+
+
+def print_json(content: object) -> None:
+    """Print plain values as JSON on stdout."""
+    print(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from driftproof._cli.console import print_line, print_table
-from driftproof._cli.groups import NetworkOptions, TileOptions
+from driftproof._cli.network_groups import NetworkOptions, TileOptions
 from driftproof._defaults import COMPENSATION
 from driftproof._errors import DriftproofError, did_you_mean
 

@@ -30,7 +30,7 @@ def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None
     import pandas as pd
 
     from driftproof._cli.layers import LayerTable
-    from driftproof._cli.tables import summary_table
+    from driftproof._cli.summary_tables import summary_table
     from driftproof._mapping import map_model
     from driftproof._record import quantity_of
     from driftproof._reporting import report, summarise

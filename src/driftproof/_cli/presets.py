@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from driftproof._cli.console import print_line, print_table
+from driftproof._cli.console import print_json, print_line, print_table
+from driftproof._cli.deployment_groups import Changes
 from driftproof._cli.fit import fit_command
-from driftproof._cli.groups import Changes
 from driftproof._cli.option_groups import add_command
 from driftproof._errors import DriftproofError
 
 if TYPE_CHECKING:
+    from driftproof._devices import Device
     from driftproof._presets.preset import DevicePreset
 
 ERROR_TIMES = ("1s", "1d", "1y")
@@ -26,12 +27,22 @@ presets_app = typer.Typer(
 )
 
 
-def list_command() -> None:
-    """List the presets that come with driftproof: family, conductances, valid times, and errors of a weight."""
+AsJson = Annotated[bool, typer.Option("--json")]
+
+
+def list_command(*, as_json: AsJson = False) -> None:
+    """List the presets that come with driftproof: family, conductances, valid times, and errors of a weight.
+
+    Args:
+        as_json: Print the presets as JSON, in place of the table. Times are in s, errors in % of a column's maximum.
+    """
     from driftproof._cli.tables import plain_table, titled
     from driftproof._presets import load_preset, preset_names
 
     presets = [load_preset(name) for name in preset_names()]
+    if as_json:
+        print_json(list(map(_content, presets)))
+        return
     arguments = {_argument(preset): attrgetter(preset.argument)(preset) for preset in presets if preset.argument}
     headings = ("preset", "family", "conduct-\nance (µS)", "valid\ntimes", *ERROR_TIMES)
     print_table(
@@ -86,23 +97,47 @@ def _argument(preset: DevicePreset) -> str:
     return preset.argument.rpartition(".")[2].upper()
 
 
-def _row(preset: DevicePreset) -> list[str]:
+def _errors(preset: DevicePreset) -> dict[float, float]:
+    """Return time in s → root mean square error of weights at half the maximum, in % of the column's maximum."""
     from driftproof._weight_error import weight_error
-    from driftproof.times import format_time, parse_time
+    from driftproof.times import parse_time
+
+    return {t_s: 100 * weight_error(preset, t_s) for t_s in map(parse_time, ERROR_TIMES)}
+
+
+def _content(preset: DevicePreset) -> dict[str, Any]:
+    """Return what the list says of a preset, as plain values."""
+    encoding = preset.conductance
+    return {
+        "name": preset.name,
+        "argument": _argument(preset).lower() if preset.argument else None,
+        "family": preset.family,
+        "summary": preset.definition()["summary"],
+        "g_us": list(encoding.ends) if encoding.has_devices else None,
+        "valid_s": None if preset.of_no_device else list(preset.validity.t_s),
+        "condition": preset.conductance.condition or None,
+        "weight_error_percent": [
+            {"t_s": t_s, "error": error, "in_validity": preset.in_validity(t_s)}
+            for t_s, error in _errors(preset).items()
+        ],
+    }
+
+
+def _row(preset: DevicePreset) -> list[str]:
+    from driftproof.times import format_time
 
     encoding, (g_min, g_max) = preset.conductance, preset.conductance.ends
     valid = "-".join(format_time(t_s).replace(" ", "") if t_s else "0" for t_s in preset.validity.t_s)
-    times_s = [parse_time(time) for time in ERROR_TIMES]
     return [
         f"{preset.name}:{_argument(preset)}" if preset.argument else preset.name,
         preset.family,
         f"{g_min:g}-{g_max:g}" if encoding.has_devices else "",
         "any" if preset.of_no_device else valid,
-        *(f"{100 * weight_error(preset, t_s):.1f}{'' if preset.in_validity(t_s) else '*'}" for t_s in times_s),
+        *(f"{error:.1f}{'' if preset.in_validity(t_s) else '*'}" for t_s, error in _errors(preset).items()),
     ]
 
 
-def show_command(name: str, *, changes: Changes = None, out: Path | None = None) -> None:
+def show_command(name: str, *, changes: Changes = None, out: Path | None = None, as_json: AsJson = False) -> None:
     r"""Show one device: source, constants with units, laws, caveats, assumptions, and simulated conductances over time.
 
     Args:
@@ -110,23 +145,42 @@ def show_command(name: str, *, changes: Changes = None, out: Path | None = None)
             different devices in different layers, or measured:FOLDER for the conductances of real chips.
         changes (KEY=VALUE): Change one number of the preset, such as drift.t0_s=30. Repeat the option to change several
             numbers.
-        out (FILE): File for the device card: .html (a page with plots), or .svg or .png (only the plots). Default: the
-            card is not written.
+        out (FILE): File for the device card, in place of the lines: .html (a page with plots), or .svg or .png (only
+            the plots). Default: the card is not written.
+        as_json: Print the definition of the device as JSON, in place of the lines: all that its TOML file holds.
 
     Example:
         driftproof presets show pcm-nandakumar-2019 --out card.html
     """
-    from driftproof._cli.card import card_tables, fit_table
     from driftproof._device_choice import load_device
     from driftproof._presets import parse_changes
-    from driftproof._presets.notes import caveat_texts, other_presets
-    from driftproof._reporting.cards import fit_content, flatten, write_card
+    from driftproof._reporting.cards import write_card
     from driftproof.evaluation._identity import preset_entries
-    from driftproof.laws._words import in_words, time_zero
 
     preset = load_device(name, parse_changes(changes or []))
     definition = preset.definition()
+    if out and preset.laws is None:
+        raise DriftproofError(f"{preset.name} has no card: cards are made from the laws of a single preset")
+    card = write_card(preset_entries(preset)[-1], out) if out else None
+    if as_json:
+        print_json(definition | {"sha256": preset.sha256} | ({} if card is None else {"card": str(card)}))
+        return
     print_line(f" ({definition['family']}): {definition['summary']}", head=preset.name)
+    if card is None:
+        _describe(preset)
+    else:
+        print_line(f"card: {card}")
+
+
+def _describe(preset: Device) -> None:
+    """Print what is known of a device: constants, laws in words, assumptions, and the numbers of its card."""
+    from driftproof._cli.card import card_tables, fit_table
+    from driftproof._presets.notes import caveat_texts, other_presets
+    from driftproof._reporting.cards import fit_content, flatten
+    from driftproof.evaluation._identity import preset_entries
+    from driftproof.laws._words import in_words, time_zero
+
+    definition = preset.definition()
     table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
     tables = {key: content for key, content in definition.items() if isinstance(content, dict) and key != "fit"}
     for key, value, unit in flatten(tables):
@@ -137,8 +191,6 @@ def show_command(name: str, *, changes: Changes = None, out: Path | None = None)
     for section, sentence in in_words(definition).items():
         print_line(f": {sentence}", head=section)
     if preset.laws is None:
-        if out:
-            raise DriftproofError(f"{preset.name} has no card: cards are made from the laws of a single preset")
         return
     if sentence := time_zero(definition):
         print_line(f": {sentence}", head="time")
@@ -159,8 +211,6 @@ def show_command(name: str, *, changes: Changes = None, out: Path | None = None)
         print_table(numbers)
     for note in entry.card.notes:
         print_line(f"- {note}")
-    if out:
-        print_line(f"card: {write_card(entry, out)}")
 
 
 for _name, _command in (("list", list_command), ("show", show_command), ("fit", fit_command)):

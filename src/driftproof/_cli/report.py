@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,16 +10,19 @@ import typer
 
 from driftproof._cli.console import print_line
 
+STDOUT = Path("-")
 
-def report_command(records: list[Path], *, out: Path, keep: float | None = None) -> None:
+
+def report_command(records: list[Path], *, out: Path, keep: str | None = None) -> None:
     """Write one report (index.html) of one or several records.
 
     Args:
         records (FOLDER): Folders that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
         out (FOLDER): Folder for the report.
-        keep (VALUE): Threshold of the metric (for accuracies in percent, such as 90). The report states how long the
-            chips keep it. Default: the accuracy of the digital network minus one point, rounded down to a whole
-            percent; for other metrics, a value 10 % worse than that of the digital network.
+        keep (VALUE): Threshold of the metric (for accuracies in percent, such as 90; 1 % and below need the sign, as in
+            0.5%). The report states how long the chips keep it. Default: the accuracy of the digital network minus one
+            point, rounded down to a whole percent; for other metrics, a value 10 % worse than that of the digital
+            network.
 
     Example:
         driftproof report my-report another-report --out both --keep 90
@@ -42,7 +46,8 @@ def export_command(
     Args:
         record (FOLDER): Folder that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
         form: Format of the file: csv, parquet or json.
-        out (FILE): File to write. Default: cells.csv, cells.parquet or cells.json in the folder of the record.
+        out (FILE): File to write, or - for stdout. Default: cells.csv, cells.parquet or cells.json in the folder of the
+            record.
         leave_out_damaged: Leave damaged rows out of the export, with a warning that counts them. Default: a damaged
             record is refused.
 
@@ -50,8 +55,13 @@ def export_command(
         driftproof export my-report --format json
     """
     from driftproof._record import Record, export
+    from driftproof._record.export import exported
 
     with Record.open(record, leave_out_damaged=leave_out_damaged) as opened:
+        if out == STDOUT:
+            sys.stdout.buffer.write(exported(opened, form))
+            sys.stdout.flush()
+            return
         folder = record if record.is_dir() else record.parent
         path = export(opened, form, out or folder / f"cells.{form}")
     print_line(f"{form}: {path}")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
 
 from driftproof._cli.console import print_line, print_table
-from driftproof._cli.groups import DeploymentOptions, EvaluatorOptions, NetworkOptions, TileOptions, WorkerOptions
+from driftproof._cli.deployment_groups import DeploymentOptions, deployments
+from driftproof._cli.evaluation_groups import EvaluatorOptions, WorkerOptions
+from driftproof._cli.network_groups import NetworkOptions, TileOptions
+from driftproof._cli.output_groups import RunOptions
+from driftproof._cli.panels import DEVICE, NETWORK, OUTPUT, SEARCH, STATISTICS
+from driftproof._cli.run_file import kept_beside
 from driftproof._defaults import BACKEND, CHIPS, LAYER_CHIPS
 from driftproof._errors import DriftproofError
 
@@ -16,7 +25,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Group
 
+    from driftproof._record import Record
     from driftproof.data import Data
+    from driftproof.evaluation import Deployment, Evaluator
+    from driftproof.evaluation._executor import Executor
     from driftproof.plans._causes import Causes
     from driftproof.plans._mixed_deployment import MixedDeployment
     from driftproof.plans._sensitivity import Sensitivity
@@ -31,8 +43,9 @@ class SearchOptions:
     """The search for the fewest digital layers that keep a target.
 
     Attributes:
-        target (VALUE): Required value of the metric (for accuracies in percent, such as 90). The command then searches
-            for the digital layers with the fewest multiply-accumulates that reach it. Default: no search.
+        target (VALUE): Required value of the metric (for accuracies in percent, such as 90; 1 % and below need the
+            sign, as in 0.5%). The command then searches for the digital layers with the fewest multiply-accumulates
+            that reach it. Default: no search.
         report_data (DATA): Samples on which the result of the search is reported, in the forms of --data. Default:
             layers are chosen on the second half of --data and reported on the first half.
         report_chips (N): Number of chips on which the result of the search is reported; they are other chips than those
@@ -43,8 +56,8 @@ class SearchOptions:
             ranked best so far, and the others only if none of these gains. Default: all layers.
     """
 
-    panel: ClassVar[str] = "Search for digital layers"
-    target: float | None = None
+    panel: ClassVar[str] = SEARCH
+    target: str | None = None
     report_data: str | None = None
     report_chips: int | None = None
     margin: float | None = None
@@ -59,6 +72,10 @@ class SearchOptions:
                 "give it a --target"
             )
 
+    def wanted(self, evaluator: Evaluator) -> float | None:
+        """Return the target as a number; None without a search."""
+        return None if self.target is None else evaluator.metric.quantity.threshold(self.target, "target")
+
     def split(self, samples: Data, evaluation: EvaluatorOptions) -> tuple[Data, Data | None]:
         """Return the samples to choose on and those to report on; None without a search."""
         from driftproof.data import load_data
@@ -70,18 +87,20 @@ class SearchOptions:
 
 
 def sensitivity_command(
+    context: typer.Context,
     network: NetworkOptions,
     evaluation: EvaluatorOptions,
     deployment: DeploymentOptions,
     tiles: TileOptions,
     search: SearchOptions,
     executors: WorkerOptions,
+    output: RunOptions,
     *,
-    data: str,
-    preset: str,
-    out: Path,
-    time: str = "1y",
-    chips: int = LAYER_CHIPS,
+    data: Annotated[str, typer.Option(rich_help_panel=NETWORK)],
+    preset: Annotated[str, typer.Option(rich_help_panel=DEVICE)],
+    out: Annotated[Path, typer.Option(rich_help_panel=OUTPUT)],
+    time: Annotated[str, typer.Option(rich_help_panel=DEVICE)] = "1y",
+    chips: Annotated[int, typer.Option(rich_help_panel=STATISTICS)] = LAYER_CHIPS,
 ) -> None:
     r"""Measure how much accuracy each layer costs on a chip, and which device effects cause the drop.
 
@@ -90,12 +109,14 @@ def sensitivity_command(
     given again.
 
     Args:
+        context: The options that were given.
         network: Options of the network and its weights.
         evaluation: Options of the metric, the samples and the processor.
         deployment: Options of the deployment.
         tiles: Options of the mapping onto tiles.
         search: Options of the search for digital layers.
         executors: Options of the processes or the cluster that compute.
+        output: Options of the run and of what it prints.
         data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
             cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
             that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
@@ -103,7 +124,7 @@ def sensitivity_command(
         preset (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names.
-        out (FOLDER): Folder for the record, tables (CSV) and figures (SVG, PNG).
+        out (FOLDER): Folder for the record, tables (CSV), figures (SVG, PNG) and the options of the run (run.toml).
         time (TIME): Time after the first read at which the chips are read; the units are s, min, h, d and y.
         chips: Number of chips to program. Every set of digital layers is measured on the same chips.
 
@@ -111,65 +132,110 @@ def sensitivity_command(
         driftproof sensitivity digits-cnn --data digits \
             --preset pcm-nandakumar-2019 --time 1y --target 98 --out my-layers
     """
-    from driftproof._cli.deployment_tables import causes_table, curve_table, layers_table
+    import torch
+
     from driftproof._record import Record
     from driftproof.data import load_data
     from driftproof.evaluation._checks import check_validity
-    from driftproof.plans import causes, choose_digital_layers, sensitivity
-    from driftproof.plans._causes import has_causes
-    from driftproof.plans._figures import draw_causes, draw_curve, draw_layers
     from driftproof.times import parse_time
 
     search.check()
     (device,) = deployment.devices([preset])
     if tiles.within_validity:
         check_validity([device], (parse_time(time),))
-    (chosen,) = deployment.deployments([device], tiles)
+    (chosen,) = deployments([deployment], [device], [tiles])
     loaded = network.load_trained()
     samples, others = search.split(evaluation.limited(load_data(data)), evaluation)
     _check_folder(out)
     evaluator = evaluation.evaluator(loaded, samples, BACKEND)
+    target = search.wanted(evaluator)
     chosen = evaluator.calibrated(chosen)
+    layers = evaluator.mapping(chosen.mapping).layers
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(output.progress())
+        executor = stack.enter_context(executors.executor(layers, evaluation.batch_size))
+        used = stack.enter_context(kept_beside(context, out))
+        if executors.workers is None and executors.cluster is None:
+            used["threads"] = torch.get_num_threads()
+        record = stack.enter_context(Record.create_or_open(out))
+        work = _Work(evaluator, chosen, time, chips, record, executor, out, quiet=output.quiet)
+        work.take_apart()
+        if others is not None and target is not None:
+            digital = work.search(evaluator.on(others), target, search)
+            if digital and all(digital):  # the network itself has no name
+                where = ",".join([*filter(None, [tiles.where]), *(f"!{name}" for name in digital)])
+                print_line(f"this choice, in other commands: --where {shlex.quote(where)}", quiet=output.quiet)
+    print_line(f"tables and figures: {out}", quiet=output.quiet)
 
-    with Record.create_or_open(out) as record, executors.executor() as executor:
-        layers = sensitivity(evaluator, chosen, time, chips=chips, record=record, executor=executor)
-        _show(out, "layers", layers, draw_layers, layers_table)
-        if has_causes(device):
-            parts = causes(evaluator, chosen, time, chips=chips, record=record, executor=executor)
-            _show(out, "causes", parts, draw_causes, causes_table)
+
+@dataclass(frozen=True)
+class _Work:
+    """What is measured, on what, and where it is written."""
+
+    evaluator: Evaluator
+    deployment: Deployment
+    time: str
+    chips: int
+    record: Record
+    executor: Executor
+    out: Path
+    quiet: bool
+
+    def take_apart(self) -> None:
+        """Measure and show what each layer and each cause costs."""
+        from driftproof._cli.deployment_tables import causes_table, layers_table
+        from driftproof.plans import causes, sensitivity
+        from driftproof.plans._causes import has_causes
+        from driftproof.plans._figures import draw_causes, draw_layers
+
+        what = (self.evaluator, self.deployment, self.time)
+        layers = sensitivity(*what, chips=self.chips, record=self.record, executor=self.executor)
+        self.show("layers", layers, draw_layers, layers_table)
+        if has_causes(self.deployment.device):
+            parts = causes(*what, chips=self.chips, record=self.record, executor=self.executor)
+            self.show("causes", parts, draw_causes, causes_table)
         else:
-            print_line("The drop by cause is left out: measured conductances cannot be taken apart into causes.")
-        if others is not None and search.target is not None:
-            with Record.create_or_open(out / REPORTED) as report_record:
-                curve = choose_digital_layers(
-                    evaluator,
-                    evaluator.on(others),
-                    chosen,
-                    time,
-                    target=search.target,
-                    chips=chips,
-                    report_chips=CHIPS if search.report_chips is None else search.report_chips,
-                    margin=search.margin or 0.0,
-                    breadth=search.breadth,
-                    record=record,
-                    report_record=report_record,
-                    executor=executor,
-                )
-            _show(out, "curve", curve, draw_curve, curve_table)
-    print_line(f"tables and figures: {out}")
+            print_line(
+                "The drop by cause is left out: measured conductances cannot be taken apart into causes.",
+                quiet=self.quiet,
+            )
 
+    def search(self, reporting: Evaluator, target: float, search: SearchOptions) -> tuple[str, ...]:
+        """Return the digital layers that were found; report them on other samples and chips, and show the curve."""
+        from driftproof._cli.deployment_tables import curve_table
+        from driftproof._record import Record
+        from driftproof.plans import choose_digital_layers
+        from driftproof.plans._figures import draw_curve
 
-def _show[R: (Sensitivity, Causes, MixedDeployment)](
-    out: Path, name: str, result: R, draw: Callable[[R], Figure], table: Callable[[R], Group]
-) -> None:
-    """Print the table of a result; write its table as CSV and its figure as SVG and PNG."""
-    from driftproof._files import write_atomically, write_csv
-    from driftproof._reporting.figures import render
+        with Record.create_or_open(self.out / REPORTED) as reported:
+            curve = choose_digital_layers(
+                self.evaluator,
+                reporting,
+                self.deployment,
+                self.time,
+                target=target,
+                chips=self.chips,
+                report_chips=CHIPS if search.report_chips is None else search.report_chips,
+                margin=search.margin or 0.0,
+                breadth=search.breadth,
+                record=self.record,
+                report_record=reported,
+                executor=self.executor,
+            )
+        self.show("curve", curve, draw_curve, curve_table)
+        return tuple(curve.chosen.digital)
 
-    write_csv(out / f"{name}.csv", result.table())
-    for form, content in zip(("svg", "png"), render(draw, result), strict=True):
-        write_atomically(out / f"{name}.{form}", content)
-    print_table(table(result))
+    def show[R: (Sensitivity, Causes, MixedDeployment)](
+        self, name: str, result: R, draw: Callable[[R], Figure], table: Callable[[R], Group]
+    ) -> None:
+        """Print the table of a result; write its table as CSV and its figure as SVG and PNG."""
+        from driftproof._files import write_atomically, write_csv
+        from driftproof._reporting.figures import render
+
+        write_csv(self.out / f"{name}.csv", result.table())
+        for form, content in zip(("svg", "png"), render(draw, result), strict=True):
+            write_atomically(self.out / f"{name}.{form}", content)
+        print_table(table(result), quiet=self.quiet)
 
 
 def _check_folder(out: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 from rich import box
@@ -12,11 +11,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from driftproof._defaults import ON
 from driftproof._record import Quantity
 from driftproof._reporting.page_tables import p_text
-from driftproof._reporting.statistics import KINDS, STRATIFIED
-from driftproof.statistics._crossed import On
 from driftproof.times import format_time
 
 OUTSIDE = "* outside the device's range of validity"
@@ -56,65 +52,6 @@ def broken(name: str, width: int) -> str:
 def titled(title: str, table: Table, *notes: str) -> Group:
     """Return a table between a title and notes; rich itself would break them at the width of the table."""
     return Group(Text(title, style="bold"), table, *(Text(note) for note in notes if note), "")
-
-
-def summary_table(summary: pd.DataFrame, quantity: Quantity, title: str, *notes: str, on: On = ON) -> Group:
-    """Return the drop against digital with its 95 % interval, the mean and the worst chip, per preset and time.
-
-    Args:
-        summary: Table that :func:`driftproof._reporting.summarise` returned.
-        quantity: The metric of the values.
-        title: Title of the table.
-        notes: Further lines below the table.
-        on: Samples for which the intervals hold (default: ``new``, where the outcomes of samples are known).
-    """
-    several, rows = summary["config_id"].nunique() > 1, []
-    by_sample = bool(summary.loc[summary["chips"] > 1, "drop_ci95_new_low"].notna().any())
-    # without worst chips, which are not known, there is room for the number of samples
-    parts = bool((summary.loc[summary["chips"] > 0, "sampling"] == STRATIFIED).all())
-    for _, group in summary.groupby(["config_id", "preset"], sort=False):
-        measured: list[dict[str, Any]] = group.to_dict("records")  # type: ignore[assignment]
-        first = measured[0]
-        name = first["preset"]
-        if several:
-            name += f" {first['label'] or first['backend']}/{first['compensation']}"
-        cells = [_cells(row, quantity, on if by_sample else "these", parts) for row in measured]
-        rows += [[broken(name, 30) if not place else "", *row] for place, row in enumerate(cells)] + [None]
-    mean, drop = "mean %" if quantity.percent else "mean", "drop" if quantity.higher_is_better else "rise"
-    name = "preset label/compensation" if several else "preset"
-    last = ("chips", "samples") if parts else ("worst", "chips")
-    table = plain_table((name, "time", drop, "95 % interval", mean, *last), rows)
-    noise = "worst chip, without the noise of the samples" if by_sample else "worst chip"
-    about = "samples: those that all chips saw together, more of them where the digital network is in doubt"
-    note = about if parts else f"{drop}: compared with digital on the same samples; worst: {noise}"
-    for_new = "new samples and other chips" if by_sample and on == "new" else "other chips, on these samples"
-    return titled(
-        title,
-        table,
-        note,
-        f"95 % interval: of the {drop}, for {for_new}",
-        "" if summary["in_validity"].all() else OUTSIDE,
-        *notes,
-    )
-
-
-def _cells(row: dict[str, Any], quantity: Quantity, on: On, parts: bool) -> list[str]:
-    """Return the cells of a summary's row after its name."""
-    without_chips = row["chips"] == 0
-    ends = [row[f"drop_ci95_{KINDS[on]}{end}"] for end in ("low", "high")]
-
-    def difference(value: float) -> str:
-        return quantity.difference(value, row["mean"])
-
-    worst = "" if pd.isna(row["worst"]) else quantity.number(row["worst"])
-    chips = "" if without_chips else str(row["chips"])
-    return [
-        "" if without_chips else format_time(row["t_s"]) + ("" if row["in_validity"] else " *"),
-        "" if row["preset"] == "digital" else difference(row["drop"]),
-        "" if pd.isna(ends[0]) else " - ".join(difference(end) for end in ends),
-        quantity.number(row["mean"]),
-        *([chips, f"{row['passes']:,}"] if parts else [worst, chips]),
-    ]
 
 
 def comparison_groups(table: pd.DataFrame, quantity: Quantity, margin: float | None) -> Group:

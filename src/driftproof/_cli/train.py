@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from driftproof._cli.command import given_options
 from driftproof._cli.console import print_line, print_table
-from driftproof._cli.groups import NetworkOptions, TileOptions
+from driftproof._cli.network_groups import NetworkOptions, TileOptions
+from driftproof._cli.output_groups import RunOptions
+from driftproof._cli.panels import COMPUTATION, DEVICE, NETWORK, OUTPUT
+from driftproof._cli.run_file import kept_beside
 from driftproof._cli.train_groups import MethodOptions, SettingsOptions, ValidationOptions
 
 if TYPE_CHECKING:
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from driftproof.training._log import Row
     from driftproof.training._loop import Training
 
+FEW = 8
+"""Number of samples with which the multiply-accumulates of a network are counted."""
 COLUMNS = ("epoch", "strength", "loss", "update_norm", "noise", "validation")
 
 
@@ -34,12 +41,14 @@ def train_command(
     settings: SettingsOptions,
     validated: ValidationOptions,
     tiles: TileOptions,
+    output: RunOptions,
     *,
-    data: str,
-    out: Path,
-    preset: str | None = None,
-    time: str | None = None,
-    limit: int | None = None,
+    data: Annotated[str, typer.Option(rich_help_panel=NETWORK)],
+    out: Annotated[Path, typer.Option(rich_help_panel=OUTPUT)],
+    preset: Annotated[str | None, typer.Option(rich_help_panel=DEVICE)] = None,
+    time: Annotated[str | None, typer.Option(rich_help_panel=DEVICE)] = None,
+    limit: Annotated[int | None, typer.Option(rich_help_panel=NETWORK)] = None,
+    threads: Annotated[int | None, typer.Option(rich_help_panel=COMPUTATION)] = None,
 ) -> None:
     r"""Train or fine-tune a network with the noise of a device, so that it keeps its accuracy on chips.
 
@@ -54,10 +63,12 @@ def train_command(
         settings: Options of the training, apart from its method.
         validated: Options of the validation on chips.
         tiles: Options of the mapping onto tiles.
+        output: Options of the run and of what it prints.
         data (DATA): Samples to train on: digits-train, cifar10-train:ROOT or mnist-train:ROOT, or
             FILE.py:FUNCTION, a function without arguments that returns a pair (inputs, targets), a Dataset or a
             DataLoader. ROOT is the folder that torchvision downloaded to.
-        out (FOLDER): Folder for the weights, the log (log.csv) and the state of the training.
+        out (FOLDER): Folder for the weights, the log (log.csv), the state of the training and the options of the run
+            (run.toml).
         preset (DEVICE): Device whose noise the --method draws and on whose chips the network is validated: NAME of a
             preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, or DEVICE,LAYERS=DEVICE. `driftproof presets list` shows
             the names. Methods without a device's noise (plain, sam, ...) do not need it.
@@ -65,6 +76,8 @@ def train_command(
             (1h..1y) from which times are drawn log-uniformly. Required if the errors of the device depend on time.
             Otherwise the default is the start of its valid times.
         limit (N): Number of samples to use, from the start of --data. Default: all samples.
+        threads (N): Number of threads. The same number of threads gives the same weights. Default: 1 for a small
+            network, which more threads slow down on a busy machine, else the processor cores.
 
     Example:
         driftproof train digits-cnn --data digits-train --preset pcm-nandakumar-2019 \
@@ -72,14 +85,15 @@ def train_command(
         driftproof evaluate digits-cnn --weights trained/best.safetensors \
             --data digits --preset pcm-nandakumar-2019 --out my-report
     """
+    import torch
+
     from driftproof.data import load_data
     from driftproof.training import train
     from driftproof.training._parallel import is_first
 
-    quiet = not is_first()  # of several processes, one prints
+    quiet = output.quiet or not is_first()  # of several processes, one prints
     tell = partial(print_line, quiet=quiet)
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    how.check({name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"})
+    how.check(given_options(context))
     loaded = network.load()
     samples = load_data(data)
     samples = samples if limit is None else samples.head(limit)
@@ -92,26 +106,43 @@ def train_command(
         made: Method = how.make(noise, strength, tiles.options(), settings.seed)
         return made
 
-    strength = how.strength
-    if strength == "auto":
-        assert validate is not None
-        strength = _chosen_strength(model, samples, make, validate, settings, tell)
-    result = train(
-        model,
-        samples,
-        method=make(strength),
-        settings=settings.settings(),
-        validate=validate,
-        higher_is_better=validate is None or validate.higher_is_better,
-        out=out,
-        on_row=lambda row: _tell_epoch(row, tell),
-        within_validity=tiles.within_validity,
-    )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(output.progress())
+        stack.enter_context(_threads(model, samples, settings.batch_size, threads, quiet=quiet))
+        if is_first():
+            used = stack.enter_context(kept_beside(context, out))
+            used["threads"] = torch.get_num_threads()
+        strength = how.strength
+        if strength == "auto":
+            assert validate is not None
+            strength = _chosen_strength(model, samples, make, validate, settings, tell)
+        result = train(
+            model,
+            samples,
+            method=make(strength),
+            settings=settings.settings(),
+            validate=validate,
+            higher_is_better=validate is None or validate.higher_is_better,
+            out=out,
+            on_row=lambda row: _tell_epoch(row, tell),
+            within_validity=tiles.within_validity,
+        )
     print_table(_table(result), quiet=quiet)
     if result.best is not None:
         tell(f"best: epoch {result.best_epoch}, validation {result.best:.2f} on {where}, held out of this training")
     name = "last" if result.best is None else "best"
     tell(f"weights: {(out / f'{name}.safetensors').resolve()}")
+
+
+def _threads(
+    model: nn.Module, samples: Data, batch_size: int, threads: int | None, *, quiet: bool
+) -> contextlib.AbstractContextManager[None]:
+    """Return a ``with`` block with the number of threads that suits an update."""
+    from driftproof._cli.threads import threads_for
+    from driftproof._mapping import map_model
+
+    example = next(iter(samples.batches(min(FEW, len(samples)))))[0]
+    return threads_for(map_model(model, example=example).layers, batch_size, threads, quiet=quiet)
 
 
 def _untrained(network: NetworkOptions, seed: int, tell: Callable[[str], None]) -> nn.Module:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import typer
+
+from driftproof._cli.deployment_groups import Changes
+from driftproof._cli.panels import COMPUTATION, TRAINING, VALIDATION
+from driftproof._cli.panels import METHOD as METHOD_PANEL
 from driftproof._defaults import (
     BATCH_SIZE,
+    COMPENSATION,
     DIAGNOSE_EVERY,
     EPOCHS,
     LEARNING_RATE,
@@ -16,6 +22,7 @@ from driftproof._defaults import (
     METRIC,
     MICRO_BATCHES,
     OPTIMIZER,
+    PERIPHERY,
     PRECISION,
     SEED,
     TORCH_DEVICE,
@@ -26,13 +33,15 @@ from driftproof._defaults import (
 from driftproof._errors import DriftproofError
 
 if TYPE_CHECKING:
-    from driftproof._cli.groups import TileOptions
+    from driftproof._cli.network_groups import TileOptions
     from driftproof._mapping import MappingOptions
     from driftproof.data import Data
     from driftproof.plans import ChipValidation
     from driftproof.training._noise import Noise
     from driftproof.training._settings import Settings
 
+FLAGS = {"changes": "set"}
+"""Options whose flag has another name."""
 HELD_OUT = 0.1  # share of the samples that is validated on, unless --validation-data gives others
 
 
@@ -65,7 +74,7 @@ class MethodOptions:
             no diagnostics.
     """
 
-    panel: ClassVar[str] = "Training method"
+    panel: ClassVar[str] = METHOD_PANEL
     method: str = METHOD
     strength: str | None = None
     schedule: str | None = None
@@ -132,7 +141,7 @@ class MethodOptions:
             ({"schedule"}, not (named.strength or named.rho), f"scales a perturbation; {self.method} has none"),
         ):
             if idle and names & given:
-                raise DriftproofError(f"--{min(names & given).replace('_', '-')} {reason}")
+                raise DriftproofError(f"--{FLAGS.get(first := min(names & given), first).replace('_', '-')} {reason}")
 
 
 @dataclass(kw_only=True)
@@ -160,7 +169,7 @@ class SettingsOptions:
         seed: Seed of initial weights, order of the samples, augmentation and noise.
     """
 
-    panel: ClassVar[str] = "Training"
+    panel: ClassVar[str] = TRAINING
     distil: float | None = None
     epochs: int = EPOCHS
     batch_size: int = TRAINING_BATCH_SIZE
@@ -173,7 +182,7 @@ class SettingsOptions:
     precision: str = PRECISION
     augment: str = "none"
     auto_epochs: int | None = None
-    device: str = TORCH_DEVICE
+    device: Annotated[str, typer.Option(rich_help_panel=COMPUTATION)] = TORCH_DEVICE
     seed: int = SEED
 
     def settings(self, *, trial: bool = False) -> Settings:
@@ -200,13 +209,30 @@ class ValidationOptions:
         validation_chips: Number of chips of the --preset to validate on.
         metric (METRIC): Metric: accuracy, top5, token-accuracy, f1, perplexity, mse, or FILE.py:FUNCTION, a function of
             (outputs, targets) that returns a number.
+        changes (KEY=VALUE): Change one number of the --preset, such as drift.t0_s=30, for the noise and the validation.
+            The keys are those that `driftproof presets show NAME` prints. Repeat the option to change several numbers.
+        compensation (KIND): Drift compensation of the chips, in the noise and in the validation, in the forms of
+            `driftproof evaluate`: none, tile, column or exact, with parameters after a colon.
+        read_outs (TIMES): How long read-outs of the validated chips take, and how long lies between calibration and
+            use, in the form of `driftproof evaluate`. The training noise is one read-out. Default:
+            duration_s=1s,pause_s=1h,fast=read-out.
+        periphery (PERIPHERY): DAC, ADC and noise of the arrays of the validated chips: ideal, standard or FILE.toml.
+            The best epoch is then that with the best metric behind these converters. Updates do not simulate them:
+            the training noise is that of the weights.
+        calibration_data (DATA): Inputs on which static input ranges of the --periphery are measured after every epoch,
+            in the forms of --data. Default: the first 500 inputs that are validated on.
     """
 
-    panel: ClassVar[str] = "Validation on chips"
+    panel: ClassVar[str] = VALIDATION
     validation_data: str | None = None
     validation_limit: int | None = None
     validation_chips: int = VALIDATION_CHIPS
     metric: str = METRIC
+    changes: Changes = None
+    compensation: str = COMPENSATION
+    read_outs: str | None = None
+    periphery: str = PERIPHERY
+    calibration_data: str | None = None
 
     def on_chips(
         self, preset: str, time: str | None, samples: Data, tiles: TileOptions
@@ -216,13 +242,13 @@ class ValidationOptions:
         Chips are validated at ``time``, at both ends of a range of times, or at the device's first valid time.
         """
         from driftproof._device_choice import load_device
-        from driftproof._presets import at_time
+        from driftproof._presets import at_time, parse_changes
         from driftproof.data import load_data
         from driftproof.data._parts import held_out
         from driftproof.plans import ChipValidation
         from driftproof.training._noise import as_noise
 
-        device = load_device(preset)
+        device = load_device(preset, parse_changes(self.changes or []))
         if device.chips is not None:
             raise DriftproofError(
                 "--preset measured: the network would learn these few chips by heart; fit a preset to them "
@@ -230,7 +256,7 @@ class ValidationOptions:
             )
         if time is None and device.changes_in_time:
             raise DriftproofError(f"--preset {preset}: this device changes in time; add --time, such as 1d or 1h..1y")
-        noise = as_noise(device if time is None else at_time(device, time))
+        noise = as_noise(device if time is None else at_time(device, time, compensation=self.compensation))
         if self.validation_data is None:
             held, samples = held_out(samples, HELD_OUT)
         else:
@@ -242,6 +268,10 @@ class ValidationOptions:
             times=[device.validity.t_s[0]] if time is None else time.split(".."),
             chips=self.validation_chips,
             metric=self.metric,
+            compensation=self.compensation,
+            read_outs=self.read_outs,
+            periphery=self.periphery,
+            calibration=None if self.calibration_data is None else load_data(self.calibration_data),
             mapping=tiles.options(),
             batch_size=BATCH_SIZE,
             within_validity=tiles.within_validity,

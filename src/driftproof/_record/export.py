@@ -25,17 +25,24 @@ def export(record: Record, format: str, out: str | os.PathLike[str]) -> Path:
     Raises:
         DriftproofError: the format is unknown; ``out`` is a folder; Parquet is wanted and pyarrow is not installed.
     """
-    if format not in FORMATS:
-        raise DriftproofError(f"format {format!r}: wanted one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}")
+    _check_format(format)
     path = checked_file(out, f"cells.{format}")
-    if format == "csv":
-        content = record.cells().to_csv(index=False, lineterminator="\n").encode()
-    elif format == "parquet":
-        content = _parquet(record)
-    else:
-        content = _json(record)
+    content = exported(record, format)
     make_folder(path.parent)
     return write_atomically(path, content)
+
+
+def exported(record: Record, format: str) -> bytes:
+    """Return the content of the file that :func:`export` writes."""
+    _check_format(format)
+    if format == "csv":
+        return record.cells().to_csv(index=False, lineterminator="\n").encode()
+    return _parquet(record) if format == "parquet" else _json(record)
+
+
+def _check_format(format: str) -> None:
+    if format not in FORMATS:
+        raise DriftproofError(f"format {format!r}: wanted one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}")
 
 
 def checked_file(out: str | os.PathLike[str], example: str) -> Path:

@@ -58,6 +58,40 @@ class Quantity(BaseModel):
             return 0.0, 100.0
         return -math.inf if self.lowest is None else self.lowest, math.inf
 
+    def threshold(self, given: float | str, what: str) -> float:
+        """Return a threshold in the unit of the values: a percentage for accuracies, not a share.
+
+        Args:
+            given: The threshold, or a text such as ``95`` or ``95%``. A text with ``%`` may be 1 % or below.
+            what: Name of the threshold, for messages.
+
+        Raises:
+            DriftproofError: It is no value of the quantity, or looks like a share: a percentage in (0, 1].
+
+        >>> Quantity(name="accuracy", percent=True).threshold("0.5 %", "keep")
+        0.5
+        >>> Quantity(name="accuracy", percent=True).threshold(0.95, "keep")
+        Traceback (most recent call last):
+        driftproof.DriftproofError: keep = 0.95: accuracy is in percent; write 95 for 95 %, or "0.95%" for 0.95 %
+        """
+        text = str(given).strip()
+        try:
+            value = float(text.removesuffix("%") if self.percent else text)
+        except ValueError:
+            value = math.nan
+        low, high = self.ends
+        if not (low <= value <= high and math.isfinite(value)):
+            span = (
+                f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g}" if math.isfinite(low) else "any"
+            )
+            raise DriftproofError(f"{what} = {text}: wanted a value of {self.label}, {span}")
+        if self.percent and 0 < value <= 1 and not text.endswith("%"):
+            raise DriftproofError(
+                f"{what} = {value:g}: {self.title} is in percent; write {100 * value:g} for {100 * value:g} %, or "
+                f'"{value:g}%" for {value:g} %'
+            )
+        return value
+
     def said(self, value: float) -> str:
         """Return a value for a sentence: a percentage with one decimal, any other value with four digits."""
         return f"{value:.1f} %" if self.percent else self.number(value)

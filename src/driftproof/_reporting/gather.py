@@ -25,11 +25,10 @@ from driftproof._record import (
     Subject,
 )
 from driftproof._reporting.outcomes import Outcomes, Row
+from driftproof._reporting.statistics import Source as Source
 from driftproof._reporting.statistics import SummaryRow, summarise_cells, summary_of
 from driftproof.laws._words import condition
 from driftproof.statistics import corrected
-
-Source = Record | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -266,6 +265,8 @@ def _facts(subject: Subject, conversion: Conversion, item: Configuration) -> dic
         "read-outs": f"read-outs {item.read_outs}" if item.read_outs else "one read-out",
         "backend": f"backend {item.backend}",
         "periphery": f"periphery {item.periphery}",
+        "converters": item.around_text,
+        "ranges": str(item.ranges or "no measured ranges"),
         "tile": f"tiles {conversion.tile_rows} × {conversion.tile_cols}",
         "scale": f"weights relative to the {conversion.scale}{clipped}",
         "layers": f"{sum(layer.analog for layer in conversion.layers)} analog layers",

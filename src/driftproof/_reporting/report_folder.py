@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import pandas as pd
 from driftproof._errors import DriftproofError
 from driftproof._files import is_folder, make_folder, write_atomically, write_csv
 from driftproof._keywords import checks_keywords
-from driftproof._record import FILE_NAME, Quantity
+from driftproof._record import FILE_NAME
 from driftproof._reporting.comparisons import comparison_table
 from driftproof._reporting.figures import chips, over_time, render
 from driftproof._reporting.gather import Evidence, Source, gather
@@ -24,7 +23,7 @@ from driftproof._reporting.shares import lifetime_table, yields
 
 
 @checks_keywords
-def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | None = None) -> Path:
+def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | str | None = None) -> Path:
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
     The page needs none of the other files, which are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
@@ -35,8 +34,9 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     Args:
         records: A record, its folder or its file; or several of them for one report that compares them.
         out: The folder; it is made if it does not exist.
-        keep: The threshold whose lifetime the report states (accuracies in percent; default: the threshold of
-            :func:`default_keep` for each configuration).
+        keep: The threshold whose lifetime the report states (accuracies in percent, such as 90; a text such as
+            ``"0.5%"`` is needed for 1 % and below; default: the threshold of :func:`default_keep` for each
+            configuration).
 
     Raises:
         DriftproofError: a record has no cells or no digital row; records contradict each other or have different
@@ -45,7 +45,7 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     folder = Path(out)
     is_folder(folder, "the report")
     evidence = gather(records)
-    _check_keep(keep, evidence.quantity)
+    keep = None if keep is None else evidence.quantity.threshold(keep, "keep")
     tables = _tables(evidence, keep)
     check_written_here(folder / "index.html", GENERATOR)
     for name, table in tables.items():
@@ -84,10 +84,3 @@ def _tables(evidence: Evidence, keep: float | None) -> dict[str, pd.DataFrame]:
         "comparisons.csv": comparison_table(evidence, strict=False),
     }
     return {name: table for name, table in tables.items() if len(table)}
-
-
-def _check_keep(keep: float | None, quantity: Quantity) -> None:
-    low, high = quantity.ends
-    if keep is not None and not (low <= keep <= high and math.isfinite(keep)):
-        span = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g}" if math.isfinite(low) else "any"
-        raise DriftproofError(f"keep = {keep}: wanted a value of {quantity.label}, {span}")

@@ -7,6 +7,7 @@ independent, nor are cells of several chips on the same samples.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ PRELIMINARY_BELOW = 20
 # The smallest n with 1 - 0.95^n >= 0.95: from here on the worst chip bounds the 5th percentile with 95 % confidence.
 FIFTH_PERCENTILE_FROM = 59
 
+Source = Record | str | os.PathLike[str]
+"""A record, its folder or its file."""
 Values = Sequence[float] | npt.NDArray[np.float64] | pd.Series
 
 
@@ -60,8 +63,8 @@ KINDS: dict[On, str] = {"these": "", "new": "new_"}
 SPREAD = ("std", "std_ci95_low", "std_ci95_high", "worst", "p5", "std_measured", "worst_measured")
 
 
-def summarise(record: Record) -> pd.DataFrame:
-    """Return a table with one row per configuration, preset and time.
+def summarise(record: Source) -> pd.DataFrame:
+    """Return the table of a record, or of its folder or file, with one row per configuration, preset and time.
 
     Intervals are of 95 %. ``ci95_low`` and ``ci95_high`` hold for all chips on these samples, ``ci95_new_low`` and
     ``ci95_new_high`` for all chips on new samples of the same kind. ``drop`` is the difference by which the mean is
@@ -82,6 +85,9 @@ def summarise(record: Record) -> pd.DataFrame:
     Raises:
         DriftproofError: there are no cells yet, or no digital row; the metric's name is unknown.
     """
+    if not isinstance(record, Record):
+        with Record.open(record) as opened:
+            return summarise(opened)
     subject, cells, outcomes = record.subject, record.cells(), Outcomes()
     unreported = [name for name, entry in record.presets().items() if not entry.reported]
     cells = cells[(cells["digital"] == "") & ~cells["preset"].isin(unreported)]

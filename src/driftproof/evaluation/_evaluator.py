@@ -247,6 +247,10 @@ class Evaluator(ChecksKeywords):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self.mapping(self.calibrated(deployment).mapping)
+        self.be_told_of_saturation(deployment)
+
+    def be_told_of_saturation(self, deployment: Deployment) -> None:
+        """Do not warn of the clipped values of this deployment's periphery any more."""
         self._saturation_told.add(deployment.hardware[1])
 
     @property

@@ -128,7 +128,7 @@ def run[T](
         record: Record that keeps the outcomes (default: a record in memory).
         executor: Executor that calls the evaluator, such as :class:`Processes` or :class:`RayCluster` (default: one
             request after the other, in this process).
-        progress: Whether to show a progress bar (default: if the terminal is interactive).
+        progress: Whether to show a progress bar (default: a bar on a terminal, else lines at intervals).
         what: Text beside the progress bar (default: the trial).
         drawn: How the plan draws the samples of partial cells, which the record keeps (default: it does not).
 

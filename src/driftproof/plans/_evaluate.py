@@ -15,21 +15,20 @@ from driftproof._devices import Device, ReadOuts
 from driftproof._errors import DriftproofError
 from driftproof._keywords import checks_keywords
 from driftproof._mapping import MappingOptions, Scale, TileSize, Where
-from driftproof._presets import load_preset
 from driftproof._random_state import random_state_kept
 from driftproof._record import IDEAL_ANALOG, Record, total_of
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
-from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial, ask, run
+from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, run
 from driftproof.evaluation._backends import BackendName
 from driftproof.evaluation._checks import check_devices, check_seed, check_validity, chip_numbers
-from driftproof.evaluation._executor import Executor, Plan
+from driftproof.evaluation._executor import Executor
 from driftproof.evaluation._executor_choice import executor_for
 from driftproof.evaluation._identity import preset_entries, show
 from driftproof.evaluation._metrics import Function
-from driftproof.evaluation._trial import NETWORK_ITSELF
 from driftproof.periphery import Periphery, load_periphery
-from driftproof.plans._perfect import warn_of_differences
+from driftproof.plans._grid import grid, on_perfect_devices
+from driftproof.plans._on_cell import OnCell, Telling
 from driftproof.plans._precision import Precision, check_partial, drawn_samples, precision_of
 from driftproof.plans._until_narrow import cost_of_chip, until_narrow
 from driftproof.times import parse_times
@@ -74,6 +73,7 @@ def evaluate(
     ci_of: str = defaults.CI_OF,
     ci_on: str = defaults.CI_ON,
     progress: bool | None = None,
+    on_cell: OnCell | None = None,
 ) -> Record:
     """Measure the accuracy (or another metric) of a network on analog devices, over chips and inference times.
 
@@ -135,7 +135,10 @@ def evaluate(
             Chips see parts of the samples, as with ``ci`` (default: no limit).
         ci_of: The quantity whose interval becomes narrow: ``drop`` (default) or ``mean``.
         ci_on: The samples for which it holds: ``these`` (default) or ``new`` ones.
-        progress: Whether to show a progress bar (default: if the terminal is interactive).
+        progress: Whether to show a progress bar (default: a bar on a terminal, else lines at intervals).
+        on_cell: Function that is called with each cell as soon as it is measured and kept, such as ``run.log`` of an
+            experiment tracker. A cell is a dict with the device, chip, time, value and duration of the cell, the number
+            of cells that are ``done`` and their ``total``. Cells that the record held before are not told.
 
     Returns:
         The record. In ``record.cells()`` the column ``preset`` is ``digital`` (the network without analog hardware),
@@ -184,6 +187,7 @@ def evaluate(
             precision=precision,
             executor=executor,
             progress=progress,
+            on_cell=on_cell,
         )
 
 
@@ -201,6 +205,7 @@ def evaluate_deployments(
     precision: Precision | None = None,
     executor: Executor | None = None,
     progress: bool | None = None,
+    on_cell: OnCell | None = None,
 ) -> Record:
     """Measure a network on chips of several deployments at several times.
 
@@ -219,7 +224,10 @@ def evaluate_deployments(
         precision: When enough was measured. The number of chips follows from it, and they see parts of the samples
             (default: all samples on ``chips`` chips).
         executor: Executor that computes the cells (default: one after the other, in this process).
-        progress: Whether to show a progress bar (default: if the terminal is interactive).
+        progress: Whether to show a progress bar (default: a bar on a terminal, else lines at intervals).
+        on_cell: Function that is called with each cell as soon as it is measured and kept, such as ``run.log`` of an
+            experiment tracker. A cell is a dict with the device, chip, time, value and duration of the cell, the number
+            of cells that are ``done`` and their ``total``. Cells that the record held before are not told.
 
     Returns:
         The record. Other processes may write to its file from now on.
@@ -273,35 +281,10 @@ def evaluate_deployments(
                 chip_cost=cost_of_chip(*(total_of(layers, name) or 0 for name in ("weights", "macs_per_input"))),
                 began=began,
             )
-        run(plan, evaluator, record, executor=executor, drawn=drawn, progress=progress)
+        computing = executor if on_cell is None else Telling(on_cell, executor)
+        run(plan, evaluator, record, executor=computing, drawn=drawn, progress=progress)
     except BaseException:
         record.close()
         raise
     record.stop_writing()  # so that the same folder can be continued while this record is still read
     return record
-
-
-def grid(
-    deployments: Sequence[Deployment], times_s: Sequence[float], chips: Iterable[int], metric: Metric
-) -> Plan[None]:
-    """Ask for every cell, chip after chip, so that a stopped run has the same number of chips of every device.
-
-    It warns if perfect devices differ from the digital network.
-    """
-    perfect = dict.fromkeys(on_perfect_devices(deployment) for deployment in deployments)
-    cells = [
-        Trial(deployment, chip, t_s)
-        for chip in chips
-        for deployment in deployments
-        if deployment.device.chips is None or chip < deployment.device.chips
-        for t_s in times_s
-    ]
-    outcomes = yield ask([NETWORK_ITSELF, *map(Trial, perfect), *cells])
-    warn_of_differences(outcomes[0], zip(perfect, outcomes[1:], strict=False), metric.quantity)
-
-
-def on_perfect_devices(deployment: Deployment) -> Deployment:
-    """Return the deployment with perfect devices. Its errors come from mapping and periphery only."""
-    # perfect devices need no compensation and have no read noise, and one seed lets all deployments under the same
-    # conditions share the cells
-    return deployment.with_changes(device=load_preset("ideal"), compensation="none", read_outs=None, seed=0)

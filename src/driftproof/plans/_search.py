@@ -39,7 +39,7 @@ def choose_digital_layers(
     deployment: Deployment,
     t: str | float,
     *,
-    target: float,
+    target: float | str,
     chips: int = LAYER_CHIPS,
     report_chips: int = CHIPS,
     margin: float = 0.0,
@@ -67,7 +67,8 @@ def choose_digital_layers(
         report_evaluator: Evaluator on other samples, to report on: ``evaluator.on(data)``.
         deployment: The device of the analog layers and all conditions.
         t: Time after the first read, such as ``1y``.
-        target: Metric that the mean over chips must keep, in its unit (accuracies in percent).
+        target: Metric that the mean over chips must keep, in its unit (accuracies in percent, such as 90; 1 % and below
+            as a text with the sign, such as ``"0.5%"``).
         chips: Number n of chips to choose on (default: 10).
         report_chips: Number m of other chips to report on (default: 25).
         margin: Amount by which the search must exceed the target, because the result is worse on other chips and
@@ -77,7 +78,7 @@ def choose_digital_layers(
         report_record: Record of the report, which has other data (default: a record in memory).
         executor: Executor that computes the trials, such as :class:`driftproof.evaluation.Processes` (default: one
             after the other, in this process).
-        progress: Whether to show a progress bar (default: if the terminal is interactive).
+        progress: Whether to show a progress bar (default: a bar on a terminal, else lines at intervals).
 
     Raises:
         DriftproofError: The network does not reach the target with all layers digital, or an argument is impossible.
@@ -94,8 +95,9 @@ def choose_digital_layers(
     ((), 0)
     """
     check_numbers(chips=chips, report_chips=report_chips, breadth=1 if breadth is None else breadth)
-    if not (np.isfinite(target) and np.isfinite(margin) and margin >= 0):
-        raise DriftproofError(f"target {target}, margin {margin}: wanted numbers, and a margin that is not negative")
+    target = evaluator.metric.quantity.threshold(target, "target")
+    if not (np.isfinite(margin) and margin >= 0):
+        raise DriftproofError(f"margin {margin}: wanted a number that is not negative")
     t_s, deployment = parse_time(t), evaluator.calibrated(deployment)
     evaluator.check(deployment, chips + report_chips, [t_s])
     quantity, layers = evaluator.metric.quantity, analog_layers(evaluator, deployment)

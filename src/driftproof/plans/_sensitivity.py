@@ -100,7 +100,7 @@ def sensitivity(
         record: Record of earlier measurements. New cells are added to it (default: a record in memory).
         executor: Executor that computes the trials, such as :class:`driftproof.evaluation.Processes` (default: one
             after the other, in this process).
-        progress: Whether to show a progress bar (default: if the terminal is interactive).
+        progress: Whether to show a progress bar (default: a bar on a terminal, else lines at intervals).
 
     Raises:
         DriftproofError: An argument is impossible, or an output is not finite.

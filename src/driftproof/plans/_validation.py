@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from driftproof._compensation import Compensation
-from driftproof._defaults import BATCH_SIZE, COMPENSATION, METRIC, SEED, VALIDATION_CHIPS
+from driftproof._defaults import BATCH_SIZE, COMPENSATION, METRIC, PERIPHERY, RANGE_SAMPLES, SEED, VALIDATION_CHIPS
 from driftproof._devices import Device, ReadOuts
 from driftproof._errors import DriftproofError
 from driftproof._keywords import ChecksKeywords
@@ -22,6 +23,7 @@ from driftproof.evaluation import Deployment, Evaluator, Metric, Trial, ask, run
 from driftproof.evaluation._checks import check_seed, check_validity
 from driftproof.evaluation._executor import Plan
 from driftproof.evaluation._metrics import Function, as_metric
+from driftproof.periphery import Periphery
 from driftproof.times import parse_times
 from driftproof.training._warned_once import not_again
 
@@ -45,6 +47,10 @@ class ChipValidation(ChecksKeywords):
         compensation: Drift compensation.
         read_outs: The read-out that measures the compensation, and that of the use, as :func:`driftproof.evaluate`
             takes them (default: ``duration_s=1,pause_s=3600``).
+        periphery: DAC, ADC and noise of the arrays: ``ideal``, ``standard``, a file, or a
+            :class:`driftproof.periphery.Periphery` (default: ``ideal``).
+        calibration: Inputs on which static input ranges of the periphery are measured, again after every epoch
+            (default: the first 500 samples of ``data``).
         mapping: Which layers are on tiles, the size of the tiles, and the scale of the weights.
         seed: Seed of the chips. They differ from the chips of an evaluation or a training with the same seed.
         batch_size: Number of samples in a forward pass (default: 250).
@@ -68,6 +74,8 @@ class ChipValidation(ChecksKeywords):
     metric: str | Metric | Function = METRIC
     compensation: str | Compensation = COMPENSATION
     read_outs: str | ReadOuts | None = None
+    periphery: Periphery | str | Path = PERIPHERY
+    calibration: Data | Any = None
     mapping: MappingOptions = field(default_factory=MappingOptions)
     seed: int = SEED
     batch_size: int = BATCH_SIZE
@@ -82,13 +90,18 @@ class ChipValidation(ChecksKeywords):
         self.times_s = parse_times(self.times)
         self._warned: set[str] = set()
         self.measured = as_metric(self.metric)
-        self.deployment = Deployment(
+        deployment = Deployment(
             device=self.preset,
             mapping=self.mapping,
             compensation=self.compensation,
             read_outs=self.read_outs,
+            periphery=self.periphery,
+            calibration=self.calibration,
             seed=FIRST_SEED - 1 - self.seed,
         )
+        if deployment.wants_calibration:
+            deployment = deployment.with_changes(calibration=self.data.head(min(RANGE_SAMPLES, len(self.data))))
+        self.deployment = deployment
         if self.deployment.device.chips is not None:
             raise DriftproofError(
                 f"validation on {self.deployment.device.name}: measured chips have no others of their kind, and "
@@ -112,6 +125,8 @@ class ChipValidation(ChecksKeywords):
         """Return the metric of every chip at every time."""
         where = next(model.parameters()).device.type
         evaluator = Evaluator(model, self.data, self.measured, batch_size=self.batch_size, torch_device=where)
+        if self._warned:  # of clipped values, too, is warned once
+            evaluator.be_told_of_saturation(self.deployment)
         with not_again(self._warned):
             self._warned |= {unasked_text(evaluator.mapping(self.mapping)), evaluator.joint_text}
             return run(self._plan(), evaluator, progress=False)
@@ -136,6 +151,15 @@ class ChipValidation(ChecksKeywords):
             "data": f"{self.data.name}, {len(self.data)} samples, {self.data.fingerprint()}",
             "compensation": str(self.compensation),
             "read-outs": str(self.deployment.read_outs),
+            **self._around(),
             "tiles": f"{tile.rows}x{tile.columns}, weights relative to the {mapping.scale}, clip {mapping.clip}",
             "analog layers": ", ".join(layers),
         }
+
+    def _around(self) -> dict[str, str]:
+        """Return the periphery as text; nothing for an ideal one, as in trainings before there was a choice."""
+        periphery, held = self.deployment.periphery, self.deployment.calibration
+        if periphery.is_ideal:
+            return {}
+        ranges = "" if held is None else f", ranges measured on {len(held)} inputs, {held.fingerprint()}"
+        return {"periphery": f"{periphery.name}, {periphery.sha256[:16]}{ranges}"}

@@ -55,12 +55,12 @@ class BatchLoss:
             returned = call(self.model, inputs)
         name, function = as_loss(self.settings.loss)
         loss = function(returned, targets)
-        if taught is None or self.settings.distil is None:
+        if taught is None or self.settings.distillation is None:
             return loss
         outputs = main_output(returned)
         if name == "cross-entropy" and outputs.dim() > 2:
             outputs, taught = (with_classes_last(logits, targets) for logits in (outputs, taught))
-        return self.settings.distil.loss(loss, outputs, taught)
+        return self.settings.distillation.loss(loss, outputs, taught)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.settings.precision == "float32":

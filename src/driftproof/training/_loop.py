@@ -97,7 +97,7 @@ def train(
         higher_is_better: Whether a higher validation is better (default: True).
         out: Folder for ``best.safetensors``, ``last.safetensors``, the state of the run, and ``log.csv`` (default:
             nothing is written).
-        progress: Whether to show a progress bar (default: if the terminal is interactive).
+        progress: Whether to show a progress bar (default: a bar on a terminal, else lines at intervals).
         on_row: Function that is called with each new row of the log.
         all_analog: Whether to raise an error if a weight that is used in a matrix multiplication stays digital although
             ``where`` of the method's ``on_tiles`` does not exclude it (default: a warning).
@@ -165,7 +165,9 @@ class _Run:
         self.network = copied(unwrap(model)).to(torch_device)
         self.batches = Batches(data, settings, method.closures_per_update)
         self.total = settings.epochs * len(self.batches)
-        teacher = None if settings.distil is None else settings.distil.frozen_teacher(model).to(torch_device)
+        teacher = (
+            None if settings.distillation is None else settings.distillation.frozen_teacher(model).to(torch_device)
+        )
         first = to_device(next(iter(data.batches(min(8, len(data)))))[0], torch_device)
         channels_last = any(isinstance(m, nn.Conv2d) for m in self.network.modules())
         for network in (self.network, teacher):

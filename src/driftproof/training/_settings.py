@@ -43,7 +43,7 @@ class Settings(ChecksKeywords):
         precision: Precision of the network's products in forward and backward passes (autocast): ``float32``,
             ``bfloat16`` or ``float16``. Weights stay float32 (default: ``float32``).
         augment: Augmentation of images, such as ``crop-flip`` (default: none).
-        distil: Distillation from the digital network's outputs (default: none).
+        distil: Distillation from the digital network's outputs, or its weight in the loss as a number (default: none).
         seed: Seed of order, augmentation, dropout and the like; the method has its own seed (default: 0).
         torch_device: Device to compute on, ``cpu`` or ``cuda`` (default: ``cpu``).
         log_every: Updates in one row of the log; 0 for ten rows per epoch (default: 0).
@@ -64,7 +64,7 @@ class Settings(ChecksKeywords):
     clip_norm: float | None = None
     precision: Precision = default.PRECISION
     augment: str | CropFlip | None = None
-    distil: Distillation | None = None
+    distil: Distillation | float | None = None
     seed: int = default.SEED
     torch_device: str = default.TORCH_DEVICE
     log_every: int = 0
@@ -78,6 +78,7 @@ class Settings(ChecksKeywords):
                 f"wanted lr > 0, weight_decay >= 0 and warm_up in [0, 1), got {self.lr!r}, {self.weight_decay!r} and "
                 f"{self.warm_up!r}"
             )
+        _ = self.distillation  # it checks a number
         check_clip_norm(self.clip_norm)
         check_choice("precision", self.precision, get_args(Precision))
         check_choice("lr_schedule", self.lr_schedule, ("cosine", "constant"))
@@ -89,6 +90,11 @@ class Settings(ChecksKeywords):
             raise DriftproofError(f"device {self.torch_device!r}: wanted cpu or cuda")
         if self.torch_device.startswith("cuda") and not torch.cuda.is_available():
             raise DriftproofError("device cuda: torch finds no GPU here; leave --device out, or install a CUDA build")
+
+    @property
+    def distillation(self) -> Distillation | None:
+        """The distillation; None without."""
+        return Distillation(weight=self.distil) if isinstance(self.distil, int | float) else self.distil
 
     @property
     def dtype(self) -> torch.dtype:
@@ -130,6 +136,6 @@ class Settings(ChecksKeywords):
             "gradient clipping": "none" if self.clip_norm is None else f"{self.clip_norm:g}",
             "precision": self.precision,
             "augmentation": str(as_augmentation(self.augment) or "none"),
-            "distillation": str(self.distil or "none"),
+            "distillation": str(self.distillation or "none"),
             "seed of order and augmentation": str(self.seed),
         }
