@@ -20,7 +20,7 @@ def check_digital(network: nn.Module) -> None:
     aihwkit's tiles have noise, converters and drift of their own, which would be taken for the digital network's.
     aihwkit's modules without tiles, such as an LSTM after ``convert_to_digital``, are a network's code like any other.
     """
-    held = [path for path, module in network.named_modules() if _is_tile(module)]
+    held = [path for path, module in network.named_modules() if is_tile(module)]
     if not held:
         return
     # the layer that a user knows stands above aihwkit's module of the tile
@@ -35,7 +35,8 @@ def check_digital(network: nn.Module) -> None:
     )
 
 
-def _is_tile(module: nn.Module) -> bool:
+def is_tile(module: nn.Module) -> bool:
+    """Whether a module is one of aihwkit's tiles, or an array of them."""
     return any(kind.__module__.startswith(_TILES) for kind in type(module).__mro__)
 
 
