@@ -193,8 +193,8 @@ def loaded(state: Mapping[str, Any], network: nn.Module | None) -> nn.Module:
     if network is None:
         raise DriftproofError(
             f"from_aihwkit: a state dict came ({len(configs)} layers on tiles: {', '.join(list(configs)[:_SHOWN])}"
-            f"{', …' if len(configs) > _SHOWN else ''}), which has weights and no network: give the network too, digital or "
-            "analog: from_aihwkit(FILE, network)"
+            f"{', …' if len(configs) > _SHOWN else ''}), which has weights and no network: give the network "
+            "too, digital or analog: from_aihwkit(FILE, network)"
         )
     with foreign_code("from_aihwkit: the network cannot be copied, a copy raised"):
         analog = copy.deepcopy(network)
@@ -249,11 +249,11 @@ def read_checkpoint(path: Path, *, trust_pickle: bool) -> Any:
         needed = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         others = [name for name in needed if _safe_class(name) is None]
         if others:
+            more = f" and {len(others) - _SHOWN} more classes" if len(others) > _SHOWN else ""
             raise DriftproofError(
-                f"checkpoint {path}: it makes objects of {', '.join(others[:_SHOWN])}"
-                f"{f' and {len(others) - _SHOWN} more classes' if len(others) > _SHOWN else ''}, which can run code of the file. "
-                "If you trust the file, give trust_pickle=True; or save the state dict, torch.save(model.state_dict(), "
-                "FILE), and give the network: from_aihwkit(FILE, network)"
+                f"checkpoint {path}: it makes objects of {', '.join(others[:_SHOWN])}{more}, which can run code of the "
+                "file. If you trust the file, give trust_pickle=True; or save the state dict, "
+                "torch.save(model.state_dict(), FILE), and give the network: from_aihwkit(FILE, network)"
             )
         with torch.serialization.safe_globals([_safe_class(name) for name in needed]):
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,12 @@ _SCALES = ("prog_noise_scale", "read_noise_scale", "drift_scale")
 _PCM = (*_SCALES, "g_max", "prog_coeff", "prog_coeff_g_max_reference", "t_0", "t_read")
 
 
+@cache
+def _shipped(name: str) -> DevicePreset:
+    """Return a preset, read once: a configuration is taken over many times to see which settings have an effect."""
+    return load_preset(name)
+
+
 class _NotHere(Exception):
     """The noise model has no counterpart; the text is the reason."""
 
@@ -34,8 +41,8 @@ def device_of(model: Any) -> tuple[DevicePreset | None, list[str]]:
     """Return the device of a noise model, or None, and one text for everything that was not taken over.
 
     A noise model with aihwkit's own constants becomes the preset that has them. With other numbers the device carries
-    them in its name, such as ``pcm-nandakumar-2019 [prog_noise_scale=1.2]``. Its laws are those of the noise model, also
-    where driftproof would choose otherwise: with another ``g_max``, aihwkit scales the programming noise in µS with it.
+    them in its name, such as ``pcm-nandakumar-2019 [prog_noise_scale=1.2]``. Its laws are those of the noise model,
+    also where driftproof would choose otherwise: aihwkit scales the programming noise in µS with ``g_max``.
 
     Args:
         model: An object of one of aihwkit's noise models.
@@ -67,8 +74,8 @@ def device_of(model: Any) -> tuple[DevicePreset | None, list[str]]:
 def _preset(tables: dict[str, Any], base_name: str, changes: dict[str, str]) -> DevicePreset:
     """Return the shipped preset if the tables have its numbers, and otherwise a device of its own name."""
     device = DevicePreset.model_validate(tables)
-    if base_name in _SHIPPED and device.sha256 == load_preset(base_name).sha256:
-        return load_preset(base_name)
+    if base_name in _SHIPPED and device.sha256 == _shipped(base_name).sha256:
+        return _shipped(base_name)
     text = ", ".join(f"{name}={value}" for name, value in changes.items())
     told = f"Numbers of a noise model of aihwkit{f' that are not those of {base_name}: {text}' if text else ''}."
     tables = tables | {
@@ -83,7 +90,7 @@ def _changes(model: Any, names: tuple[str, ...], base_name: str) -> dict[str, st
     """Return the numbers that the preset does not have, as text by their names in aihwkit."""
     usual: dict[str, Any] = next((vars(one) for kind in type(model).__mro__ if (one := made(kind)) is not None), {})
     if base_name in _SHIPPED:
-        shipped: Any = load_preset(base_name)
+        shipped: Any = _shipped(base_name)
         usual = usual | {"g_max": shipped.conductance.g_max_us, "t_0": getattr(shipped.drift, "t0_s", None)}
         usual = usual | {"prog_coeff": list(shipped.programming.sigma_us)}  # those of as many devices as the preset's
     derived = ("prog_coeff_g_max_reference", "coeff_g_max_reference", "num_devices", "acceptance_range")
@@ -93,7 +100,9 @@ def _changes(model: Any, names: tuple[str, ...], base_name: str) -> dict[str, st
         if name not in derived and hasattr(model, name) and not _same(getattr(model, name), usual.get(name))
     }
     converter = model.g_converter
-    if type(converter).__name__ not in ("SinglePairConductanceConverter", "SingleDeviceConductanceConverter"):
+    if "g_min" not in names and converter.g_min:
+        changed["g_min"] = _short(converter.g_min)
+    if hasattr(converter, "f_lst"):
         changed["f_lst"] = _short(converter.f_lst)
     return changed
 
@@ -150,7 +159,7 @@ def _pcm_like(model: Any, base: str) -> dict[str, Any]:
     σ_prog = scale · (g_max/reference) · Σ cᵢ (G/g_max)ⁱ; ν and the read noise are the preset's curves times their
     scales, with r = G/g_max.
     """
-    tables = load_preset(base).definition()
+    tables = _shipped(base).definition()
     tables["conductance"] = _conductance(model)
     tables["validity"]["g_us"] = [0.0, float(model.g_max)]
     reference = getattr(model, "prog_coeff_g_max_reference", None)
@@ -220,7 +229,7 @@ def _wan(model: Any) -> dict[str, Any]:
             "a coeff_g_max_reference is an AttributeError when aihwkit programs with it: give coefficients for g_max, "
             "without a reference"
         )
-    tables = load_preset("reram-wan-2022").definition()
+    tables = _shipped("reram-wan-2022").definition()
     at = dict(sorted(model.coeff_dic.items()))
     factor = model.noise_scale * (model.g_max / reference)
     rows = {"t_s": [float(t_s) for t_s in at], "sigma_us": [times(factor, row) for row in at.values()]}
@@ -234,7 +243,7 @@ def _cmo(model: Any) -> dict[str, Any]:
     """Return the tables of ``ReRamCMONoiseModel``: σ in µS as a polynomial of G in µS, relaxation with ln t."""
     key = model.acceptance_range if model.acceptance_range in model.coeff_dict else min(model.coeff_dict)
     base = "reram-cmo-2pct-digital-reference" if key == 2 else "reram-cmo-02pct-digital-reference"
-    tables = load_preset(base).definition()
+    tables = _shipped(base).definition()
     encoding, old = _conductance(model), tables["conductance"]
     ends = [key for key in ("g_min_us", "g_max_us") if not _same(encoding[key], old[key])]
     if ends:
@@ -246,7 +255,7 @@ def _cmo(model: Any) -> dict[str, Any]:
         (shift,), (per_ln_t, at_1_s) = model.decay_dict["mean"], model.decay_dict["std"]
         numbers = {"shift_us_per_ln_t": shift, "sd_us_per_ln_t": per_ln_t, "sd_us": at_1_s}
         tables["drift"] = drift | {name: model.drift_scale * number for name, number in numbers.items()}
-    read = tables.pop("read", None) or load_preset("reram-cmo-2pct").definition()["read"]
+    read = tables.pop("read", None) or _shipped("reram-cmo-2pct").definition()["read"]
     if model.read_noise_scale:
         k_us, t_read_s = model.read_noise_scale * model.read_dict["K"], float(model.read_dict["t_read"])
         tables["read"] = read | {"k_us": k_us, "t_read_s": t_read_s}

@@ -174,7 +174,7 @@ def attributes(group: Any) -> list[tuple[str, Any]]:
     """Return the settings of a group by name: a dataclass's fields, and whatever else was set on it."""
     if group is None or isinstance(group, type | Enum | bool | int | float | str | list | tuple | dict):
         return []
-    names = dict.fromkeys([*getattr(type(group), "__dataclass_fields__", {}), *vars(group)])
+    names = dict.fromkeys([*getattr(type(group), "__dataclass_fields__", {}), *getattr(group, "__dict__", {})])
     kept = [name for name in names if not name.startswith(("_", "bindings_")) and hasattr(group, name)]
     return [(name, getattr(group, name)) for name in kept]
 
