@@ -44,7 +44,7 @@ def analog_of(network: nn.Module) -> Any:
 
 @pytest.fixture(scope="module")
 def compared() -> dict[str, dict[float, list[float]]]:
-    """Return ln of the mean squared error of the logits of each chip: by aihwkit, by driftproof, and by a wrong device."""
+    """Return ln of the mean squared error of each chip's logits: by aihwkit, by driftproof, by a wrong device."""
     network, data = trained_digits_cnn(), digits().head(200)
     x: Any = data.inputs
     analog = analog_of(network)

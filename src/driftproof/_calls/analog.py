@@ -29,8 +29,9 @@ def check_digital(network: nn.Module) -> None:
     more = f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
     raise DriftproofError(
         f"the network {type(network).__name__} is on analog tiles already: {', '.join(shown)}{more}. Give the digital "
-        "network: the one that was given to driftproof.convert, or "
-        "aihwkit.nn.conversion.convert_to_digital(network) of one of aihwkit's. To train, train the digital network "
+        "network: the one that was given to driftproof.convert, or, of one of aihwkit's, "
+        "driftproof.from_aihwkit(network).network, which comes with the device and the settings of its configuration "
+        "(aihwkit.nn.conversion.convert_to_digital(network) is the network alone). To train, train the digital network "
         "(the noise is drawn from the same device), then convert it"
     )
 
@@ -51,8 +52,9 @@ def check_digital_weights(names: Iterable[str], file: object) -> None:
 
 
 ANALOG_WEIGHTS = (
-    "belong to layers on aihwkit's tiles: these are the weights of a network that is analog already. Load them in "
-    "aihwkit, into the analog network that they were saved from; then save the digital weights: "
-    "torch.save(aihwkit.nn.conversion.convert_to_digital(network).state_dict(), 'weights.pt')"
+    "belong to layers on aihwkit's tiles: these are the weights of a network that is analog already. Make them digital "
+    "in Python: found = driftproof.from_aihwkit(FILE, network), with the digital network, or the analog one that was "
+    "saved (a file of a whole network needs none); then driftproof.zoo.save_weights(found.network, "
+    "'weights.safetensors'). aihwkit's own way is convert_to_digital(network).state_dict()"
 )
 """What is said of a file of weights of an analog network, after the names of its entries."""
