@@ -115,6 +115,30 @@ def test_learned_input_ranges_are_taken_over_and_used() -> None:
     assert not torch.allclose(chip.model(x), wide.model(x), atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["torch", "hardware-aware"])
+def test_the_lines_to_go_on_with_run(kind: str) -> None:
+    analog = ANALOG[kind]()
+    found = dp.from_aihwkit(analog)
+    x = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    names: dict[str, Any] = {"dp": _Quick(), "found": found, "data": (x, torch.arange(8) % 10)}
+    for line in found.next_lines:
+        exec(line, names)
+    assert len(names["record"].cells()) > 2
+    assert names["analog"].layers
+    assert ("without_ir_drop" in names) == (kind == "hardware-aware")
+
+
+class _Quick:
+    """driftproof with few chips, so that the lines run in a second."""
+
+    convert = staticmethod(dp.convert)
+    train = staticmethod(dp.train)
+
+    @staticmethod
+    def evaluate(*given: Any, **named: Any) -> Any:
+        return dp.evaluate(*given, times="1s", chips=1, progress=False, **named)
+
+
 def test_ranges_that_were_never_learned_are_named_once() -> None:
     found = dp.from_aihwkit(convert_to_analog(digital(), ranged()))
     (text,) = (text for text in found.not_taken_over if text.startswith("input ranges of 0, 3 = "))

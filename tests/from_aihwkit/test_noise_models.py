@@ -154,6 +154,15 @@ def test_what_has_no_device_is_listed_with_the_reason(model: Any, reason: str) -
     assert reason in left[0]
 
 
+def test_numbers_that_are_none_are_said() -> None:
+    for name, value in (("prog_coeff", ["x"]), ("g_max", "wide"), ("t_0", None), ("g_max", 0.0)):
+        model = pcm.PCMLikeNoiseModel()
+        setattr(model, name, value)
+        device, left = device_of(model)
+        assert device is None
+        assert "cannot be read" in left[0] or "no device has these numbers" in left[0]
+
+
 def test_a_noise_model_alone_gives_the_device() -> None:
     found = dp.from_aihwkit(pcm.PCMLikeNoiseModel(prog_noise_scale=1.2))
     assert found.device is not None

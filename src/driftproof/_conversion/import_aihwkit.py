@@ -95,8 +95,8 @@ def digital_copy(model: nn.Module) -> DigitalCopy:
     if initial := [name or "(root)" for name, layer in layers.items() if layer.has_initial_range]:
         shown = ", ".join(initial[:_SHOWN]) + (f" and {len(initial) - _SHOWN} more" if len(initial) > _SHOWN else "")
         notes.append(
-            f"input ranges of {shown} = the value that they began with: they were never learned; leave ranges out to "
-            "measure them on your data (calibration=…)"
+            f"input ranges of {shown} = the value that they began with: they were never learned; to measure them on "
+            "your data, evaluate with calibration=INPUTS and **found.settings | {'ranges': None}"
         )
     if any(name not in ranges and (name or "(root)") not in ranges for name in layers):
         if ranges:
@@ -147,8 +147,10 @@ def _is_initial(tile: Any) -> bool:
 
 def _ranges(name: str, layer: Any, notes: list[str]) -> dict[str, float | list[float]]:
     """Return the input range of a layer, or of each of its row splits."""
+    from aihwkit.simulator.tiles.array import TileModuleArray
+
     held = layer.analog_module
-    splits = [list(row) for row in held.array] if hasattr(held, "array") else [[held]]
+    splits = [list(row) for row in held.array] if isinstance(held, TileModuleArray) else [[held]]
     found: list[float] = []
     for split in splits:
         values = [abs(float(tile.input_range)) for tile in split if getattr(tile, "input_range", None) is not None]

@@ -80,7 +80,8 @@ class FromAihwkit:
             f"analog = dp.convert({network}, {device}, **found.settings)",
         ]
         if wires:
-            lines.append("# without IR drop, which a seed does not repeat: found.periphery.with_changes(ir_drop=None)")
+            perfect = "{'periphery': found.periphery.with_changes(ir_drop=None)}"
+            lines.append(f"without_ir_drop = found.settings | {perfect}  # repeatable")
         if self.training:
             lines.append(f"robust = dp.train({network}, data, epochs=10, **found.training)")
         return tuple(lines)

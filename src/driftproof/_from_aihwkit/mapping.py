@@ -113,7 +113,7 @@ def training_noise_of(modifier: Any, scale: Scale) -> Taken[str | None]:
 
 def clipping_of(clip: Any) -> Taken[ClipWeights | None]:
     """Return the weight clipping of a training for aihwkit's ``LayerGaussian``; None for its other kinds."""
-    sigma = float(getattr(clip, "sigma", 0.0))
+    sigma = float(dict(attributes(clip)).get("sigma", 0.0))
     if shown(getattr(clip, "type", None)) != "LayerGaussian" or not 0 < sigma < math.inf:
         return Taken(None)
     left = [

@@ -63,6 +63,8 @@ def device_of(model: Any) -> tuple[DevicePreset | None, list[str]]:
     except ValidationError as error:
         why = explained("", error).replace("\n", "; ")
         return None, [f"noise_model = {shown(model)}: no device has these numbers: {why}"]
+    except (TypeError, ValueError, LookupError, AttributeError, ZeroDivisionError) as error:  # a user changed its type
+        return None, [f"noise_model = {shown(model)}: its numbers cannot be read ({type(error).__name__}: {error})"]
     unknown = [name for name, _ in attributes(model) if name not in (*names, "g_converter")]
     left = [
         f"noise_model.{name} = {shown(getattr(model, name))}: aihwkit's noise model does not read it"
@@ -91,7 +93,10 @@ def _changes(model: Any, names: tuple[str, ...], base_name: str) -> dict[str, st
     usual: dict[str, Any] = next((vars(one) for kind in type(model).__mro__ if (one := made(kind)) is not None), {})
     if base_name in _SHIPPED:
         shipped: Any = _shipped(base_name)
-        usual = usual | {"g_max": shipped.conductance.g_max_us, "t_0": getattr(shipped.drift, "t0_s", None)}
+        usual = usual | {
+            "g_max": shipped.conductance.g_max_us,
+            "t_0": shipped.definition().get("drift", {}).get("t0_s"),
+        }
         usual = usual | {"prog_coeff": list(shipped.programming.sigma_us)}  # those of as many devices as the preset's
     derived = ("prog_coeff_g_max_reference", "coeff_g_max_reference", "num_devices", "acceptance_range")
     changed = {
@@ -178,8 +183,8 @@ def _pcm_like(model: Any, base: str) -> dict[str, Any]:
         if factor:
             scaled = {curve: curve_times(factor, table[curve]) for curve in curves}
             tables[key] = table | {"t0_s": float(model.t_0)} | scaled
-    if "read" in tables:
-        tables["read"]["t_read_s"] = float(model.t_read)
+    if read := tables.get("read"):
+        read["t_read_s"] = float(model.t_read)
     return tables
 
 
@@ -216,8 +221,8 @@ def _state_independent(model: Any) -> dict[str, Any]:
         mean, sd = model.drift_nu_mean, model.drift_nu_std
         tables["drift"]["nu_mean"] = [{"polynomial": [model.drift_scale * mean]}]
         tables["drift"]["nu_sd"] = [{"polynomial": [model.drift_scale * sd]}]
-    if "read" in tables:  # aihwkit's σ is G/g_max times a number in µS
-        tables["read"]["q"] = [{"polynomial": [model.read_noise_scale / model.g_max]}]
+    if read := tables.get("read"):  # aihwkit's σ is G/g_max times a number in µS
+        read["q"] = [{"polynomial": [model.read_noise_scale / model.g_max]}]
     return tables
 
 

@@ -22,7 +22,9 @@ UNTRAINED: dict[str, Callable[[], nn.Module]] = {
     "resnet44": resnet44,
     "resnet56": resnet56,
 }
-POSSIBLE = f"{', '.join(UNTRAINED)}, torchvision:NAME, timm:NAME (or NAME:num_classes=N), hf:DIR, file.py:callable"
+POSSIBLE = (
+    f"{', '.join(UNTRAINED)}, torchvision:NAME, timm:NAME, hf:DIR, file.py:callable; NAME:num_classes=N is another head"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
