@@ -61,7 +61,7 @@ def compared() -> dict[str, dict[float, list[float]]]:
                 theirs[t_s].append(float((analog(x) - clean).square().mean().log()))
     assert found.network is not None
     assert found.device is not None
-    devices = {"driftproof": found.device, "preset": "pcm-nandakumar-2019"}
+    devices: dict[str, Any] = {"driftproof": found.device, "preset": "pcm-nandakumar-2019"}
     logs = {"aihwkit": theirs}
     for name, device in devices.items():
         record = dp.evaluate(
@@ -83,7 +83,7 @@ def compared() -> dict[str, dict[float, list[float]]]:
 def z_of(one: list[float], other: list[float]) -> float:
     assert len(one) == len(other) == CHIPS
     variance = (statistics.variance(one) + statistics.variance(other)) / CHIPS
-    return (statistics.mean(one) - statistics.mean(other)) / variance**0.5
+    return float((statistics.mean(one) - statistics.mean(other)) / variance**0.5)
 
 
 LIMIT = NormalDist().inv_cdf(1 - FAMILY_WISE / len(TIMES) / 2)

@@ -29,15 +29,17 @@ def evaluate(**given: Any) -> Any:
     return dp.evaluate(net(), DATA, times="1s", chips=1, progress=False, **{"presets": "ideal"} | given)
 
 
+load_any: Any = dp.load_device
+convert_any: Any = dp.convert
 GUESSES: dict[str, tuple[Callable[[], Any], str]] = {
     "presets": (lambda: evaluate(presets=[PCMLikeNoiseModel()]), "a PCMLikeNoiseModel came; .*device$"),
     "one preset": (lambda: evaluate(presets=PCMLikeNoiseModel()), "a PCMLikeNoiseModel came; .*device$"),
     "preset": (lambda: evaluate(presets=InferenceRPUConfig()), "a InferenceRPUConfig came; .*device$"),
-    "load_device": (lambda: dp.load_device(PCMLikeNoiseModel()), "a PCMLikeNoiseModel came; .*device$"),  # type: ignore[arg-type]
-    "convert": (lambda: dp.convert(net(), TorchInferenceRPUConfig()), "a TorchInferenceRPUConfig came; .*device$"),  # type: ignore[arg-type]
-    "deployment": (lambda: Deployment(device=PCMLikeNoiseModel()), "a PCMLikeNoiseModel came; .*device$"),  # type: ignore[arg-type]
+    "load_device": (lambda: load_any(PCMLikeNoiseModel()), "a PCMLikeNoiseModel came; .*device$"),
+    "convert": (lambda: convert_any(net(), TorchInferenceRPUConfig()), "a TorchInferenceRPUConfig came; .*device$"),
+    "deployment": (lambda: Deployment(device=PCMLikeNoiseModel()), "a PCMLikeNoiseModel came; .*device$"),
     "periphery": (lambda: evaluate(periphery=InferenceRPUConfig()), "a InferenceRPUConfig came; .*periphery$"),
-    "load_periphery": (lambda: load_periphery(InferenceRPUConfig()), "a InferenceRPUConfig came; .*periphery$"),  # type: ignore[arg-type]
+    "load_periphery": (lambda: load_periphery(InferenceRPUConfig()), "a InferenceRPUConfig came; .*periphery$"),
 }
 
 
@@ -53,7 +55,7 @@ def test_objects_of_aihwkit_are_answered_with_the_way(guess: str) -> None:
 @pytest.mark.parametrize("thing", [5, 0.1, None, object()])
 def test_other_things_are_no_devices(thing: Any) -> None:
     with pytest.raises(DriftproofError, match=r"came; wanted a name such as pcm-nandakumar-2019, a file, or a device$"):
-        dp.load_device(thing)
+        load_any(thing)
 
 
 @pytest.mark.parametrize("tile", [256, "256x256", dp.TileSize(256, 256)])

@@ -80,7 +80,10 @@ def digital_copy(model: nn.Module) -> DigitalCopy:
 
     with foreign_code("from_aihwkit: the network cannot be copied, a copy raised"):
         model = copy.deepcopy(model)
-    layers, ranges, notes, kinds = {}, {}, [], set(_DEFAULT_DIGITAL_CONVERSION_SET)
+    layers: dict[str, AnalogLayer] = {}
+    ranges: dict[str, float | list[float]] = {}
+    notes: list[str] = []
+    kinds = set(_DEFAULT_DIGITAL_CONVERSION_SET)
     for name, layer in model.named_modules():
         tiles = [tile for path, tile in layer.named_modules() if is_tile(tile) and hasattr(tile, "rpu_config")]
         if not isinstance(layer, AnalogLayerBase) or not tiles or not hasattr(layer, "analog_module"):

@@ -53,7 +53,7 @@ def _taken(config: Any, largest: tuple[int, int] | None, with_ranges: bool) -> F
     clip = clipping_of(getattr(config, "clip", None))
     taken = {"forward, pre_post": f"periphery: {periphery}"}
     names = {*tile.names, *scale.names, *compensation.names, *noise.names, *clip.names}
-    device, of_device = None, []
+    device, of_device = None, list[str]()
     if getattr(config, "noise_model", None) is not None:
         device, of_device = device_of(config.noise_model)
         names.add("noise_model")

@@ -39,7 +39,7 @@ def tile_of(config: Any, largest: tuple[int, int] | None) -> Taken[TileSize]:
     mapping = getattr(config, "mapping", None)
     sizes = getattr(mapping, "max_input_size", TILE[0]), getattr(mapping, "max_output_size", TILE[1])
     rows, columns = (size or (largest or TILE)[axis] for axis, size in enumerate(sizes))
-    left = ()
+    left: tuple[str, ...] = ()
     if largest is None and not all(sizes):
         left = (
             f"{_SIZES} = {sizes[0]}, {sizes[1]}: 0 is no limit, and a tile has a size here: {TILE[0]} until you give "
@@ -97,7 +97,7 @@ def training_noise_of(modifier: Any, scale: Scale) -> Taken[str | None]:
     ``AddNormal`` is Gaussian noise relative to the largest weight of a tile, which is that of every column if columns
     are scaled; ``MultNormal`` is relative to the weight itself.
     """
-    kind, left = shown(getattr(modifier, "type", None)), ()
+    kind = shown(getattr(modifier, "type", None))
     if kind not in ("AddNormal", "MultNormal") or modifier.std_dev <= 0 or modifier.enable_during_test:
         return Taken(None)
     sigma = float(modifier.std_dev)
@@ -108,7 +108,7 @@ def training_noise_of(modifier: Any, scale: Scale) -> Taken[str | None]:
         sigma *= float(modifier.assumed_wmax)
         names.append("modifier.assumed_wmax")
     law = "gaussian-multiplicative" if kind == "MultNormal" else "gaussian" if scale == "column" else "gaussian-layer"
-    return Taken(f"{law}:{sigma:g}", names, left)
+    return Taken(f"{law}:{sigma:g}", names)
 
 
 def clipping_of(clip: Any) -> Taken[ClipWeights | None]:

@@ -237,10 +237,11 @@ def _wan(model: Any) -> dict[str, Any]:
     tables = _shipped("reram-wan-2022").definition()
     at = dict(sorted(model.coeff_dic.items()))
     factor = model.noise_scale * (model.g_max / reference)
-    rows = {"t_s": [float(t_s) for t_s in at], "sigma_us": [times(factor, row) for row in at.values()]}
+    t_s = [float(time) for time in at]
+    rows = {"t_s": t_s, "sigma_us": [times(factor, row) for row in at.values()]}
     tables["programming"] = tables["programming"] | rows if factor else {"law": "none"}
     tables["conductance"] = _conductance(model)
-    tables["validity"] = {"g_us": [0.0, float(model.g_max)], "t_s": [rows["t_s"][0], rows["t_s"][-1]]}
+    tables["validity"] = {"g_us": [0.0, float(model.g_max)], "t_s": [t_s[0], t_s[-1]]}
     return tables
 
 

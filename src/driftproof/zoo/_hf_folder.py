@@ -67,7 +67,8 @@ def write_folder(
     try:
         out.mkdir(parents=True, exist_ok=True)
         with quiet_and_offline():
-            model.save_pretrained(out)
+            saver: Any = model
+            saver.save_pretrained(out)
         for pattern in _BESIDE:
             for file in sorted(source.glob(pattern)):
                 if file.is_file() and not (out / file.name).exists():
