@@ -1,4 +1,4 @@
-"""What holds the parts apart: imports one way, one sampler, aihwkit in four modules, nothing unwanted in files."""
+"""What holds the parts apart: imports one way, one sampler, aihwkit in five modules, nothing unwanted in files."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ ORDER = (
     "data",
     "zoo",
     "training",
+    "_from_aihwkit",
     "analysis",
     "evaluation",
     "plans",
@@ -98,9 +99,9 @@ def test_imports_point_one_way(path: Path) -> None:
             assert part in allowed, f"{part_of(path)} must not import {name}"
 
 
-def test_aihwkit_is_imported_in_four_modules() -> None:
+def test_aihwkit_is_imported_in_five_modules() -> None:
     users = [str(p.relative_to(SOURCE)) for p in FILES if any(name.split(".")[0] == "aihwkit" for name in imports(p))]
-    conversion = [f"_conversion/{name}.py" for name in ("export_aihwkit", "health", "tiles")]
+    conversion = [f"_conversion/{name}.py" for name in ("export_aihwkit", "health", "import_aihwkit", "tiles")]
     assert users == [*conversion, "bench/_peers.py"]
 
 

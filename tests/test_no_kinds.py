@@ -26,6 +26,7 @@ ALLOWED = {
     ("_conversion/tiles.py", "hasattr(held, 'array')"): "aihwkit's arrays of tiles, of which some are one tile",
     ("periphery/_aihwkit_fields.py", "WEIGHT_NOISE_TYPES[noise.law]"): "of the periphery's noise, under aihwkit's name",
     ("periphery/_converters.py", "noise.law == 'pcm-read'"): "of the periphery's noise",
+    ("_device_choice.py", "isinstance(choice, Device)"): "what a user gives: is it a device at all, of whatever kind?",
     ("training/_noise.py", "isinstance(choice, Device)"): "what a user gives: is it a device at all, of whatever kind?",
     ("training/_noise.py", "type(choice)"): "for the message that it is none",
 }

@@ -15,6 +15,7 @@ from ._conversion import to_aihwkit as to_aihwkit
 from ._device_choice import load_device as load_device
 from ._errors import DriftproofError as DriftproofError
 from ._errors import DriftproofWarning as DriftproofWarning
+from ._from_aihwkit import from_aihwkit as from_aihwkit
 from ._mapping import MappingOptions as MappingOptions
 from ._mapping import TileSize as TileSize
 from ._mapping import map_model as map_model

@@ -71,6 +71,21 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+def aihwkit_hint(thing: object, part: str) -> str:
+    """Return the way from an object of aihwkit to what was wanted; an empty text for anything else.
+
+    Args:
+        thing: What a user gave.
+        part: The attribute of the result of :func:`driftproof.from_aihwkit` that was wanted.
+
+    >>> aihwkit_hint(3, "device")
+    ''
+    """
+    if any(kind.__module__.partition(".")[0] == "aihwkit" for kind in type(thing).__mro__):
+        return f"; it is aihwkit's: give driftproof.from_aihwkit(…).{part}"
+    return ""
+
+
 def check_choice(what: str, choice: str, known: Iterable[str]) -> None:
     """Raise DriftproofError for a choice that does not exist.
 

@@ -20,7 +20,7 @@ def check_digital(network: nn.Module) -> None:
     aihwkit's tiles have noise, converters and drift of their own, which would be taken for the digital network's.
     aihwkit's modules without tiles, such as an LSTM after ``convert_to_digital``, are a network's code like any other.
     """
-    held = [path for path, module in network.named_modules() if _is_tile(module)]
+    held = [path for path, module in network.named_modules() if is_tile(module)]
     if not held:
         return
     # the layer that a user knows stands above aihwkit's module of the tile
@@ -29,13 +29,15 @@ def check_digital(network: nn.Module) -> None:
     more = f" and {len(layers) - _SHOWN} more" if len(layers) > _SHOWN else ""
     raise DriftproofError(
         f"the network {type(network).__name__} is on analog tiles already: {', '.join(shown)}{more}. Give the digital "
-        "network: the one that was given to driftproof.convert, or "
-        "aihwkit.nn.conversion.convert_to_digital(network) of one of aihwkit's. To train, train the digital network "
+        "network: the one that was given to driftproof.convert, or, of one of aihwkit's, "
+        "driftproof.from_aihwkit(network).network, which comes with the device and the settings of its configuration "
+        "(aihwkit.nn.conversion.convert_to_digital(network) is the network alone). To train, train the digital network "
         "(the noise is drawn from the same device), then convert it"
     )
 
 
-def _is_tile(module: nn.Module) -> bool:
+def is_tile(module: nn.Module) -> bool:
+    """Whether a module is one of aihwkit's tiles, or an array of them."""
     return any(kind.__module__.startswith(_TILES) for kind in type(module).__mro__)
 
 
@@ -50,8 +52,9 @@ def check_digital_weights(names: Iterable[str], file: object) -> None:
 
 
 ANALOG_WEIGHTS = (
-    "belong to layers on aihwkit's tiles: these are the weights of a network that is analog already. Load them in "
-    "aihwkit, into the analog network that they were saved from; then save the digital weights: "
-    "torch.save(aihwkit.nn.conversion.convert_to_digital(network).state_dict(), 'weights.pt')"
+    "belong to layers on aihwkit's tiles: these are the weights of a network that is analog already. Make them digital "
+    "in Python: found = driftproof.from_aihwkit(FILE, network), with the digital network, or the analog one that was "
+    "saved (a file of a whole network needs none); then driftproof.zoo.save_weights(found.network, "
+    "'weights.safetensors'). aihwkit's own way is convert_to_digital(network).state_dict()"
 )
 """What is said of a file of weights of an analog network, after the names of its entries."""

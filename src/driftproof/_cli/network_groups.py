@@ -23,9 +23,11 @@ class NetworkOptions:
 
     Attributes:
         model (MODEL): The network: digits-cnn, resnet20, resnet32, resnet44, resnet56 (for CIFAR images),
-            torchvision:NAME, timm:NAME, hf:FOLDER (written by save_pretrained of Hugging Face), or FILE.py:FUNCTION, a
-            function without arguments that returns a torch.nn.Module.
-        weights (FILE): File with the trained weights of the network: .safetensors, or .pt, .pth, .th with tensors only.
+            torchvision:NAME, timm:NAME (NAME:num_classes=N for a head of N classes), hf:FOLDER (written by
+            save_pretrained of Hugging Face), or FILE.py:FUNCTION, a function without arguments that returns a
+            torch.nn.Module.
+        weights (FILE): File with the trained weights of the network: .safetensors, or .pt, .pth, .th, .pth.tar, .ckpt
+            (of Lightning) with tensors only.
             Default: the weights that come with digits-cnn, with an hf:FOLDER, or from FILE.py:FUNCTION.
     """
 
@@ -38,6 +40,23 @@ class NetworkOptions:
         from driftproof.zoo import load_model
 
         return load_model(self.model, self.weights)
+
+    @property
+    def is_hugging_face(self) -> bool:
+        """Whether the network is a folder of Hugging Face."""
+        return self.model.startswith("hf:")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of Hugging Face."""
+        return Path(self.model.removeprefix("hf:")).expanduser()
+
+    def check_out(self, out: Path) -> None:
+        """Raise DriftproofError if a trained network of Hugging Face would be written over another one."""
+        if self.is_hugging_face:
+            from driftproof.zoo._hf_folder import check_folders
+
+            check_folders(self.folder, out)
 
     def load_trained(self) -> LoadedModel:
         """Return the network; raise DriftproofError if its weights are random."""

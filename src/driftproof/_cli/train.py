@@ -94,6 +94,7 @@ def train_command(
     quiet = output.quiet or not is_first()  # of several processes, one prints
     tell = partial(print_line, quiet=quiet)
     how.check(given_options(context))
+    network.check_out(out)
     loaded = network.load()
     samples = load_data(data)
     samples = samples if limit is None else samples.head(limit)
@@ -132,6 +133,25 @@ def train_command(
         tell(f"best: epoch {result.best_epoch}, validation {result.best:.2f} on {where}, held out of this training")
     name = "last" if result.best is None else "best"
     tell(f"weights: {(out / f'{name}.safetensors').resolve()}")
+    if network.is_hugging_face and not quiet:
+        _write_hugging_face(network, result, out, where)
+        tell(f"folder of Hugging Face with a model card: hf:{out}")
+
+
+def _write_hugging_face(network: NetworkOptions, result: Training, out: Path, where: str) -> None:
+    """Write the trained network as a folder that hf:FOLDER reads."""
+    import json
+
+    from driftproof.training._checkpoint import SETTINGS
+    from driftproof.zoo._hf_folder import write_folder
+
+    ends = {row["epoch"]: row for row in result.rows}  # the last row of each epoch has the validation
+    rows = [{name.replace("_", " "): row[name] for name in COLUMNS} for row in ends.values()]
+    kept = "the last epoch" if result.best is None else f"epoch {result.best_epoch}, which has the best validation"
+    on = f"; the validation is on {where}, held out of the training" if where else ""
+    note = f"The weights are those of {kept}{on}."
+    settings = json.loads((out / SETTINGS).read_text(encoding="utf-8"))
+    write_folder(network.folder, out, result.model, rows=rows, settings=settings, note=note)
 
 
 def _threads(

@@ -1,4 +1,6 @@
-"""Layers on IBM aihwkit's torch-based tiles. aihwkit is imported here, in ``health``, ``export_aihwkit`` and ``bench``.
+"""Layers on IBM aihwkit's torch-based tiles.
+
+aihwkit is imported here, in ``health``, ``export_aihwkit``, ``import_aihwkit`` and ``bench``.
 
 aihwkit's tile is held, never subclassed: our noise implements the interface of aihwkit's noise models, with one object
 per tile, attached *after* the layer is made (aihwkit copies configurations tile by tile). aihwkit's drift compensation

@@ -23,7 +23,7 @@ from driftproof._conversion.perfect import digital_outputs, warn_of_differences
 from driftproof._conversion.tiles import TiledLayer, analog_layer, attach_noise, check_dtype, tile_config
 from driftproof._conversion.unread import stand_for_weight
 from driftproof._defaults import COMPENSATION, SCALE, SEED
-from driftproof._device_choice import load_device
+from driftproof._device_choice import as_device
 from driftproof._devices import Device, ReadOuts
 from driftproof._errors import DriftproofError, warn
 from driftproof._inputs import Inputs
@@ -58,7 +58,7 @@ def convert(
     preset: Device | str,
     *,
     compensation: str | Compensation = COMPENSATION,
-    tile: TileSize | None = None,
+    tile: TileSize | str | int | None = None,
     example: Inputs | None = None,
     where: Where | None = None,
     scale: Scale = SCALE,
@@ -81,7 +81,8 @@ def convert(
         preset: The device, or a text for :func:`driftproof.load_device`.
         compensation: Drift compensation: ``none``, ``tile``, ``column`` or ``exact`` (against the targets), with
             parameters after a colon (default: ``tile``).
-        tile: Size of the largest crossbar (default: 512 × 512).
+        tile: Size of the largest crossbar: a :class:`driftproof.TileSize`, a text such as ``512x256`` (rows x columns),
+            or a number for a square (default: 512 × 512).
         example: Inputs to watch the network with. Without them, only layers of torch's classes are converted.
         where: Layers to convert: names, patterns, ``inner``, or a function of name and module (default: all).
         scale: Whether weights are relative to the maximum of their tile's ``column`` or of the whole ``layer``.
@@ -106,7 +107,7 @@ def convert(
     >>> [(layer.name, layer.kind, layer.tiles) for layer in analog.layers]
     [('0', 'Linear', 1)]
     """
-    preset = load_device(preset) if isinstance(preset, str) else preset
+    preset = as_device(preset)
     network = plain_copy(model)
     unused, analog = fresh(network), all_analog or strict
     mapping = map_plain(network, tile, example, where=where, scale=scale, clip=clip, all_analog=analog)

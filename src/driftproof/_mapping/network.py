@@ -94,7 +94,7 @@ class _Candidate:
 @random_state_kept()
 def map_model(
     model: nn.Module,
-    tile: TileSize | None = None,
+    tile: TileSize | str | int | None = None,
     example: Inputs | None = None,
     *,
     where: Where | None = None,
@@ -107,7 +107,8 @@ def map_model(
 
     Args:
         model: Any network; it is not changed.
-        tile: Size of the largest crossbar (default: 512 × 512).
+        tile: Size of the largest crossbar: a :class:`TileSize`, a text such as ``512x256`` (rows x columns), or a
+            number for a square (default: 512 × 512).
         example: Inputs to watch the network with: which weights its code multiplies by, and how often. Without them,
             only layers whose forward is torch's are known, and nothing is counted.
         where: Layers that may go on tiles (:data:`driftproof._mapping.Where`; default: all).
@@ -131,7 +132,7 @@ def map_model(
 
 def map_plain(
     network: nn.Module,
-    tile: TileSize | None,
+    tile: TileSize | str | int | None,
     example: Inputs | None,
     *,
     where: Where | None,
@@ -140,7 +141,7 @@ def map_plain(
     all_analog: bool,
 ) -> Mapping:
     """Return the mapping of a plain network, which :func:`map_model` explains. With an example the network is run."""
-    tile = tile or TileSize()
+    tile = TileSize.of(tile)
     watched = watch(network, example) if example is not None else None
     known = known_uses(network)
     uses = known if watched is None else watched.uses

@@ -41,6 +41,7 @@ class MappingOptions(ChecksKeywords):
 
     def __post_init__(self) -> None:
         """Turn a list of names into a tuple, so that options can be compared and hashed."""
+        object.__setattr__(self, "tile", TileSize.of(self.tile))
         if self.where is not None and not isinstance(self.where, str) and not callable(self.where):
             names = sorted(self.where) if isinstance(self.where, Set) else list(self.where)
             if not names:

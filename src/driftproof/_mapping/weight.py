@@ -30,6 +30,28 @@ class TileSize:
             raise DriftproofError(f"tile size {self.rows}x{self.columns}: rows and columns must be at least 1")
 
     @staticmethod
+    def of(choice: TileSize | str | int | None) -> TileSize:
+        """Return a size for a size, a text, or a number for a square; 512 × 512 for None.
+
+        Raises:
+            DriftproofError: The text or the number is no size.
+
+        >>> TileSize.of(256), TileSize.of("512x256")
+        (TileSize(rows=256, columns=256), TileSize(rows=512, columns=256))
+        """
+        if choice is None:
+            return TileSize()
+        if isinstance(choice, TileSize):
+            return choice
+        if isinstance(choice, str):
+            return TileSize.parse(choice)
+        if not isinstance(choice, int) or isinstance(choice, bool):
+            raise DriftproofError(
+                f"tile {choice!r}: wanted TileSize(ROWS, COLUMNS), a text such as 512x256, or a number"
+            )
+        return TileSize(choice, choice)
+
+    @staticmethod
     def parse(text: str) -> TileSize:
         """Return the size for a text such as ``512x256``: rows (inputs) by columns (outputs).
 

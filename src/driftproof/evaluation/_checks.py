@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from driftproof._device_choice import load_device
+from driftproof._device_choice import as_device
 from driftproof._devices import Device
 from driftproof._errors import DriftproofError
 from driftproof._record import DIGITAL, IDEAL_ANALOG
@@ -21,7 +21,7 @@ SATURATED = 0.05
 def check_devices(presets: Sequence[Device | str] | Device | str) -> list[Device]:
     """Load devices. Raise DriftproofError if there is none, or if two have the same name."""
     given = list(presets) if isinstance(presets, Sequence) and not isinstance(presets, str) else [presets]
-    devices = [load_device(preset) if isinstance(preset, str) else preset for preset in given]
+    devices = [as_device(preset) for preset in given]
     if not devices:
         raise DriftproofError("no presets: name at least one device, such as pcm-nandakumar-2019")
     names = [device.name for device in devices]

@@ -9,7 +9,7 @@ from typing import Any
 
 from driftproof._compensation import Compensation, as_compensation
 from driftproof._defaults import COMPENSATION, PERIPHERY, SEED
-from driftproof._device_choice import load_device
+from driftproof._device_choice import as_device
 from driftproof._devices import Device, ReadOuts
 from driftproof._errors import DriftproofError
 from driftproof._keywords import ChecksKeywords
@@ -85,7 +85,7 @@ class Deployment(ChecksKeywords):
         seed = whole_number("seed", seed)
         check_seed(seed, lowest=-(2**63))
         vars(self).update(
-            device=load_device(device) if isinstance(device, str) else device,
+            device=as_device(device),
             mapping=mapping or MappingOptions(),
             compensation=as_compensation(compensation),
             periphery=periphery,

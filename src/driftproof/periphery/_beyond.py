@@ -21,7 +21,7 @@ _MODELS = {
     "ReRamCMONoiseModel": "reram-cmo-2pct or reram-cmo-02pct",
 }
 """aihwkit's noise model → the preset here that has its law."""
-_COMPENSATIONS = {
+COMPENSATIONS = {
     "NoneType": "none",
     "GlobalDriftCompensation": "tile",
     "GlobalDriftCompensationWithExactReference": "exact",
@@ -59,7 +59,7 @@ def beyond_periphery(config: Any) -> list[str]:
         left += listed("clip", clip, _CLIPPED)
     if _is_on(remap):
         left += listed("remap", remap, _REMAPPED)
-    return left + [text for name, group in _attributes(config) for text in _other(config, name, group)]
+    return left + [text for name, group in attributes(config) for text in _other(config, name, group)]
 
 
 def _other(config: Any, name: str, group: Any) -> list[str]:
@@ -72,7 +72,7 @@ def _other(config: Any, name: str, group: Any) -> list[str]:
     if isinstance(group, type):
         own = not group.__module__.startswith("aihwkit.")
         return [f"{name} = {group.__name__}: layers here run on aihwkit's own tiles"] if own else []
-    usual = getattr(_made(type(config)), name, None)  # a kind of configuration has its own, such as a perfect backward
+    usual = getattr(made(type(config)), name, None)  # a kind of configuration has its own, such as a perfect backward
     return listed(name, group, _TRAINING if name in ("backward", "update") else _UNKNOWN, usual)
 
 
@@ -80,9 +80,9 @@ def _device(config: Any) -> Iterator[str]:
     """Yield the settings that a device and its drift compensation replace here."""
     model = getattr(config, "noise_model", None)
     if model is not None:
-        preset, base = _MODELS.get(type(model).__name__), _made(type(model))
-        constants = dict(_attributes(model))
-        usual = constants if base is None else dict(_attributes(base))
+        preset, base = _MODELS.get(type(model).__name__), made(type(model))
+        constants = dict(attributes(model))
+        usual = constants if base is None else dict(attributes(base))
         other = [
             f"{name} = {shown(value)}" for name, value in constants.items() if shown(value) != shown(usual.get(name))
         ]
@@ -94,10 +94,10 @@ def _device(config: Any) -> Iterator[str]:
         yield f"noise_model = {shown(model)}: {advice}"
     if hasattr(config, "drift_compensation"):
         kind = type(config.drift_compensation).__name__
-        text = _COMPENSATIONS.get(kind)
-        advice = f"compensation={text!r}" if text else f"choose one of {', '.join(sorted(_COMPENSATIONS.values()))}"
+        text = COMPENSATIONS.get(kind)
+        advice = f"compensation={text!r}" if text else f"choose one of {', '.join(sorted(COMPENSATIONS.values()))}"
         yield f"drift_compensation = {shown(config.drift_compensation)}: {advice}"
-    pulsed = dict(_attributes(config)).get("device")
+    pulsed = dict(attributes(config)).get("device")
     if pulsed is not None and type(pulsed).__name__ != "IdealDevice":
         yield (
             f"device = {shown(pulsed)}: a device that aihwkit trains by pulses; here trained weights are programmed: "
@@ -107,7 +107,7 @@ def _device(config: Any) -> Iterator[str]:
 
 def _mapping(mapping: Any) -> Iterator[str]:
     """Yield the settings of ``mapping`` that are not what is done here."""
-    values = dict(_attributes(mapping))
+    values = dict(attributes(mapping))
     rows, columns = values.pop("max_input_size", TILE[0]), values.pop("max_output_size", TILE[1])
     if mapping is not None:
         size = f"tile=TileSize(rows={rows}, columns={columns})"
@@ -125,7 +125,7 @@ def _mapping(mapping: Any) -> Iterator[str]:
     elif not columnwise:
         yield "mapping.weight_scaling_columnwise = False: scale='layer' is near to it (here the default is 'column')"
     for name, value in values.items():
-        if shown(value) != shown(_default(type(mapping), name)):
+        if shown(value) != shown(default_of(type(mapping), name)):
             trained = "learned scales are part of the weights once the network is digital (convert_to_digital)"
             reason = trained if "scaling" in name else _UNKNOWN
             yield f"mapping.{name} = {shown(value)}: {reason}"
@@ -139,13 +139,13 @@ def _is_on(group: Any) -> bool:
 
 def listed(name: str, group: Any, reason: str, usual: Any = None) -> list[str]:
     """Return one text for each setting of a group that is not as usual (default: not its field's default)."""
-    parts = _attributes(group)
+    parts = attributes(group)
     if not parts:
         return [] if shown(group) == shown(usual) else [f"{name} = {shown(group)}: {reason}"]
     return [
         f"{name}.{part} = {shown(value)}: {reason}"
         for part, value in parts
-        if shown(value) != shown(getattr(usual, part, _default(type(group), part)))
+        if shown(value) != shown(getattr(usual, part, default_of(type(group), part)))
     ]
 
 
@@ -164,25 +164,25 @@ def shown(value: Any) -> str:
     kind = type(value)
     parts = [
         f"{name}={shown(one)}"
-        for name, one in _attributes(value)
-        if not dataclasses.is_dataclass(kind) or shown(one) != shown(_default(kind, name))
+        for name, one in attributes(value)
+        if not dataclasses.is_dataclass(kind) or shown(one) != shown(default_of(kind, name))
     ]
     return f"{kind.__name__}({', '.join(parts)})"
 
 
-def _attributes(group: Any) -> list[tuple[str, Any]]:
+def attributes(group: Any) -> list[tuple[str, Any]]:
     """Return the settings of a group by name: a dataclass's fields, and whatever else was set on it."""
     if group is None or isinstance(group, type | Enum | bool | int | float | str | list | tuple | dict):
         return []
-    names = dict.fromkeys([*getattr(type(group), "__dataclass_fields__", {}), *vars(group)])
+    names = dict.fromkeys([*getattr(type(group), "__dataclass_fields__", {}), *getattr(group, "__dict__", {})])
     kept = [name for name in names if not name.startswith(("_", "bindings_")) and hasattr(group, name)]
     return [(name, getattr(group, name)) for name in kept]
 
 
-_NOTHING = object()
+NOTHING = object()
 
 
-def _default(kind: type, name: str) -> Any:
+def default_of(kind: type, name: str) -> Any:
     """Return the default of a field in aihwkit's first class that has it: presets change defaults in subclasses."""
     for base in reversed(kind.__mro__):
         field = base.__dict__.get("__dataclass_fields__", {}).get(name)
@@ -192,10 +192,10 @@ def _default(kind: type, name: str) -> Any:
             return field.default
         if field.default_factory is not dataclasses.MISSING:
             return field.default_factory()
-    return _NOTHING
+    return NOTHING
 
 
-def _made(kind: type) -> Any:
+def made(kind: type) -> Any:
     """Return an object with the class's own constants, or None if it cannot be made without arguments."""
     try:
         return kind()

@@ -6,7 +6,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from driftproof._errors import DriftproofError, did_you_mean
+from driftproof._errors import DriftproofError, aihwkit_hint, did_you_mean
 from driftproof._files import read_toml, write_toml
 from driftproof.periphery._settings import Periphery
 
@@ -36,7 +36,10 @@ standard, or a path to a .toml file
     if isinstance(choice, Periphery):
         return choice
     if not isinstance(choice, str | Path):
-        raise DriftproofError(f"periphery {choice!r}: wanted a name, the path of a .toml file, or a Periphery")
+        raise DriftproofError(
+            f"periphery: a {type(choice).__name__} came; wanted a name, the path of a .toml file, or a Periphery"
+            f"{aihwkit_hint(choice, 'periphery')}"
+        )
     names, path = periphery_names(), Path(choice)
     if str(choice) in names:
         return _read(f"{choice}.toml", _folder() / f"{choice}.toml")

@@ -51,7 +51,7 @@ def evaluate(
     ranges: float | str | Mapping[str, Any] | None = None,
     recalibrate: Recalibration | None = None,
     read_outs: ReadOuts | str | None = None,
-    tile: TileSize | None = None,
+    tile: TileSize | str | int | None = None,
     where: Where | None = None,
     scale: Scale = defaults.SCALE,
     clip: float | None = None,
@@ -103,7 +103,8 @@ def evaluate(
             BatchNorm statistics and that of the use, and how often the part of the read noise that is faster than these
             times is new: at each ``read-out``, or in every ``mvm`` (default:
             ``duration_s=1,pause_s=3600,fast=read-out``).
-        tile: Size of the largest crossbar (default: 512 × 512).
+        tile: Size of the largest crossbar: a :class:`driftproof.TileSize`, a text such as ``512x256`` (rows x columns),
+            or a number for a square (default: 512 × 512).
         where: Layers to put on tiles: names, patterns, ``inner`` (all but the first and the last), or a function of
             name and module (default: all layers that can be).
         scale: ``column`` scales each column of a tile to the largest weight of the column, ``layer`` scales the whole
@@ -160,7 +161,7 @@ def evaluate(
         model, samples, metric, backend=backend, batch_size=batch_size, torch_device=torch_device, name=name
     )
     options = MappingOptions(
-        tile=tile or TileSize(*defaults.TILE), where=where, scale=scale, clip=clip, all_analog=all_analog or strict
+        tile=TileSize.of(tile), where=where, scale=scale, clip=clip, all_analog=all_analog or strict
     )
     deployments = [
         Deployment(

@@ -22,7 +22,9 @@ UNTRAINED: dict[str, Callable[[], nn.Module]] = {
     "resnet44": resnet44,
     "resnet56": resnet56,
 }
-POSSIBLE = f"{', '.join(UNTRAINED)}, torchvision:NAME, timm:NAME, hf:DIR, file.py:callable"
+POSSIBLE = (
+    f"{', '.join(UNTRAINED)}, torchvision:NAME, timm:NAME, hf:DIR, file.py:callable; NAME:num_classes=N is another head"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +41,12 @@ def load_model(spec: str, weights: str | Path | None = None) -> LoadedModel:
 
     Args:
         spec: Name of the model. ``digits-cnn`` is trained if no weights are given. ``resnet20``, ``resnet32``,
-            ``resnet44``, ``resnet56``, ``torchvision:NAME`` and ``timm:NAME`` are untrained if no weights are given.
+            ``resnet44``, ``resnet56``, ``torchvision:NAME`` and ``timm:NAME`` are untrained if no weights are given;
+            ``NAME:num_classes=N`` gives the last two a head of another size, such as that of fine-tuned weights.
             ``hf:DIR`` is a local folder in Hugging Face's layout, trained if it contains weights. ``file.py:callable``
             is a function without arguments that returns an ``nn.Module``, which is taken as trained.
-        weights: File of weights in ``.safetensors``, ``.pt``, ``.pth`` or ``.th`` format (default: none).
+        weights: File of weights in ``.safetensors``, ``.pt``, ``.pth``, ``.th``, ``.pth.tar`` or ``.ckpt`` (Lightning)
+            format (default: none).
 
     Raises:
         DriftproofError: the name is unknown; an extra is not installed; weights do not fit; a user's file cannot be

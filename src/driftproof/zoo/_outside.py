@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -14,39 +14,65 @@ from typing import Any
 import torch
 from torch import nn
 
-from driftproof._errors import DriftproofError, did_you_mean, warn
+from driftproof._errors import DriftproofError, did_you_mean, foreign_code, warn
 from driftproof.zoo._weights import PICKLES, SAFETENSORS, some
 
 CONFIG = "config.json"
+CLASSES = "num_classes"
+"""What a spec may say after the name of a network of torchvision or timm."""
 ADAPTER = "adapter_config.json"
 
 
-def from_torchvision(name: str) -> nn.Module:
-    """Return an untrained network of torchvision.
+def from_torchvision(text: str) -> nn.Module:
+    """Return an untrained network of torchvision, by its name and, after a colon, its number of classes.
 
     Raises:
-        DriftproofError: torchvision has no model of this name.
+        DriftproofError: torchvision has no model of this name, or it takes no number of classes.
     """
     from torchvision import models
+
+    name, size = _with_classes("torchvision", text)
 
     _check_known(name, "torchvision", models.list_models(), "torchvision.models.list_models()")
     # Detection and segmentation models would otherwise download weights for their backbone.
     backbone = inspect.signature(models.get_model_builder(name)).parameters.get("weights_backbone")
-    model: nn.Module = models.get_model(name, weights=None, **({} if backbone is None else {"weights_backbone": None}))
-    return model
+    size |= {} if backbone is None else {"weights_backbone": None}
+    return _built("torchvision", text, lambda: models.get_model(name, weights=None, **size))
 
 
-def from_timm(name: str) -> nn.Module:
-    """Return an untrained network of timm, by its name in ``timm.list_models()``.
+def from_timm(text: str) -> nn.Module:
+    """Return an untrained network of timm, by its name in ``timm.list_models()`` and its number of classes.
 
     Raises:
-        DriftproofError: timm is not installed, or has no model of this name.
+        DriftproofError: timm is not installed, or has no model of this name; or it takes no number of classes.
     """
-    timm = _extra("timm", f"timm:{name}")
+    timm = _extra("timm", f"timm:{text}")
+    name, size = _with_classes("timm", text)
     # Other names, such as hf-hub:..., would ask a server.
     tags = ". Names have no tag such as .in1k: weights are given with --weights"
     _check_known(name, "timm", timm.list_models(), "timm.list_models()", tags)
-    model: nn.Module = timm.create_model(name, pretrained=False)
+    return _built("timm", text, lambda: timm.create_model(name, pretrained=False, **size))
+
+
+def _with_classes(package: str, text: str) -> tuple[str, dict[str, Any]]:
+    """Return the name and the arguments of a text ``NAME`` or ``NAME:num_classes=N``.
+
+    >>> _with_classes("timm", "resnet18:num_classes=10")
+    ('resnet18', {'num_classes': 10})
+    """
+    name, colon, rest = text.partition(":")
+    if not colon or not rest.startswith(f"{CLASSES}="):  # timm's names of servers have colons too: they are refused
+        return text, {}
+    number = rest.removeprefix(f"{CLASSES}=")
+    if not (number.isdecimal() and int(number)):
+        raise DriftproofError(f"model '{package}:{text}': {CLASSES}={number}: wanted a whole number above 0")
+    return name, {CLASSES: int(number)}
+
+
+def _built(package: str, text: str, build: Callable[[], Any]) -> nn.Module:
+    """Return the network of a package, whose builder may refuse the number of classes."""
+    with foreign_code(f"model '{package}:{text}': {package} raised"):
+        model: nn.Module = build()
     return model
 
 
@@ -84,7 +110,7 @@ def from_hugging_face(folder: Path, with_weights: bool) -> tuple[nn.Module, bool
         config = kind.config_class.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # a damaged or unknown configuration may raise any exception
         raise _unreadable(spec, error) from error
-    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in (*PICKLES, ".bin", ".ckpt"))
+    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in (*PICKLES, ".bin"))
     safe = sorted(path.name for path in folder.glob(f"model*{SAFETENSORS}"))
     if with_weights and not safe and pickles:
         raise DriftproofError(
@@ -92,7 +118,7 @@ def from_hugging_face(folder: Path, with_weights: bool) -> tuple[nn.Module, bool
             f"load them there and write {SAFETENSORS} with save_pretrained(folder)"
         )
     try:
-        with _offline_and_quiet():
+        with quiet_and_offline():
             if not with_weights or not safe:
                 return kind(config).float(), False
             safely = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False}
@@ -144,7 +170,7 @@ def _check_complete(model: nn.Module, loaded: Any, spec: str) -> None:
 
 
 @contextmanager
-def _offline_and_quiet() -> Iterator[None]:
+def quiet_and_offline() -> Iterator[None]:
     """Stop requests to Hugging Face's server, which some configurations make for a backbone, and print nothing."""
     logging: Any = importlib.import_module("transformers.utils.logging")
     shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()

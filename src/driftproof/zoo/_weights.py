@@ -14,8 +14,9 @@ from driftproof._calls.analog import ANALOG_WEIGHTS, check_digital, check_digita
 from driftproof._errors import DriftproofError, did_you_mean
 from driftproof._files import check_file, read_tensors, write_tensors
 from driftproof._sparse import as_dense, in_layout_of
+from driftproof.zoo._lightning import LIGHTNING, read_lightning, without_prefix
 
-PICKLES = (".pt", ".pth", ".th")
+PICKLES = (".pt", ".pth", ".th", ".pth.tar", ".ckpt")
 SAFETENSORS = ".safetensors"
 SHOWN = 8
 
@@ -26,11 +27,13 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Load a file of weights into ``model``, in place. If anything does not fit, the model is not changed.
 
-    ``.pt``, ``.pth`` and ``.th`` files are read with ``weights_only=True`` (no code of the file is run),
-    ``.safetensors`` files with safetensors. A dict under ``state_dict`` or ``model`` is unwrapped; ``module.`` at the
-    beginning of names and ``_orig_mod.`` anywhere in them are removed. Floating-point tensors are converted to the
-    model's dtype. Names must match exactly, except for BatchNorm's counter ``num_batches_tracked``, which older files
-    do not have.
+    ``.pt``, ``.pth``, ``.th``, ``.pth.tar`` and ``.ckpt`` files are read with ``weights_only=True`` (no code of the
+    file is run), ``.safetensors`` files with safetensors. A dict under ``state_dict`` or ``model`` is unwrapped;
+    ``module.`` at the beginning of names and ``_orig_mod.`` anywhere in them are removed. Of a ``.ckpt`` file of
+    Lightning, the network is the part whose names end with the model's, such as ``model.fc.weight``; the prefix and the
+    parts that are left are warned of, and hyper-parameters are not made, whatever their classes. Floating-point tensors
+    are converted to the model's dtype. Names must match exactly, except for BatchNorm's counter
+    ``num_batches_tracked``, which older files do not have.
 
     Raises:
         DriftproofError: the file is missing, cannot be read or contains more than tensors; names, shapes or kinds of
@@ -39,6 +42,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     path = Path(path).expanduser()
     check_digital(model)
     entries = _unwrapped(_read(path), path)
+    if path.name.endswith(LIGHTNING):
+        entries = without_prefix(entries, [_bare(name) for name in _tensors(model)], f"weights {path}")
     prepared = _fitted(model, entries, path)
     before = {name: value.clone() for name, value in _tensors(model).items()}
     try:
@@ -65,8 +70,10 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise DriftproofError(f"weights {path}: no such file; wanted a .pt, .pth, .th or .safetensors file")
-    suffix = path.suffix.lower()
+        raise DriftproofError(
+            f"weights {path}: no such file; wanted a .pt, .pth, .th, .pth.tar, .ckpt or .safetensors file"
+        )
+    suffix = ".pth.tar" if path.name.lower().endswith(".pth.tar") else path.suffix.lower()
     if suffix == SAFETENSORS:
         return read_tensors(path, "weights ")
     if suffix not in PICKLES:
@@ -75,7 +82,10 @@ def _read(path: Path) -> Any:
             f"weights {path}: suffix {path.suffix!r}{did_you_mean(suffix, known)}; wanted one of {', '.join(known)}"
         )
     try:
-        return torch.load(check_file(path), map_location="cpu", weights_only=True)
+        file = check_file(path)
+        if suffix == LIGHTNING:
+            return read_lightning(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except DriftproofError:
         raise
     except pickle.UnpicklingError as error:
@@ -152,9 +162,23 @@ def _fitted(model: nn.Module, entries: Mapping[str, Tensor], path: Path) -> dict
     if listed:
         raise DriftproofError(
             f"weights {path} do not fit {type(model).__name__}, which is not changed. {'. '.join(listed)}. "
-            f"Are these the weights of this network, with the same number of classes?"
+            f"Are these the weights of this network, with the same number of classes?{_head(entries, held, names)}"
         )
     return prepared
+
+
+def _head(entries: Mapping[str, Tensor], held: Mapping[str, Tensor], names: Mapping[str, str]) -> str:
+    """Return how to give the network another number of classes, if that is all that does not fit."""
+    wrong = [(entries[s].shape, held[n].shape) for s, n in names.items() if s in entries]
+    wrong = [(file, model) for file, model in wrong if file != model]
+    sizes = {(file[0], model[0]) for file, model in wrong if file and model and file[1:] == model[1:]}
+    if len(sizes) != 1 or any(file[1:] != model[1:] for file, model in wrong):
+        return ""
+    ((classes, others),) = sizes
+    return (
+        f" The file has a head of {classes} outputs, the model one of {others}: torchvision:NAME:num_classes={classes} "
+        f"and timm:NAME:num_classes={classes} make such a model"
+    )
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
