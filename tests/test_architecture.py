@@ -22,6 +22,7 @@ ORDER = (
     "_keywords",
     "_defaults",
     "_numerics",
+    "_lab_tables",
     "times",
     "_intervals",
     "statistics",
