@@ -30,7 +30,7 @@ class TableChoices:
         unit (NAME=UNIT): Unit of a column, whatever its header says: g_us=nS,t_s=h. A unit alone (S) holds for the
             columns whose headers have none. Units are S, mS, uS, nS, pS, A, mA, uA, nA, Ohm, kOhm, MOhm, s, ms, min, h
             and d. Repeat the option, or separate by commas.
-        sep (CHARACTER): Separator of the columns: one character, or tab, space, comma or semicolon. Default: recognised.
+        sep (CHARACTER): Separator of the columns: one character, or tab, space, comma, semicolon. Default: recognised.
         decimal (MARK): Decimal mark, a point or a comma. Default: recognised.
         comment (TEXT): Start of the lines that are comments, or none if no lines are. Default: lines that begin with #,
             ! or %.
@@ -94,6 +94,7 @@ def fit_command(
         file (FILE): Table with one row per reading and the columns device (or group), g_target_us (the target), t_s
             (the time) and g_us (the reading), under these or usual other headers; or with one column per time. Each
             target needs at least 10 devices.
+        table: Options of how the file is read.
         out (FILE): Preset file to write, which must end in .toml. Default: the name of the table with the ending .toml.
         name (NAME): Name of the preset: small letters, digits, '.', '_' and '-'. Default: made from the name of --out.
         title (TEXT): Title of the source, such as that of a paper or a wafer.

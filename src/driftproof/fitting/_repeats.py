@@ -170,7 +170,7 @@ def _read_noise(search: Search) -> tuple[ReadNoise | None, list[FittedParameter]
 
 
 def _help(layout: Layout) -> str:
-    """Return what can help to fit q.scale and q.exponent: r of the levels is best when it spans decades and ends at 1."""
+    """Return what can help to fit q.scale and q.exponent: levels that span decades of r and end at 1."""
     largest, high = layout.levels_us[-1], layout.g_us[1]
     more = "more devices, more times, or more levels far below the largest one"
     return f"{more}, or a --g-max nearer to the largest level, {largest:g} µS," if high > 1.1 * largest else more
