@@ -81,6 +81,10 @@ def find_header(path: Path, lines: Sequence[str], wanted: Sequence[Column], opti
             continue
         for sep in [options.separator] if options.separator else ("\t", ";", ",", " "):
             cells = split(text, sep, header=True)
+            if len(cells) > MOST_COLUMNS:
+                raise DriftproofError(
+                    f"{path}: line {number}: {len(cells):,} cells, wanted at most {MOST_COLUMNS:,}: the right file?"
+                )
             layout = Resolver(cells, wanted, options).layout()
             header = Header(number, tuple(cells), sep, layout, tuple(above), mark)
             if not layout.missing and layout.found:

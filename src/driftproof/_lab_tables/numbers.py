@@ -10,7 +10,7 @@ import pandas as pd
 from driftproof._errors import DriftproofError
 from driftproof._lab_tables.options import TableOptions
 
-_WORDS = "nan n/a na #n/a null none - -- --- overflow overload ovf inf +inf"
+_WORDS = "nan +nan -nan n/a na #n/a null none - -- --- overflow overload ovf inf +inf -inf"
 NO_READING = frozenset(("", *_WORDS.split()))
 """Cells, in small letters, of readings that failed."""
 OVERFLOW = 9.9e37
@@ -20,7 +20,7 @@ _PLAIN = {mark: rf"[+-]?(?:\d+{re.escape(mark)}?\d*|{re.escape(mark)}\d+){_POWER
 _OTHER = {".": ",", ",": "."}
 # digits in groups of three; without a decimal part and of one group only, the mark could be the decimal one
 _GROUPED = {
-    mark: rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(_OTHER[mark])}\d{{3}})+(?:{re.escape(mark)}\d*)?{_POWER}" for mark in ".,"
+    mark: rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(_OTHER[mark])}\d{{3}})+(?:{re.escape(mark)}\d*)?" for mark in ".,"
 }
 _EITHER = r"[+-]?[1-9]\d{0,2}[.,]\d{3}"
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from driftproof._lab_tables.columns import Found, Layout
 from driftproof._lab_tables.conductance import to_conductance
-from driftproof._lab_tables.numbers import OVERFLOW, Decimals, find_decimals, is_no_reading
+from driftproof._lab_tables.numbers import NO_READING, OVERFLOW, Decimals, find_decimals, is_no_reading
 from driftproof._lab_tables.options import LEAVE_OUT, NAMES, ZERO, TableOptions
-from driftproof._lab_tables.table import Fault, LabTable, count_of
+from driftproof._lab_tables.table import PLAIN, Fault, LabTable, count_of
 from driftproof._lab_tables.units import scaled
 
 _UNIT_OF = {"time": " in s", "conductance": " in µS", "voltage": " in V"}
@@ -56,8 +56,13 @@ class Readings:
             changed.append(f"Taken as 0: negative conductances on {count_of(negative, self.place)}.")
         used = {one.place for one in self.layout.found}
         unused = tuple(name for place, name in enumerate(self.header) if place not in used and name)
-        said = (f"{form}; {len(values):,} readings.", f"{'; '.join(self._columns())}.")
-        return LabTable(values, (*faults, *more), self.place, said, tuple(changed), unused)
+        said = (f"{form}.", f"{'; '.join(self._columns())}.")
+        plain = (
+            form == PLAIN
+            and not (changed or unused)
+            and all(one.header == one.column.name for one in self.layout.found)
+        )
+        return LabTable(values, (*faults, *more), self.place, said, tuple(changed), unused, plain)
 
     def _complete(self) -> tuple[list[Fault], pd.DataFrame]:
         """Return faults for the lines that have too many or too few cells, and the cells of the others."""
@@ -67,7 +72,7 @@ class Readings:
             only = str(self.cells.loc[line, 0])
             hint = next((f" (separated by {word}?)" for sep, word in NAMES.items() if count == 1 and sep in only), "")
             faults.append((line, f"{count} cell{'s' * (count != 1)}: wanted {width} cells, as in the header{hint}"))
-        whole = self.cells[counts == width].reindex(columns=range(width))
+        whole = self.cells[counts == width].reindex(columns=range(width)).astype(str)
         return faults, whole
 
     def _pieces(self, cells: pd.DataFrame, decimals: Decimals) -> tuple[list[pd.DataFrame], list[Fault], list[int]]:
@@ -176,7 +181,7 @@ def _complaint(text: str, one: Found) -> str:
     value = float(pd.to_numeric(text, errors="coerce"))
     if abs(value) < OVERFLOW:
         return f"{one.name} = {text}: wanted a number from which a conductance follows"
-    if abs(value) >= OVERFLOW or text.lower().lstrip("+-") == "nan":
+    if abs(value) >= OVERFLOW or text.lower() in NO_READING:
         return f"{one.name} = {text}: wanted a finite number{unit}"
     hint = " (a decimal comma? wanted a point)" if "," in text else ""
     return f"{one.name} = {text!r}: wanted a number{unit}{hint}"

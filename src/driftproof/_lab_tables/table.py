@@ -10,6 +10,7 @@ import pandas as pd
 
 type Fault = tuple[Any, str]
 """The line of the file, or WHOLE, and the values that came and were wanted."""
+PLAIN = "UTF-8, separated by commas, header on line 1"
 WHOLE = -1
 """In place of a line: a fault of the file as a whole."""
 _SHOWN = 8
@@ -28,6 +29,7 @@ class LabTable:
         understood: Sentences about the form of the table, its columns and their units.
         changed: Sentences about readings that were left out or changed because an option says so.
         unused: Headers of the columns that are not used.
+        plain: Whether the table is in the form in which driftproof itself would write it.
     """
 
     values: pd.DataFrame
@@ -36,6 +38,7 @@ class LabTable:
     understood: tuple[str, ...]
     changed: tuple[str, ...]
     unused: tuple[str, ...]
+    plain: bool
 
 
 def count_of(numbers: Sequence[int], place: str) -> str:

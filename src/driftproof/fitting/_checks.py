@@ -108,12 +108,13 @@ def _slips(rows: pd.DataFrame) -> list[Fault]:
     for _, alike in rows.groupby(["target_us", rows["t_s"].where(many, -1.0)]):
         g = alike["g_us"]
         middle, sd = float(g.median()), float(median_abs_deviation(g, scale="normal"))
-        if len(alike) < LEAST_DEVICES or middle <= 0:
+        far = (g - middle).abs() > _FAR * sd
+        if len(alike) < LEAST_DEVICES or middle <= 0 or not far.any():
             continue
         with np.errstate(divide="ignore"):
             decades = np.log10(g / middle)
         for power in (p for p in _POWERS if p != 1 or sd < _WIDE * middle):
-            for row in alike[((decades - power).abs() < _NEAR) & ((g - middle).abs() > _FAR * sd)].itertuples():
+            for row in alike[((decades - power).abs() < _NEAR) & far].itertuples():
                 text = (
                     f"g_us = {row.g_us:g} is about {10.0**power:g} times the median of its level, {middle:.4g} µS: "
                     "a slip of the unit? mend it, or leave the device out and say so where you cite the data"
