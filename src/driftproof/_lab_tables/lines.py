@@ -35,7 +35,7 @@ class Header:
         cells: The headers of its columns.
         sep: Separator of the columns.
         layout: Which columns hold what.
-        above: Numbers of lines above it that are neither empty nor comments.
+        above: Numbers of lines above it that are not empty; with a minus for comments.
         mark: Start of the line if the header stands in a comment, else empty.
     """
 
@@ -93,11 +93,10 @@ def find_header(path: Path, lines: Sequence[str], wanted: Sequence[Column], opti
                 commented = commented or header
             if best is None or _merit(header) > _merit(best):
                 best = header
-        if not mark:
-            above.append(number)
+        above.append(-number if mark else number)
     if commented is not None:  # numpy.savetxt writes the header behind a comment mark
         return commented
-    if best is None or (best.mark and not above and len(best.layout.found) < 2):
+    if best is None or (max(above) < 0 and len(best.layout.found) < 2):
         raise DriftproofError(f"{path}: not a CSV file: it has comments only")
     raise DriftproofError(f"{path}: line {best.line}: {not_found(best.cells, best.layout, wanted, options)}")
 

@@ -65,8 +65,8 @@ class TableOptions:
             raise DriftproofError(f"{self.flag('voltage')} {self.voltage_v:g}: wanted a voltage in V, and not 0")
 
     def flag(self, name: str) -> str:
-        """Return how an option is written, such as ``--sep``."""
-        return self.flags.format(name)
+        """Return how an option is written, such as ``--sep``; a key in a file has its unit in its name."""
+        return self.flags.format("voltage_v" if name == "voltage" and not self.flags.startswith("--") else name)
 
     @property
     def separator(self) -> str | None:

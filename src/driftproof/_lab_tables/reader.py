@@ -12,7 +12,7 @@ from driftproof._lab_tables.columns import Column, Layout, Resolver
 from driftproof._lab_tables.lines import Header, find_header, not_found, read_rows
 from driftproof._lab_tables.options import NAMES, TableOptions
 from driftproof._lab_tables.readings import Readings
-from driftproof._lab_tables.table import LabTable, count_of
+from driftproof._lab_tables.table import PLAIN, LabTable, count_of
 from driftproof._lab_tables.text import read_lines
 
 
@@ -44,7 +44,9 @@ def read_table(source: Path | pd.DataFrame, wanted: Sequence[Column], options: T
         skipped = f"; {count} line{'s begin' if count > 1 else ' begins'} like a comment" if count else ""
         raise DriftproofError(f"{source}: it has no rows under the header on line {header.line}{skipped}")
     form = _form(encoding, header, rows.comments, rows.repeated)
-    return Readings(str(source), "line", header.cells, rows.cells, layout, options).table(form)
+    # comments are a part of the plain form
+    plain = (encoding, header.sep) == PLAIN and not header.mark and max((*header.above, 0)) == 0 and not rows.repeated
+    return Readings(str(source), "line", header.cells, rows.cells, layout, options).table(form, plain)
 
 
 def _from_frame(frame: pd.DataFrame, wanted: Sequence[Column], options: TableOptions) -> LabTable:
@@ -58,7 +60,7 @@ def _from_frame(frame: pd.DataFrame, wanted: Sequence[Column], options: TableOpt
         raise DriftproofError("the DataFrame has no rows")
     text = frame.astype(object).where(frame.notna(), "").astype(str).apply(lambda column: column.str.strip())
     text = text.set_axis(range(len(cells)), axis=1).set_axis(range(len(frame)), axis=0)
-    return Readings("the DataFrame", "row", tuple(cells), text, layout, options).table("A DataFrame")
+    return Readings("the DataFrame", "row", tuple(cells), text, layout, options).table("A DataFrame", plain=True)
 
 
 def _check_layout(place: str, layout: Layout) -> None:
@@ -70,7 +72,7 @@ def _form(encoding: str, header: Header, comments: Sequence[int], repeated: Sequ
     """Return what was understood of the form of a file."""
     parts = [f"{encoding}, separated by {NAMES.get(header.sep, repr(header.sep))}, header on line {header.line}"]
     for numbers, what in (
-        (header.above, "above the header"),
+        (tuple(map(abs, header.above)), "above the header"),
         (comments, "of comments below it"),
         (repeated, "that repeat the header"),
     ):

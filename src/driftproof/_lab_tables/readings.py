@@ -12,7 +12,7 @@ from driftproof._lab_tables.columns import Found, Layout
 from driftproof._lab_tables.conductance import to_conductance
 from driftproof._lab_tables.numbers import NO_READING, OVERFLOW, Decimals, find_decimals, is_no_reading
 from driftproof._lab_tables.options import LEAVE_OUT, NAMES, ZERO, TableOptions
-from driftproof._lab_tables.table import PLAIN, Fault, LabTable, count_of
+from driftproof._lab_tables.table import Fault, LabTable, count_of
 from driftproof._lab_tables.units import scaled
 
 _UNIT_OF = {"time": " in s", "conductance": " in µS", "voltage": " in V"}
@@ -38,8 +38,8 @@ class Readings:
     layout: Layout
     options: TableOptions
 
-    def table(self, form: str) -> LabTable:
-        """Return the table; ``form`` says what the file looks like."""
+    def table(self, form: str, plain: bool) -> LabTable:
+        """Return the table; ``form`` says what the file looks like, ``plain`` whether that needs no words."""
         faults, cells = self._complete()
         texts = pd.concat([cells[one.place] for one in self.layout.found if one.column.kind != "text"])
         decimals = find_decimals(self.name, texts, self.options)
@@ -57,12 +57,13 @@ class Readings:
         used = {one.place for one in self.layout.found}
         unused = tuple(name for place, name in enumerate(self.header) if place not in used and name)
         said = (f"{form}.", f"{'; '.join(self._columns())}.")
-        plain = (
-            form == PLAIN
-            and not (changed or unused)
-            and all(one.header == one.column.name for one in self.layout.found)
-        )
+        plain = plain and decimals == Decimals(".") and not (changed or unused) and self._canonical
         return LabTable(values, (*faults, *more), self.place, said, tuple(changed), unused, plain)
+
+    @property
+    def _canonical(self) -> bool:
+        """Whether every column has the name that is wanted, and no option gives another unit."""
+        return not self.options.unit and all(one.header == one.column.name for one in self.layout.found)
 
     def _complete(self) -> tuple[list[Fault], pd.DataFrame]:
         """Return faults for the lines that have too many or too few cells, and the cells of the others."""

@@ -10,7 +10,8 @@ import pandas as pd
 
 type Fault = tuple[Any, str]
 """The line of the file, or WHOLE, and the values that came and were wanted."""
-PLAIN = "UTF-8, separated by commas, header on line 1"
+PLAIN = ("UTF-8", ",")
+"""Encoding and separator of a table in the form in which driftproof itself writes it."""
 WHOLE = -1
 """In place of a line: a fault of the file as a whole."""
 _SHOWN = 8
