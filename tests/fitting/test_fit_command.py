@@ -114,19 +114,13 @@ def test_the_measurements_are_never_written_over(folder: Path) -> None:
         fit(path, "--overwrite")
 
 
-def export(path: Path, start_s: float = 0.0, since_pulse_s: float = 0.0) -> Path:
+def export(path: Path, start_s: float = 0.0) -> Path:
     """Write a table as an instrument would: semicolons, decimal commas, currents at 0.2 V, a comment above."""
-    rows = made(levels=(5.0, 10.0, 25.0), times=(1.0, 1e3, 1e6), devices=36).rows
+    rows = made(levels=(5.0, 10.0, 25.0), times=(1.0, 1e3, 1e6), devices=36)
+    columns = rows.target_us * 1e-6, rows.t_s + start_s, rows.g_us * 2e-7
     lines = ["# export of wafer 7", "Device ID;Target (S);t (s);I (A);Operator"]
-    for row in rows.itertuples():
-        cells = (
-            row.who,
-            f"{row.target_us * 1e-6!r}",
-            f"{row.t_s + start_s + since_pulse_s!r}",
-            f"{row.g_us * 2e-7!r}",
-            "me",
-        )
-        lines.append(";".join(str(cell).replace(".", ",") for cell in cells))
+    for who, *numbers in zip(rows.who, *(column.tolist() for column in columns), strict=True):
+        lines.append(";".join(str(cell).replace(".", ",") for cell in (who, *numbers, "me")))
     path.write_text("\n".join(lines), encoding="utf-16")
     return path
 

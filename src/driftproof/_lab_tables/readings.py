@@ -69,9 +69,11 @@ class Readings:
         """Return faults for the lines that have too many or too few cells, and the cells of the others."""
         counts, width = self.cells.notna().sum(axis=1), len(self.header)
         faults = []
-        for line, count in counts[counts != width].items():
-            only = str(self.cells.loc[line, 0])
-            hint = next((f" (separated by {word}?)" for sep, word in NAMES.items() if count == 1 and sep in only), "")
+        ragged = counts[counts != width]
+        for line, count, only in zip(ragged.index, ragged, self.cells.loc[ragged.index, 0], strict=True):
+            hint = next(
+                (f" (separated by {word}?)" for sep, word in NAMES.items() if count == 1 and sep in str(only)), ""
+            )
             faults.append((line, f"{count} cell{'s' * (count != 1)}: wanted {width} cells, as in the header{hint}"))
         whole = self.cells[counts == width].reindex(columns=range(width)).astype(str)
         return faults, whole
@@ -91,9 +93,9 @@ class Readings:
         shared = {one.column.name: read(one) for one in self.layout.found if one.t_s is None and one is not voltage}
         if volts is not None:
             shared["v"] = volts
-        pieces, faults, failed = [], list[Fault](), list[int]()
-        wide = [one for one in self.layout.found if one.t_s is not None]
-        for turn in wide or [None]:
+        pieces, faults, failed = list[pd.DataFrame](), list[Fault](), list[int]()
+        turns: list[Found | None] = [one for one in self.layout.found if one.t_s is not None]
+        for turn in turns or [None]:
             own = {} if turn is None else {"g_us": read(turn)}
             left_out = pd.Series(False, cells.index)
             if self.options.missing == LEAVE_OUT:
@@ -158,14 +160,15 @@ class _Values:
         numbers = decimals.numbers(texts)
         failed = is_no_reading(texts, numbers)
         factor = 1.0 if one.unit is None else one.unit.factor
-        return _Values(one, texts, pd.Series(scaled(numbers.mask(failed).to_numpy(), factor), texts.index), failed)
+        values = scaled(np.asarray(numbers.mask(failed), np.float64), factor)
+        return _Values(one, texts, pd.Series(values, texts.index), failed)
 
     @property
     def wrong(self) -> pd.Series[bool]:
         """Which values cannot be used."""
         if self.one.column.kind == "text":
             return self.texts == ""
-        return pd.Series(~np.isfinite(self.numbers.to_numpy()), self.texts.index)
+        return ~self.numbers.abs().lt(np.inf)
 
     def faults(self, left_out: pd.Series[bool]) -> list[Fault]:
         """Return a fault for every value that cannot be used and is not left out."""

@@ -62,12 +62,18 @@ class Settings(Table):
         """Return the options with which ``.csv`` files are read."""
         form, flags = self.csv or CsvForm(), "[csv] {}"
         names = [column.name for column in csv_columns(self.conductance.file_columns)]
-        pairs = {
-            key: value if isinstance(value, dict) else parse_pairs(flags.format(key), value, names, every=key == "unit")
-            for key, value in (("columns", form.columns), ("unit", form.unit))
-            if value
-        }
-        return TableOptions(**form.model_dump(exclude={"columns", "unit"}), **pairs, flags=flags)
+
+        def pairs(key: str, given: str | dict[str, str]) -> dict[str, str]:
+            if isinstance(given, dict):
+                return given
+            return parse_pairs(flags.format(key), given, names, every=key == "unit") if given else {}
+
+        return TableOptions(
+            columns=pairs("columns", form.columns),
+            unit=pairs("unit", form.unit),
+            **form.model_dump(exclude={"columns", "unit"}),
+            flags=flags,
+        )
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def read_layer(path: Path, conductance: Conductances, options: TableOptions | No
         DriftproofError: If the file cannot be read, an array is missing or unknown, shapes do not fit together, times
             do not increase, or values are negative, not finite, or far from g_max.
     """
-    names, lines, said = conductance.file_columns, None, ()
+    names, lines, said = conductance.file_columns, None, tuple[str, ...]()
     if path.suffix == ".npz":
         arrays = _read_npz(path, names)
     else:
