@@ -23,6 +23,7 @@ ORDER = (
     "_keywords",
     "_defaults",
     "_numerics",
+    "_lab_tables",
     "times",
     "_intervals",
     "statistics",

@@ -56,6 +56,11 @@ METHOD: Final = "rwp"
 """The training method of the command line."""
 DIAGNOSE_EVERY: Final = 0
 """Number of updates between diagnostics that cost a pass. 0 means never."""
+FITTED_T0_S: Final = 20.0
+"""Time of the first read after the last programming pulse, in s, of measurements that begin soon after it."""
 FITTED_DRIFT: Final = "power"
 FAMILY: Final = "measured"
 """Drift law and family of a preset that is fitted to measurements."""
+MISSING: Final = "refuse"
+NEGATIVE: Final = "refuse"
+"""What readings that failed, and negative conductances, mean in a table of measurements."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
 import glob
-import io
 import os
 import stat
 import tempfile
 import tomllib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources.abc import Traversable
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,58 +201,6 @@ def write_toml(path: Path, tables: Mapping[str, Any]) -> Path:
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
     """Write a table as a CSV file, without its index."""
     return write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
-
-
-def read_cells(path: Path, *, comments: bool = False) -> tuple[list[str], pd.DataFrame]:
-    """Return the header of a CSV file, and its cells as text without spaces around them.
-
-    Args:
-        path: Comma-separated file in UTF-8.
-        comments: Whether to leave out empty lines and lines that begin with ``#`` (default: False). Empty lines at the
-            end are always left out.
-
-    Returns:
-        The names in the header, and a table with one row per line. Its index holds the lines' numbers, its columns are
-        numbered from 0, and a cell is missing where a line has fewer cells than another.
-
-    Raises:
-        DriftproofError: If the file is no CSV file, is empty, or has a header with other separators or with a name that
-            it repeats. The message names the line.
-    """
-    import pandas as pd
-
-    rows: dict[int, list[str]] = {}
-    line = 1
-    try:
-        text = check_file(path, LARGEST_CSV).read_text(encoding="utf-8-sig").rstrip()
-        if "\0" in text:
-            raise csv.Error("the file has zero bytes")
-        lines = ("" if comments and row.lstrip().startswith("#") else row for row in io.StringIO(text))
-        reader = csv.reader(lines, strict=True)
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if any(cells) or not comments:
-                rows[line] = cells
-            line = reader.line_num + 1
-    except (OSError, UnicodeDecodeError) as error:
-        raise DriftproofError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    except csv.Error as error:
-        raise DriftproofError(f"{path}: not a CSV file in UTF-8: line {line}: {error}") from None
-    if not rows:
-        raise DriftproofError(f"{path}: not a CSV file: it is empty")
-    most = max(map(len, rows.values()))
-    if most > MOST_COLUMNS:
-        raise DriftproofError(f"{path}: {most:,} cells in a line, wanted at most {MOST_COLUMNS:,}: the right file?")
-    table = pd.DataFrame(dict(enumerate(zip_longest(*rows.values()))), index=list(rows), dtype=str)
-    first, header = next(iter(rows.items()))
-    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and mark in header[0]:
-            raise DriftproofError(
-                f"{path}: line {first}: the cells are separated by {name}; use commas, and points in numbers"
-            )
-    if repeated := sorted(name for name, count in Counter(header).items() if count > 1):
-        raise DriftproofError(f"{path}: line {first}: the header has {', '.join(repeated)} more than once")
-    return header, table.iloc[1:]
 
 
 def read_tensors(path: Path, what: str = "") -> dict[str, Tensor]:

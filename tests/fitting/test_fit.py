@@ -298,13 +298,26 @@ def test_another_device() -> None:
     np.testing.assert_allclose(device.sigma_at(g), 4.782321 - 0.009107 * g, rtol=0.12)
 
 
+def test_late_first_readings_need_a_reference_time() -> None:
+    late = made(levels=(5.0, 25.0), times=(3600.0, 1e5), devices=40)
+    with pytest.raises(DriftproofError, match="no reference time t0 is given"):
+        fit_measurements(late)
+    assert fit_measurements(late, t0_s=20).t0_s == 20
+    assert fit_measurements(late, drift="none").drift is None  # nothing drifts, so nothing refers to t0
+    assert fit_measurements(made(levels=(5.0, 25.0), times=(60.0, 1e5), devices=40)).t0_s == 20
+
+
 def test_a_read_noise_that_is_not_fixed_gets_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     loose = property(lambda search: search.covariance.diagonal().sqrt().numpy() + 100.0)
     monkeypatch.setattr(Search, "errors", loose)
     device = fit_measurements(made(levels=(1.0, 10.0, 25.0), devices=60))
     bounds = {one.name: (one.low95, one.high95) for one in device.fit.parameters}
     assert bounds["q.scale"] == bounds["q.exponent"] == (None, None)
-    assert any("no intervals are given" in text for text in (*device.warnings, *device.notes))
+    (note,) = [text for text in (*device.warnings, *device.notes) if "no intervals are given" in text]
+    assert "--g-max" not in note  # it is the largest level already
+    device = fit_measurements(made(levels=(1.0, 10.0, 25.0), devices=60), g_max_us=60.0)
+    (note,) = [text for text in (*device.warnings, *device.notes) if "no intervals are given" in text]
+    assert "a --g-max nearer to the largest level, 25 µS, may help" in note
 
 
 def test_a_maximum_of_the_read_noise_is_not_given_up_for_a_worse_fit() -> None:

@@ -112,3 +112,71 @@ def test_the_measurements_are_never_written_over(folder: Path) -> None:
     path.write_text((folder / "Wafer 7.csv").read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(DriftproofError, match="would overwrite the measurements"):
         fit(path, "--overwrite")
+
+
+def export(path: Path, start_s: float = 0.0) -> Path:
+    """Write a table as an instrument would: semicolons, decimal commas, currents at 0.2 V, a comment above."""
+    rows = made(levels=(5.0, 10.0, 25.0), times=(1.0, 1e3, 1e6), devices=36)
+    columns = rows.target_us * 1e-6, rows.t_s + start_s, rows.g_us * 2e-7
+    lines = ["# export of wafer 7", "Device ID;Target (S);t (s);I (A);Operator"]
+    for who, *numbers in zip(rows.who, *(column.tolist() for column in columns), strict=True):
+        lines.append(";".join(str(cell).replace(".", ",") for cell in (who, *numbers, "me")))
+    path.write_text("\n".join(lines), encoding="utf-16")
+    return path
+
+
+def test_the_command_says_what_it_understood_and_the_preset_keeps_it(tmp_path: Path) -> None:
+    path = export(tmp_path / "export.txt")
+    with pytest.raises(DriftproofError, match="is a current: wanted a column with the voltage"):
+        fit(path)
+    said = " ".join(fit(path, "--voltage", 0.2).split())
+    form = "UTF-16, separated by semicolons, header on line 2; skipped 1 line (1) above the header; decimal commas."
+    assert f"read: {form} device is" in said
+    assert (
+        "g_target_us is 'Target (S)' × 1e+06; t_s is 't (s)'; g_us is 'I (A)' × 1e+06 / voltage; the voltage is 0.2 V."
+        in said
+    )
+    assert said.count("These columns are not used: Operator.") == 1
+    preset = load_preset(tmp_path / "export.toml")
+    assert preset.fit is not None
+    assert "the voltage is 0.2 V" in preset.fit.understood[1]
+    assert preset.fit.devices_at_level == (12, 12, 12)
+    plain = write_csv(tmp_path / "plain.csv", made(levels=(5.0, 10.0, 25.0), times=(1.0, 1e3, 1e6), devices=36))
+    fit(plain)
+    other = load_preset(tmp_path / "plain.toml")
+    assert other.sha256 != ""
+    for one, two in zip(preset.fit.parameters, (other.fit or preset.fit).parameters, strict=True):
+        assert one.value == pytest.approx(two.value, rel=1e-4, abs=1e-6)
+
+
+def test_options_of_the_table_reach_the_reader(tmp_path: Path) -> None:
+    path = tmp_path / "table.txt"
+    rows = made(levels=(5.0, 25.0), times=(1.0,), devices=24).rows
+    lines = [f"x{row.who}|{row.target_us}|1|{row.g_us:.6g}" for row in rows.itertuples()]
+    path.write_text("\n".join(["who|goal|when|what", *lines, "$ the end"]), encoding="utf-8")
+    words = ["--columns", "device=who,g_target_us=goal", "--columns", "t_s=when,g_us=what", "--sep", "|"]
+    words += ["--unit", "uS", "--unit", "t_s=s", "--comment", "$", "--decimal", ".", "--drift", "none"]
+    said = " ".join(fit(path, *words).split())
+    assert "separated by '|', header on line 1; skipped 1 line (26) of comments below it" in said
+
+
+def test_a_first_reading_that_is_late_is_asked_for_its_reference_time(tmp_path: Path) -> None:
+    hour = 3600.0
+    path = export(tmp_path / "late.txt", start_s=hour)
+    with pytest.raises(DriftproofError, match=r"first reading is 1 h after .*--times-from last-pulse, with --t0 3601"):
+        fit(path, "--voltage", 0.2)
+    with pytest.raises(DriftproofError, match="--times-from last-pulse: say with --t0"):
+        fit(path, "--voltage", 0.2, "--times-from", "last-pulse")
+    with pytest.raises(
+        DriftproofError, match=r"line 3: a reading 1 h after the last pulse, before t = 0.* at most 3601 s"
+    ):
+        fit(path, "--voltage", 0.2, "--times-from", "last-pulse", "--t0", "2h")
+    fit(path, "--voltage", 0.2, "--t0", "20")
+    said = fit(path, "--voltage", 0.2, "--t0", "1h", "--times-from", "last-pulse", "--out", tmp_path / "hour.toml")
+    preset = load_preset(tmp_path / "hour.toml")
+    assert isinstance(preset.drift, PowerDrift)
+    assert preset.drift.t0_s == hour
+    assert preset.validity.t_s == (1.0, 1e6)  # an hour earlier than the file says
+    assert "t = 0 is t0 = 3600 s after the last programming pulse" in " ".join(said.split())
+    with pytest.raises(DriftproofError, match="--times-from 'pulse'"):
+        fit(path, "--times-from", "pulse", "--overwrite")

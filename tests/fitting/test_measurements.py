@@ -73,7 +73,6 @@ def test_groups(tmp_path: Path) -> None:
         (",10,1,10", "line 8: device is empty: wanted a name or number"),
         ("d3,10,1", "line 8: 3 cells: wanted 4 cells, as in the header"),
         ("d3,10,1,10,7", "line 8: 5 cells: wanted 4 cells, as in the header"),
-        ("", "line 8: an empty line: wanted 4 cells"),
         ("d3,10,soon,10", "line 8: t_s = 'soon': wanted a number in s"),
         ("d3,ten,1,10", "line 8: g_target_us = 'ten': wanted a number in µS"),
         ('d3,10,1,"9,9"', "line 8: g_us = '9,9': wanted a number in µS (a decimal comma? wanted a point)"),
@@ -113,7 +112,7 @@ def test_several_faults_are_said_together(tmp_path: Path) -> None:
     lines = good()
     lines[0], lines[5], lines[9] = "d0,10,1,?", "d2,10,100,-1", "d4,10,0.5,10.4"
     said = faults(tmp_path, lines)
-    assert "3 faults; mend the file and fit again (the header is line 1)" in said
+    assert "3 faults; mend the file and fit again (the first line is line 1)" in said
     assert said.index("line 2: ") < said.index("line 7: ") < said.index("line 11: ")
 
 
@@ -177,19 +176,24 @@ def test_targets_that_are_no_levels(tmp_path: Path) -> None:
         (b"", ["not a CSV file", "is empty"]),
         (b"\n \n", ["is empty"]),
         (b"device,g_target_us,t_s,g_us\n", ["no rows under the header"]),
-        (b"PK\x03\x04\x00\x00", ["not a CSV file", "zero bytes"]),
-        (b"device,g_target_us\n\xff\xfe", ["not a CSV file in UTF-8"]),
+        (b"PK\x03\x04\x00\x00", ["not a CSV file", "an Excel workbook", "save the sheet as CSV"]),
+        (b"\xd0\xcf\x11\xe0\x00", ["not a CSV file", "an old Excel workbook; save the sheet as CSV"]),
+        (b"\x89HDF\r\n", ["not a CSV file", "an HDF5 or MATLAB file", "as a pandas DataFrame"]),
+        (b"\x1f\x8b\x08", ["a gzip archive; unpack it first"]),
+        (b"device,g_target_us\n1,2\0\0", ["not a CSV file: line 2 has zero bytes: is it a binary file?"]),
+        (b"device,g_target_us\n\x01\x02", ["not a CSV file: line 2 has control characters (0x01)"]),
+        (b"device,\x81\n\xff\xfe", ["no text in UTF-8, UTF-16 or latin-1"]),
+        (b"# one\n! two\n", ["it has comments only"]),
+        (b"device,g_target_us,t_s,g_us\n# d1,no row\n", ["no rows under the header on line 1; 1 line"]),
         (b'device,g_target_us,t_s,g_us\nd0,10,1,"10\n', ["not a CSV file", "line 2"]),
-        (b"device;g_target_us;t_s;g_us\nd0;10;1;10\n", ["line 1", "separated by semicolons", "use commas"]),
-        (b"device\tg_target_us\tt_s\tg_us\nd0\t10\t1\t10\n", ["separated by tabs"]),
         (b"device,g_target_us,t_s,g_us,t_s\nd0,10,1,10,1\n", ["line 1", "t_s more than once"]),
         (
-            b"device,g_target,t_s,g_us\nd0,10,1,10\n",
-            ["line 1: no column g_target_us (is it g_target?)", "it has device"],
+            b"device,g_goal,t_s,g_us\nd0,10,1,10\n",
+            ["line 1: no column g_target_us", "it has device, g_goal", '--columns g_target_us="…"'],
         ),
-        (b"Device,g_target_us,t_s,g_us\nd0,10,1,10\n", ["no column device or group (is it Device?)"]),
+        (b"unit,g_target_us,t_s,g_us\nd0,10,1,10\n", ["no column device or group; it has"]),
         (
-            b"name,time,g\nd0,1,10\n",
+            b"name,when,h\nd0,1,10\n",
             ["no column device or group", "no column g_target_us", "no column t_s", "no column g_us"],
         ),
     ],

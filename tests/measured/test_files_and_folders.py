@@ -125,21 +125,27 @@ def test_layers_at_different_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("# a chip\n\n" + HEADER + "0,0,1,1\n# now the second\n0,1,x,1\n", "line 6: g_plus_us is 'x', wanted a number"),
-        (HEADER + "0,0,1,20,1\n0,1,1,3,1\n", "line 2: 5 cells, wanted 4 as in the header (1 more such lines)"),
-        (HEADER + "0,0,1\n", "line 2: 3 cells, wanted 4"),
-        (HEADER + '0,0,"1,5",1\n', "line 2: g_plus_us is '1,5', wanted a number with a point"),
-        (HEADER + "0,0.5,1,1\n", "line 2: in is 0.5, wanted 0, 1, 2"),
-        (HEADER + "0,0,1,1\n4000000000,0,1,1\n", "line 3: out is 4000000000, wanted 0, 1, 2"),
+        (
+            "# a chip\n\n" + HEADER + "0,0,1,1\n# now the second\n0,1,x,1\n",
+            "line 6: g_plus_us = 'x': wanted a number in µS",
+        ),
+        (HEADER + "0,0,1,20,1\n0,1,1,3,1\n", "line 2: 5 cells: wanted 4 cells, as in the header (1 more such lines)"),
+        (HEADER + "0,0,1\n", "line 2: 3 cells: wanted 4 cells, as in the header"),
+        (
+            HEADER + '0,0,"1,5",1.5\n',
+            "line 2: g_plus_us = '1,5': wanted a number in µS (a decimal comma? wanted a point)",
+        ),
+        (HEADER + "0,0.5,1,1\n", "line 2: in = 0.5: wanted 0, 1, 2"),
+        (HEADER + "0,0,1,1\n4000000000,0,1,1\n", "line 3: out = 4000000000: wanted 0, 1, 2"),
         (HEADER + "0,0,1,1\n2000000000,0,1,1\n", "out 1, in 0 is missing"),
         (HEADER + "1,1,9,1\n1,2,9,1\n2,1,9,1\n2,2,9,1\n", "out 0, in 0 is missing (they count from 0)"),
         (HEADER + "0,0,9,1\n0,1,9,1\n0,3,9,1\n", "out 0, in 2 is missing"),
         ("t_s," + HEADER + "1,0,0,9,1\n1,0,1,9,1\n7,0,0,9,1\n", "once a time; out 0, in 1 at t_s = 7 is missing"),
         ("t_s," + HEADER + "1,0,0,9,1\n7,0,0,9,1\n1,0,0,9,1\n", "in 0 at t_s = 1 is on the lines 2 and 4"),
-        ("out;in;g_plus_us;g_minus_us\n0;0;1;1\n", "line 1: the cells are separated by semicolons"),
+        ("out;in;g_plus_us;g_minus_us\n0;0;1,2;1.2\n", "line 2: g_plus_us = '1,2': wanted a number"),
         (HEADER.replace("in,", "in,in,") + "0,0,0,1,1\n", "line 1: the header has in more than once"),
         ("t_s," + HEADER + "-1,0,0,9,1\n", "t_s must be times in s that increase, got [-1.0]"),
-        (HEADER + '0,0,"1,1\n', "not a CSV file in UTF-8"),
+        (HEADER + '0,0,"1,1\n', "not a CSV file: line 2: unexpected end of data"),
     ],
 )
 def test_faults_of_a_csv_file_with_their_lines(tmp_path: Path, text: str, words: str) -> None:
@@ -155,6 +161,48 @@ def test_a_csv_file_in_any_order_with_a_byte_order_mark(tmp_path: Path) -> None:
     array = device.array("fc", 0, TARGET)
     assert torch.equal(array.net(1.0), TARGET)
     torch.testing.assert_close(array.net(9.0), torch.tensor([[0.9, 0.25], [0.425, 0.0]]))
+
+
+FORM = '[csv]\ncolumns = "out=Row No.,in=Col"\nunit = {g_minus_us = "nS"}\n'
+EXPORT = "Prober, die 7\nRow No.;Col;G+ (S);G-;Time (h);remark\n0;0;2e-5;0;0,5;x\n0;1;5e-6;0;0,5;x\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_a_csv_file_as_an_instrument_writes_it(tmp_path: Path, encoding: str) -> None:
+    text = EXPORT + "1;0;1e-5;0;0,5;µ\n1;1;0;0;0,5;x\n"
+    (place(tmp_path, PAIR + FORM) / "fc.csv").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    with pytest.warns(
+        DriftproofWarning, match=r"fc\.csv read as .*semicolons.*decimal commas.*g_plus_us is 'G\+ \(S\)' ×"
+    ):
+        device = load_measured(tmp_path)
+    assert device.validity.t_s == (1800.0, 1800.0)
+    assert torch.equal(device.array("fc", 0, TARGET).net(1800.0), TARGET)
+    (words,) = device.definition()["files"]["read_as"]
+    assert "skipped 1 line (1) above the header" in words
+    assert "out is 'Row No.'" in words
+    assert "g_minus_us is 'G-' × 0.001" in words
+    assert "Not used: remark." in words
+
+
+def test_comments_are_a_part_of_the_plain_form(tmp_path: Path) -> None:
+    (place(tmp_path) / "fc.csv").write_text("# chip 1\n" + HEADER + "0,0,20,0\n# half\n0,1,5,0\n1,0,10,0\n1,1,0,0\n")
+    assert "files" not in load_measured(tmp_path).definition()
+
+
+def test_currents_at_a_voltage_and_noise_around_zero(tmp_path: Path) -> None:
+    text = "out,in,I+ (uA),I- (uA)\n0,0,4,-0.001\n0,1,1,0\n1,0,2,0\n1,1,0,0\n"
+    (place(tmp_path, PAIR) / "fc.csv").write_text(text)
+    assert re.search(
+        r"I\+ .* is a current: wanted a column with the voltage, named V \(V\), or \[csv\] voltage_v", said(tmp_path)
+    )
+    place(tmp_path, PAIR + "[csv]\nvoltage_v = 0.2\n")
+    assert "line 2: g_minus_us = -0.005 is negative" in said(tmp_path)
+    place(tmp_path, PAIR + '[csv]\nvoltage_v = 0.2\nnegative = "zero"\n')
+    with pytest.warns(DriftproofWarning, match=r"Taken as 0: negative conductances on 1 line \(2\)"):
+        device = load_measured(tmp_path)
+    torch.testing.assert_close(device.array("fc", 0, TARGET).net(0.0), TARGET)
+    place(tmp_path, PAIR + '[csv]\nseparator = ";"\n')
+    assert "unknown key csv.separator" in said(tmp_path)
 
 
 def test_a_csv_file_holds_no_reference_column(tmp_path: Path) -> None:

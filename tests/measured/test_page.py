@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from driftproof._cli.app import app
+from driftproof._errors import DriftproofWarning
 from driftproof.measured import load_measured
 
 PAGE = (Path(__file__).parents[2] / "docs" / "measured_arrays.md").read_text(encoding="utf-8")
@@ -36,12 +37,24 @@ def test_the_example_comes_to_the_numbers_beside_it(tmp_path: Path) -> None:
     assert device.definition()["source"]["fitted_by"] == "A. Physicist"
 
 
-def test_the_command_parses() -> None:
-    name, *words = shlex.split(blocks("sh")[0].replace("\\\n", " "))[1:]
-    group = get_command(app)
-    assert isinstance(group, TyperGroup)
-    command = group.commands[name]
-    assert command.make_context(name, words) is not None
+@pytest.mark.parametrize("block", blocks("sh"), ids=lambda block: block.split()[1])
+def test_the_commands_parse(block: str) -> None:
+    command, words = get_command(app), shlex.split(block.replace("\\\n", " "))[1:]
+    while isinstance(command, TyperGroup):
+        command, words = command.commands[words[0]], words[1:]
+    assert command.make_context("driftproof", words) is not None
+
+
+def test_the_form_of_csv_files_is_read(tmp_path: Path) -> None:
+    head, form = blocks("toml")
+    (tmp_path / "device.toml").write_text(re.sub(r"t_s = .*", "", head) + form, encoding="utf-8")
+    text = "Row No.;Column No.;G+;G-;t (h)\n0;0;23,9e-6;-1e-9;1\n0;1;0,1e-6;12,1e-6;1\n"
+    (tmp_path / "fc.csv").write_text(text, encoding="utf-8")
+    with pytest.warns(DriftproofWarning, match=r"g_plus_us is 'G\+' × 1e\+06"):
+        device = load_measured(tmp_path)
+    assert device.validity.t_s == (3600.0, 3600.0)
+    net = device.array("fc", 0, torch.tensor([[1.0, -0.5]])).net(3600.0)
+    assert net[0].tolist() == pytest.approx([23.9 / 25, -12 / 25])
 
 
 def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def convert_command(
     from driftproof._device_choice import load_device
 
     _check_output(to, out)
-    shape = _shape(input_shape, network.model, tiles.all_analog)
+    shape = shape_of_input(input_shape, network.model, tiles.all_analog)
     device, options = load_device(preset), tiles.options()
     loaded = network.load_trained() if out is not None else network.load()
     analog = convert(
@@ -78,7 +78,7 @@ def convert_command(
         print_line(f"written: {save(analog, out, overwrite=overwrite)}")
 
 
-def _shape(given: str, model: str, all_analog: bool) -> tuple[int, ...] | None:
+def shape_of_input(given: str, model: str, all_analog: bool) -> tuple[int, ...] | None:
     """Return the shape of one input; None if it is not known, which --all-analog refuses."""
     if given:
         try:

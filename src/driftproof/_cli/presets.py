@@ -14,6 +14,7 @@ from driftproof._cli.console import print_json, print_line, print_table
 from driftproof._cli.deployment_groups import Changes
 from driftproof._cli.fit import fit_command
 from driftproof._cli.option_groups import add_command
+from driftproof._cli.template import template_command
 from driftproof._errors import DriftproofError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 ERROR_TIMES = ("1s", "1d", "1y")
 
 presets_app = typer.Typer(
-    help="List the presets, show one of them, or fit one to your own measurements.", no_args_is_help=True
+    help="List the presets, show one of them, or make a device of your own measurements: fit, template.",
+    no_args_is_help=True,
 )
 
 
@@ -213,5 +215,10 @@ def _describe(preset: Device) -> None:
         print_line(f"- {note}")
 
 
-for _name, _command in (("list", list_command), ("show", show_command), ("fit", fit_command)):
+for _name, _command in (
+    ("list", list_command),
+    ("show", show_command),
+    ("fit", fit_command),
+    ("template", template_command),
+):
     add_command(presets_app, _name, _command)

@@ -101,6 +101,7 @@ class Fit(Table):
         devices_at_level: Number of devices at each target.
         times: Number of times.
         t_s: First and last time, in s after the first read.
+        understood: What was understood of the file: its form, its columns and their units.
         parameters: The fitted numbers.
     """
 
@@ -110,6 +111,7 @@ class Fit(Table):
     devices_at_level: tuple[int, ...]
     times: Annotated[int, Field(ge=1)]
     t_s: Range
+    understood: tuple[Text, ...] = ()
     parameters: tuple[FittedParameter, ...]
 
 

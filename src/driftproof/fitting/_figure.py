@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from driftproof._errors import DriftproofError
 from driftproof._presets.preset import Fit
 from driftproof._reporting.figures import render
 from driftproof.fitting._device import Z95, FittedDevice
 from driftproof.fitting._measurements import Measurements
+from driftproof.times import format_time, parse_times
 
 FORMATS = ("svg", "png")
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -46,7 +49,8 @@ def figure_bytes(measurements: Measurements, device: FittedDevice, file_format: 
         for axes in figure.axes:
             axes.title.set_fontsize(9.5)
             if axes.get_legend_handles_labels()[0]:
-                axes.legend(fontsize=8, frameon=False)
+                # below the panel, where it covers no data
+                axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
         title = f"{name}: {fit.devices:,} devices, {len(fit.levels_us)} levels, {fit.rows:,} readings"
         figure.suptitle(f"{title}; points measured, lines fitted", fontsize=10.5)
         return figure
@@ -70,10 +74,25 @@ def _levels_over_time(axes: Axes, measurements: Measurements, device: FittedDevi
     down = np.minimum(points["sd"], 0.98 * points["mean"])
     t = points["t"].clip(lower=smallest)
     axes.errorbar(t, points["mean"], [down, points["sd"]], **(_POINTS | {"ms": 3, "lw": 0.9}))
-    axes.set(xscale="log", yscale="log", xlabel="time after programming in s", ylabel="conductance in µS")
+    axes.set(xscale="log", yscale="log", xlabel="time after the first read", ylabel="conductance in µS")
+    _plain_numbers(axes.yaxis)
+    ticks = [one for one in parse_times("1e-3,1s,1min,1h,1d,30d,1y,10y") if smallest <= one <= grid[-1]]
+    if len(ticks) > 1:
+        axes.set_xticks(ticks, [format_time(one) for one in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        _plain_numbers(axes.xaxis, "{x:g} s")
     axes.set(title="each level over time: mean and one standard deviation")
     if len(points):
         axes.set_ylim(bottom=0.8 * np.maximum(points["mean"] - down, 0.2 * points["mean"]).min())
+
+
+def _plain_numbers(axis: Axis, form: str = "{x:g}") -> None:
+    """Write plain numbers at the ticks of a logarithmic axis: few of them, so that they do not touch."""
+    low, high = axis.get_data_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * max(low, 1e-30) else (1,)))
+    axis.set_major_formatter(StrMethodFormatter(form))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _time_bins(rows: pd.DataFrame, t0_s: float, most: int = 20) -> pd.Series[float]:
@@ -140,6 +159,8 @@ def _read_noise(axes: Axes, measurements: Measurements, device: FittedDevice) ->
         axes.plot(grid, device.q_at(grid), color=BLUE, lw=1.4, label="Q of the law")
     title = "read noise Q against the programmed conductance"
     axes.set(xscale="log", yscale="log", xlabel="programmed conductance in µS", ylabel="Q", title=title)
+    _plain_numbers(axes.xaxis)
+    _plain_numbers(axes.yaxis)
 
 
 def leftovers(measurements: Measurements, device: FittedDevice) -> pd.DataFrame:

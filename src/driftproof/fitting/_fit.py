@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import gammainc, ndtr
 
-from driftproof._defaults import FITTED_DRIFT
+from driftproof._compensation import LATE_S
+from driftproof._defaults import FITTED_DRIFT, FITTED_T0_S
 from driftproof._errors import DriftproofError
 from driftproof._presets.preset import Fit
 from driftproof.fitting._device import Estimate, FittedDevice, Floats
@@ -17,6 +18,7 @@ from driftproof.fitting._marginals import fit_marginals
 from driftproof.fitting._measurements import Measurements
 from driftproof.fitting._repeats import fit_repeats, to_readings
 from driftproof.laws._validity import Range
+from driftproof.times import format_time
 
 _FAR = 4.0  # standard errors: by chance once in 16,000 comparisons
 _LEAST = 0.02  # of the range; a smaller shift does no harm
@@ -28,7 +30,7 @@ def fit_measurements(
     g_min_us: float = 0.0,
     g_max_us: float | None = None,
     degree: int | None = None,
-    t0_s: float = 20.0,
+    t0_s: float | None = None,
     t_read_s: float = 250e-9,
     drift: Literal["power", "none"] = FITTED_DRIFT,
 ) -> FittedDevice:
@@ -44,7 +46,8 @@ def fit_measurements(
         g_max_us: Upper end of the conductance range for weights in µS (default: the largest level).
         degree: Degree of the polynomial σ(r). By default 2, or less where there are fewer levels or where σ would be
             negative within the range; a note gives the degree if it is less.
-        t0_s: Reference time of drift and read noise in s (default: 20).
+        t0_s: Reference time of drift and read noise in s: when t = 0, the first read, was after the last programming
+            pulse (default: 20 where the measurements begin within a minute after t = 0; else it must be given).
         t_read_s: Length of a read in s (default: 250e-9).
         drift: "power" (the default), or "none" for a device that does not drift.
 
@@ -53,7 +56,8 @@ def fit_measurements(
 
     Raises:
         DriftproofError: If levels lie outside the range, there are fewer levels than the polynomial needs, the
-            likelihood has no maximum, or σ is negative within the range.
+            likelihood has no maximum, or σ is negative within the range; if the first reading is late and no t0 is
+            given.
 
     >>> g = 10 + 0.1 * np.arange(-20.0, 21.0)
     >>> names = tuple(f"d{i}" for i in range(41))
@@ -63,13 +67,14 @@ def fit_measurements(
     """
     levels, times = np.unique(measurements.target_us), np.unique(measurements.t_s)
     low, high = float(g_min_us), float(levels[-1] if g_max_us is None else g_max_us)
+    drifts = drift == "power" and len(times) > 1 and bool(levels[-1] > 0)
+    t0_s = _reference_time(float(times[0]), drifts) if t0_s is None else t0_s
     _check_options(levels, low, high, degree, t0_s, t_read_s, drift)
     notes = [*measurements.notes]
     if drift == "none":
         notes.append("Fitted as a device that does not drift.")
     elif len(times) == 1:
         notes.append("Measured at one time only: the fit has no drift.")
-    drifts = drift == "power" and len(times) > 1 and bool(levels[-1] > 0)
     estimate = _fit(measurements, (low, high), degree, t0_s, t_read_s, drifts)
     power = len(estimate.sigma_us) - 1
     if degree is None and power < 2:
@@ -84,11 +89,27 @@ def fit_measurements(
         devices_at_level=counts,
         times=len(times),
         t_s=(times[0], times[-1]),
+        understood=measurements.understood,
         parameters=estimate.parameters,
     )
     fitted = FittedDevice((low, high), t0_s, t_read_s, estimate.sigma_us, estimate.drift, estimate.read, fit)
     fitted = replace(fitted, notes=(*notes, *estimate.notes, *_assumptions(fitted)))
     return replace(fitted, warnings=_contradictions(measurements, fitted))
+
+
+def _reference_time(first_s: float, drifts: bool) -> float:
+    """Return the default of t0, or raise DriftproofError if devices have drifted unseen before their first reading."""
+    if first_s <= LATE_S or not drifts:
+        return FITTED_T0_S
+    first = format_time(first_s)
+    raise DriftproofError(
+        f"the first reading is {first} after the start of the time column, and no reference time t0 is given. The "
+        "drift law G(t) = G_prog ((t + t0)/t0)^-nu begins at t = 0, a read that follows the last programming pulse "
+        "after t0, and what devices lose before their first reading comes from the law alone. If the times count from "
+        f"the last pulse, say --times-from last-pulse, with --t0 {first_s:g} if the preset is to begin with this "
+        f"reading, or with --t0 {FITTED_T0_S:g} if it is to begin {FITTED_T0_S:g} s after the pulse. If they count "
+        "from a read that is not in the file, say with --t0 how long after the last pulse that was"
+    )
 
 
 def _fit(

@@ -155,8 +155,8 @@ def _read_noise(search: Search) -> tuple[ReadNoise | None, list[FittedParameter]
             parameters = [FittedParameter(name=one.name, value=one.value) for one in parameters]
             notes.append(
                 "The likelihood is flat in q.scale and q.exponent (standard errors beyond any use): the fit of the "
-                "read noise may have stopped beside its maximum, and no intervals are given. Look at the figure; a "
-                "--g-max near to the largest level, or more levels, may help."
+                "read noise may have stopped beside its maximum, and no intervals are given. Look at the figure; "
+                f"{_help(search.layout)} may help."
             )
     q_max = _q_max(search) if exponent < 0 else None
     if q_max is not None:
@@ -167,6 +167,13 @@ def _read_noise(search: Search) -> tuple[ReadNoise | None, list[FittedParameter]
                 "measurements: too few devices have so small a conductance."
             )
     return ReadNoise(math.exp(ln_scale), exponent, None if q_max is None else q_max.value), parameters, notes
+
+
+def _help(layout: Layout) -> str:
+    """Return what can help to fit q.scale and q.exponent: levels that span decades of r and end at 1."""
+    largest, high = layout.levels_us[-1], layout.g_us[1]
+    more = "more devices, more times, or more levels far below the largest one"
+    return f"{more}, or a --g-max nearer to the largest level, {largest:g} µS," if high > 1.1 * largest else more
 
 
 def _q_max(search: Search) -> FittedParameter:

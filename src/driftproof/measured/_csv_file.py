@@ -9,38 +9,66 @@ import numpy.typing as npt
 import pandas as pd
 
 from driftproof._errors import DriftproofError, did_you_mean
-from driftproof._files import read_cells
+from driftproof._lab_tables import Column, Fault, LabTable, TableOptions, read_table
 
 Lines = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 _PLACE = ["t_s", "out", "in"]
 _LARGEST = 2**31  # index; so that products of two stay whole numbers
+_OTHER = {
+    "g_plus_us": "gplus g+ gp iplus i+ ip rplus r+ rp",
+    "g_minus_us": "gminus g- gm gn iminus i- im in- rminus r- rm",
+    "g_us": "g conductance gread i current iread r resistance",
+}
 
 
-def read_csv(path: Path, names: tuple[str, ...]) -> tuple[dict[str, Floats], Lines]:
+def csv_columns(names: tuple[str, ...]) -> tuple[Column, ...]:
+    """Return the columns of a file with the conductances ``names``, and other headers that they may have."""
+    kinds = {"g": "conductance", "c": "conductance", "i": "current", "r": "resistance"}
+    banks = [
+        Column(
+            name,
+            "conductance",
+            {word: "current" if word == "current" else kinds[word[0]] for word in _OTHER[name].split()},
+        )
+        for name in names
+    ]
+    time = Column("t_s", "time", dict.fromkeys(("t", "time", "elapsed", "elapsedtime"), ""), needed=False)
+    voltage = Column("v", "voltage", dict.fromkeys(("v", "voltage", "vread", "readvoltage"), ""), needed=False)
+    return (Column("out", "count"), Column("in", "count"), *banks, time, voltage)
+
+
+def read_csv(
+    path: Path, names: tuple[str, ...], options: TableOptions | None = None
+) -> tuple[dict[str, Floats], Lines, tuple[str, ...]]:
     """Return the columns ``names`` as [times, out, in], with ``t_s`` [times] if it is there, and each cell's line.
 
     Args:
         path: File with the columns out, in (both from 0), ``names``, and maybe t_s, in any order; every (out, in, t_s)
-            once. Empty lines and lines that begin with ``#`` are ignored.
+            once.
         names: Names of the conductances' columns.
+        options: What the file does not say itself (default: nothing).
+
+    Returns:
+        Columns, lines, and what was understood of a file that is not in the plain form.
 
     Raises:
         DriftproofError: If a place is missing or repeated, or a cell is not a number. The first line has number 1.
     """
-    header, cells = read_cells(path, comments=True)
-    check_names(path, header, ("out", "in", *names), ("t_s",))
-    if cells.empty:
-        raise DriftproofError(f"{path}: it has no rows under its header; wanted one for every out and in")
-    _check_cells(path, header, cells)
-
-    table = cells.iloc[:, : len(header)].set_axis(header, axis=1).astype(np.float64)
-    timed = "t_s" in header
+    found = read_table(path, csv_columns(names), options or TableOptions(flags="[csv] {}"))
+    _check_cells(path, found)
+    table = found.values
+    timed = "t_s" in table
     table = table.assign(line=table.index, **({} if timed else {"t_s": 0.0})).sort_values(_PLACE, kind="stable")
     shape = (table["t_s"].nunique(), int(table["out"].max()) + 1, int(table["in"].max()) + 1)
     _check_complete(path, table, shape, timed)
     columns = {name: table[name].to_numpy().reshape(shape) for name in names}
-    return columns | ({"t_s": table["t_s"].unique()} if timed else {}), table["line"].to_numpy().reshape(shape)
+    said = () if found.plain else (*found.understood, *found.changed, *_unused(found))
+    return columns | ({"t_s": table["t_s"].unique()} if timed else {}), table["line"].to_numpy().reshape(shape), said
+
+
+def _unused(table: LabTable) -> tuple[str, ...]:
+    return (f"Not used: {', '.join(table.unused)}.",) if table.unused else ()
 
 
 def check_names(path: Path, names: list[str], wanted: tuple[str, ...], optional: tuple[str, ...]) -> None:
@@ -55,27 +83,18 @@ def check_names(path: Path, names: list[str], wanted: tuple[str, ...], optional:
         )
 
 
-def _check_cells(path: Path, header: list[str], rows: pd.DataFrame) -> None:
-    """Raise unless every line has a number for each column of the header, and whole numbers for out and in."""
-    count = rows.notna().sum(axis=1)
-    numbers = rows.iloc[:, : len(header)].set_axis(header, axis=1).apply(pd.to_numeric, errors="coerce")
-    wrong = numbers.isna()
+def _check_cells(path: Path, table: LabTable) -> None:
+    """Raise for the first line with a fault, or with a place that is not a whole number."""
+    faults: list[Fault] = list(table.faults)
     for name in ("out", "in"):
-        wrong[name] |= ~(numbers[name].between(0, _LARGEST, inclusive="left") & (numbers[name] % 1 == 0))
-    faulty = wrong.index[wrong.any(axis=1) | (count != len(header))]
-    if faulty.empty:
+        values: pd.Series[float] = table.values[name]
+        wrong = ~(values.between(0, _LARGEST, inclusive="left") & (values % 1 == 0))
+        faults += [(line, f"{name} = {value:.10g}: wanted 0, 1, 2, …") for line, value in values[wrong].items()]
+    if not faults:
         return
-    line = faulty[0]
-    if count[line] != len(header):
-        fault = f"{count[line]} cells, wanted {len(header)} as in the header"
-    else:
-        place = int(wrong.loc[line].to_numpy().argmax())
-        cell, wanted = rows.loc[line, place].strip(), "0, 1, 2, …"
-        if np.isnan(numbers.loc[line].iloc[place]):
-            cell, wanted = repr(cell), f"a number{' with a point' if ',' in cell else ''}"
-        fault = f"{header[place]} is {cell}, wanted {wanted}"
-    more = f" ({len(faulty) - 1} more such lines)" if len(faulty) > 1 else ""
-    raise DriftproofError(f"{path}: line {line}: {fault}{more}")
+    line, text = min(faults, key=lambda fault: fault[0])
+    more = f" ({len(faults) - 1} more such lines)" if len(faults) > 1 else ""
+    raise DriftproofError(f"{path}: line {line}: {text}{more}")
 
 
 def _check_complete(path: Path, table: pd.DataFrame, shape: tuple[int, int, int], timed: bool) -> None:

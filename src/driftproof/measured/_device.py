@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -9,18 +10,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from driftproof._defaults import SEED
+from driftproof._defaults import NEGATIVE, SEED
 from driftproof._devices import USE, Array, ReadOut
 from driftproof._devices.net import net_weights
 from driftproof._devices.normals import blocks
 from driftproof._errors import DriftproofError, did_you_mean, warn
+from driftproof._lab_tables import TableOptions, parse_pairs
 from driftproof._mapping import Mapping
 from driftproof._presets.preset import Source, Text
 from driftproof.laws._effects import Effect
 from driftproof.laws._encoding import Conductances, DeviceEncoding
 from driftproof.laws._table import NotNegative, Table
+from driftproof.measured._csv_file import csv_columns
 from driftproof.measured._files import ROOT, LayerFile, Numbers
 
 if TYPE_CHECKING:
@@ -31,6 +35,18 @@ LIKENESS = 0.5  # below such a likeness, rows, columns or signs have probably be
 FIRST_S = 1e-3
 
 
+class CsvForm(Table):
+    """What the ``.csv`` files of a folder do not say themselves; see :class:`driftproof._lab_tables.TableOptions`."""
+
+    columns: str | dict[str, str] = ""
+    unit: str | dict[str, str] = ""
+    sep: str | None = None
+    decimal: str | None = None
+    comment: str | None = None
+    voltage_v: float | None = None
+    negative: str = NEGATIVE
+
+
 class Settings(Table):
     """The file ``device.toml`` of a folder with measured conductances."""
 
@@ -39,6 +55,25 @@ class Settings(Table):
     source: Source | None = None
     conductance: DeviceEncoding
     t_s: NotNegative | None = None
+    csv: CsvForm | None = None
+    targets_sha256: dict[str, str] = Field(default_factory=dict)
+
+    def table_options(self) -> TableOptions:
+        """Return the options with which ``.csv`` files are read."""
+        form, flags = self.csv or CsvForm(), "[csv] {}"
+        names = [column.name for column in csv_columns(self.conductance.file_columns)]
+
+        def pairs(key: str, given: str | dict[str, str]) -> dict[str, str]:
+            if isinstance(given, dict):
+                return given
+            return parse_pairs(flags.format(key), given, names, every=key == "unit") if given else {}
+
+        return TableOptions(
+            columns=pairs("columns", form.columns),
+            unit=pairs("unit", form.unit),
+            **form.model_dump(exclude={"columns", "unit"}),
+            flags=flags,
+        )
 
 
 @dataclass(frozen=True)
@@ -218,7 +253,13 @@ class MeasuredDevice:
             "chips": self.chips,
             "layers": shapes,
             "validity": {"t_s": list(self.validity.t_s)},
-        }
+        } | self._read_as()
+
+    def _read_as(self) -> dict[str, Any]:
+        """Return what was understood of files that are not in the plain form."""
+        ways = dict.fromkeys(" ".join(file.understood) for files in self.layers for file in files.values())
+        ways.pop("", None)
+        return {"files": {"read_as": list(ways)}} if ways else {}
 
     def saved(self) -> tuple[SavedMeasured, dict[str, Tensor]]:
         """Return the form of the device in a file, and its conductances."""
@@ -281,6 +322,13 @@ class MeasuredDevice:
                 f"{file.path} holds {shape[0]} x {shape[1]} weights, layer {layer or ROOT} has "
                 f"{target.shape[0]} x {target.shape[1]} (outputs x inputs, a kernel's places among the inputs){hint}"
             )
+        wanted = self.settings.targets_sha256.get(layer or ROOT)
+        if wanted is not None and wanted != targets_hash(target):
+            raise DriftproofError(
+                f"device {self.name}: the weights of layer {layer or ROOT} are not those for which the folder was "
+                "written: the network, its weights or its mapping (--tile, --scale, --clip) is another one. Evaluate "
+                "the network that was programmed, or remove [targets_sha256] from device.toml"
+            )
         array = MeasuredArray(self, layer, file, target)
         if (alike := likeness(array.net(file.t_s[0]), target)) < LIKENESS:
             warn(
@@ -307,6 +355,12 @@ class MeasuredDevice:
                 rms = float((net.double() - mapped.target.double()).square().mean().sqrt())
                 errors.append(LayerError(name, chip, t_s, rms, likeness(net, mapped.target)))
         return tuple(errors)
+
+
+def targets_hash(target: Tensor) -> str:
+    """Return a hash of the targets of one layer, [out, in]."""
+    numbers = target.detach().to("cpu", torch.float32).contiguous().numpy()
+    return hashlib.sha256(str(numbers.shape).encode() + numbers.tobytes()).hexdigest()[:16]
 
 
 def likeness(net: Tensor, target: Tensor) -> float:

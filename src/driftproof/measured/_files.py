@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from driftproof._errors import DriftproofError
 from driftproof._files import check_file
+from driftproof._lab_tables import TableOptions
 from driftproof.laws._encoding import Conductances
 from driftproof.measured._csv_file import Lines, check_names, read_csv
 
@@ -32,15 +33,17 @@ class LayerFile:
         t_s: Times in s, increasing; empty if the file has none.
         banks: Conductances in µS, each [times, out, in]: G⁺ and G⁻, or the one device of an offset encoding.
         reference: Conductances in µS of a reference column, [times, in]. None without one.
+        understood: What was understood of a ``.csv`` file that is not in the plain form.
     """
 
     path: Path
     t_s: tuple[float, ...]
     banks: tuple[Numbers, ...]
     reference: Numbers | None
+    understood: tuple[str, ...] = ()
 
 
-def read_layer(path: Path, conductance: Conductances) -> LayerFile:
+def read_layer(path: Path, conductance: Conductances, options: TableOptions | None = None) -> LayerFile:
     """Read the file of one layer.
 
     Args:
@@ -48,16 +51,17 @@ def read_layer(path: Path, conductance: Conductances) -> LayerFile:
             [times] for several times, and ``g_reference_us`` [in] or [times, in] for a reference column; or ``.csv``
             file with the columns out, in, those names, and t_s.
         conductance: Encoding of weights in conductances.
+        options: What a ``.csv`` file does not say itself.
 
     Raises:
         DriftproofError: If the file cannot be read, an array is missing or unknown, shapes do not fit together, times
             do not increase, or values are negative, not finite, or far from g_max.
     """
-    names, lines = conductance.file_columns, None
+    names, lines, said = conductance.file_columns, None, tuple[str, ...]()
     if path.suffix == ".npz":
         arrays = _read_npz(path, names)
     else:
-        arrays, lines = read_csv(path, names)
+        arrays, lines, said = read_csv(path, names, options)
     t_s = tuple(arrays.pop("t_s", np.empty(0)).ravel().tolist())
     if list(t_s) != sorted(set(t_s)) or any(not np.isfinite(t) or t < 0 for t in t_s):
         raise DriftproofError(f"{path}: t_s must be times in s that increase, got {list(t_s)}")
@@ -75,7 +79,7 @@ def read_layer(path: Path, conductance: Conductances) -> LayerFile:
         says = "a reference column" if wants else "no reference column"
         mend = "; a .csv file cannot hold one: write .npz" if wants and lines is not None else ""
         raise DriftproofError(f"{path}: {'no ' if wants else ''}{REFERENCE}, but device.toml says {says}{mend}")
-    return LayerFile(path, t_s, tuple(values[name] for name in names), reference)
+    return LayerFile(path, t_s, tuple(values[name] for name in names), reference, said)
 
 
 def _with_times(path: Path, name: str, array: npt.NDArray[np.float64], times: int) -> Numbers:

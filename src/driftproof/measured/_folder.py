@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from driftproof._errors import DriftproofError, explained
+from driftproof._errors import DriftproofError, explained, warn
 from driftproof._files import read_toml
 from driftproof.laws._encoding import Encoding
 from driftproof.measured._device import MeasuredDevice, Settings, TimeRange
@@ -63,6 +63,7 @@ def load_measured(folder: str | Path) -> MeasuredDevice:
     t_s = (settings.t_s or 0.0,)
     chips = tuple({name: replace(file, t_s=file.t_s or t_s) for name, file in chip.items()} for chip in chips)
     files = [file for chip in chips for file in chip.values()]
+    _say(folder, files)
     first, last = max(files, key=lambda file: file.t_s[0]), min(files, key=lambda file: file.t_s[-1])
     low, high = first.t_s[0], last.t_s[-1]
     if low > high:
@@ -71,6 +72,17 @@ def load_measured(folder: str | Path) -> MeasuredDevice:
             f"{first.path} begins at {low:g} s"
         )
     return MeasuredDevice(f"measured:{settings.name}", settings, chips, TimeRange((low, high)), _hash(settings, chips))
+
+
+def _say(folder: Path, files: list[LayerFile]) -> None:
+    """Warn of what was understood of files that are not in the plain form, each way once."""
+    ways: dict[tuple[str, ...], list[str]] = {}
+    for file in files:
+        if file.understood:
+            ways.setdefault(file.understood, []).append(str(file.path.relative_to(folder)))
+    for sentences, names in ways.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        warn(f"measured:{folder}: {', '.join(names[:3])}{more} read as {' '.join(sentences)}")
 
 
 def _read_settings(path: Path) -> Settings:
@@ -86,6 +98,7 @@ def _read_settings(path: Path) -> Settings:
 
 def _read_chip(folder: Path, settings: Settings) -> dict[str, LayerFile]:
     files: dict[str, LayerFile] = {}
+    options = settings.table_options()
     for path in sorted(folder.iterdir(), key=_natural):
         if path.name.startswith(".") or path.is_dir():
             continue
@@ -98,7 +111,7 @@ def _read_chip(folder: Path, settings: Settings) -> dict[str, LayerFile]:
         name = "" if path.stem == ROOT else path.stem
         if name in files:
             raise DriftproofError(f"{path}: there is {files[name].path.name} for the same layer; remove one of them")
-        files[name] = read_layer(path, settings.conductance)
+        files[name] = read_layer(path, settings.conductance, options)
     if not files:
         raise DriftproofError(f"{folder}: no layer's .npz or .csv file")
     return files
