@@ -19,6 +19,7 @@ ORDER = (
     "_errors",
     "_sparse",
     "_files",
+    "_drawing",
     "_keywords",
     "_defaults",
     "_numerics",

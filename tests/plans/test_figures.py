@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from driftproof._reporting.figures import render
+from driftproof._drawing import render
 from driftproof.data import digits
 from driftproof.data._parts import halves
 from driftproof.evaluation import Deployment, Evaluator

@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from driftproof._drawing import render
 from driftproof._record import Record
-from driftproof._reporting.figures import chips, over_time, render, spread
+from driftproof._reporting.chip_dots import chips
 from driftproof._reporting.gather import Evidence, gather
+from driftproof._reporting.over_time import over_time, spread
 from driftproof._reporting.time_axis import TimeAxis
 from synthetic_record import TIMES, begin, fill, large_record, preset
 

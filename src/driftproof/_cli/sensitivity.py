@@ -163,8 +163,8 @@ def _show[R: (Sensitivity, Causes, MixedDeployment)](
     out: Path, name: str, result: R, draw: Callable[[R], Figure], table: Callable[[R], Group]
 ) -> None:
     """Print the table of a result; write its table as CSV and its figure as SVG and PNG."""
+    from driftproof._drawing import render
     from driftproof._files import write_atomically, write_csv
-    from driftproof._reporting.figures import render
 
     write_csv(out / f"{name}.csv", result.table())
     for form, content in zip(("svg", "png"), render(draw, result), strict=True):

@@ -236,6 +236,10 @@ class Record(RecordFile):
         """Return the presets by name, in alphabetical order."""
         return self._entries("presets", "name", PresetEntry)
 
+    def preset_order(self) -> list[str]:
+        """Return the names of the presets in the order in which they were asked for."""
+        return [name for (name,) in self._connection.execute("SELECT name FROM presets ORDER BY rowid")]
+
     def add_conversion(self, conversion_id: str, conversion: Conversion) -> None:
         """Set how the layers of a conversion are shown."""
         self._put("conversions", conversion_id=conversion_id, body=conversion.model_dump_json())

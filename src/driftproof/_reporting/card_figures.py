@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from driftproof._drawing import COLOURS, INK
 from driftproof._presets.card import Card, WeightError
-from driftproof._reporting.figures import COLOURS, INK
 from driftproof._reporting.time_axis import TimeAxis
 from driftproof.times import format_time
 

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from driftproof._drawing import render, render_paper
 from driftproof._errors import DriftproofError
 from driftproof._files import is_folder, make_folder, write_atomically, write_csv
 from driftproof._keywords import checks_keywords
 from driftproof._record import FILE_NAME, Quantity
+from driftproof._reporting.chip_dots import chips, paper_chips
 from driftproof._reporting.comparisons import comparison_table
-from driftproof._reporting.figures import chips, over_time, render
 from driftproof._reporting.gather import Evidence, Source, gather
 from driftproof._reporting.html import GENERATOR, check_written_here
 from driftproof._reporting.lifetime import default_keep
+from driftproof._reporting.over_time import over_time, paper_over_time
 from driftproof._reporting.page import page
 from driftproof._reporting.shares import lifetime_table, yields
 
@@ -28,9 +30,10 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
     The page needs none of the other files, which are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
-    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; and the figures
-    ``accuracy_over_time`` (named after the metric) and ``chips`` as SVG and PNG. Each file is replaced in one step, the
-    page last.
+    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; and two figures for papers,
+    ``accuracy_over_time`` (named after the metric) and ``chips``, each as PDF, as SVG with text, and as PNG of 300 dpi.
+    They are as wide as one column of a journal, or as its page where there are panels. Each file is replaced in one
+    step, the page last.
 
     Args:
         records: A record, its folder or its file; or several of them for one report that compares them.
@@ -53,14 +56,15 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     if evidence.records > 1 and (folder / FILE_NAME).exists():
         raise DriftproofError(f"{folder} holds a record with its own report; choose another --out for the joint report")
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
-    figures = {over: render(over_time, evidence), "chips": render(chips, evidence)}
-    html = page(evidence, figures[over][0], figures["chips"][0], keep, tables.get("comparisons.csv"))
+    shown = [render(draw, evidence)[0] for draw in (over_time, chips)]
+    html = page(evidence, *shown, keep, tables.get("comparisons.csv"))
+    figures = {over: render_paper(paper_over_time, evidence), "chips": render_paper(paper_chips, evidence)}
     make_folder(folder)
     for name, table in tables.items():
         write_csv(folder / name, table)
-    for name, (svg, png) in figures.items():
-        write_atomically(folder / f"{name}.svg", svg)
-        write_atomically(folder / f"{name}.png", png)
+    for name, forms in figures.items():
+        for form, content in forms.items():
+            write_atomically(folder / f"{name}.{form}", content)
     return write_atomically(folder / "index.html", html.encode())
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from driftproof._drawing import render
 from driftproof._errors import DriftproofError
 from driftproof._presets.preset import Fit
-from driftproof._reporting.figures import render
 from driftproof.fitting._device import Z95, FittedDevice
 from driftproof.fitting._measurements import Measurements
 
