@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,7 +157,11 @@ def axes_of(ax: Axes | None, width: float, height: float | None = None) -> Itera
         return
     with paper():
         high = min(0.77 * width, 2.2 + 0.15 * width) if height is None else height
-        yield new_figure(figsize=(width, high), layout="constrained").subplots()
+        figure = new_figure(figsize=(width, high), layout="constrained")
+        axes = figure.subplots()
+        yield axes
+        if legend := axes.get_legend():  # one of many rows does not make the axes smaller
+            figure.set_figheight(high + max(0.0, legend.get_window_extent().height / figure.dpi - 0.35))
 
 
 def magnified() -> float:
@@ -169,6 +174,11 @@ def letters_in(pixels: float, axes: Axes) -> float:
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Figure)
     return 72 * pixels / figure.dpi / (0.6 * float(matplotlib.rcParams["font.size"]))
+
+
+def wrapped(text: str, letters: int) -> str:
+    """Return a text in lines of at most so many letters."""
+    return "\n".join(textwrap.wrap(text, max(8, letters))) or text
 
 
 @contextmanager

@@ -7,15 +7,18 @@ Functions named ``plot_...`` draw into axes and return them; functions named ``d
 from driftproof._drawing import render, save_figure
 from driftproof._reporting.plots import plot_chips, plot_differences, plot_over_time
 from driftproof.analysis._figures import draw_surface
-from driftproof.plans._figures import draw_causes, draw_curve, draw_layers
+from driftproof.plans._figures import draw_causes, draw_curve, draw_layers, plot_causes, plot_curve, plot_layers
 
 __all__ = [
     "draw_causes",
     "draw_curve",
     "draw_layers",
     "draw_surface",
+    "plot_causes",
     "plot_chips",
+    "plot_curve",
     "plot_differences",
+    "plot_layers",
     "plot_over_time",
     "render",
     "save_figure",

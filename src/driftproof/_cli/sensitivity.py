@@ -103,7 +103,7 @@ def sensitivity_command(
         preset (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names.
-        out (FOLDER): Folder for the record, tables (CSV) and figures (SVG, PNG).
+        out (FOLDER): Folder for the record, tables (CSV) and figures (PDF, SVG, PNG).
         time (TIME): Time after the first read at which the chips are read; the units are s, min, h, d and y.
         chips: Number of chips to program. Every set of digital layers is measured on the same chips.
 
@@ -162,12 +162,12 @@ def sensitivity_command(
 def _show[R: (Sensitivity, Causes, MixedDeployment)](
     out: Path, name: str, result: R, draw: Callable[[R], Figure], table: Callable[[R], Group]
 ) -> None:
-    """Print the table of a result; write its table as CSV and its figure as SVG and PNG."""
-    from driftproof._drawing import render
+    """Print the table of a result; write its table as CSV and its figure as PDF, SVG and PNG."""
+    from driftproof._drawing import render_paper
     from driftproof._files import write_atomically, write_csv
 
     write_csv(out / f"{name}.csv", result.table())
-    for form, content in zip(("svg", "png"), render(draw, result), strict=True):
+    for form, content in render_paper(draw, result).items():
         write_atomically(out / f"{name}.{form}", content)
     print_table(table(result))
 

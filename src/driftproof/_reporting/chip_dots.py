@@ -13,8 +13,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from driftproof._drawing import COLUMN, GRID, INK, letters_in, magnified
-from driftproof._reporting.curves import Line, Numbers, digital_lines, lines_of, wrapped
+from driftproof._drawing import COLUMN, GRID, INK, letters_in, magnified, wrapped
+from driftproof._reporting.curves import Line, Numbers, digital_lines, lines_of
 from driftproof._reporting.gather import Evidence
 from driftproof._reporting.value_axis import COMPRESSED, scale_axis
 from driftproof.times import format_time
@@ -146,10 +146,9 @@ def _times(found: Sequence[Dots]) -> set[float]:
 def _labels(found: Sequence[Dots], width: float) -> list[str]:
     """Return the names of the rows in lines of less than half of a figure's width, with their times if these differ."""
     letters = round(72 * width * 0.36 / (0.55 * float(matplotlib.rcParams["font.size"])))
-    names = [wrapped(dots.line.name, letters) for dots in found]
-    if len(_times(found)) == 1:
-        return names
-    return [f"{name}\n{format_time(float(dots.row['t_s']))}" for name, dots in zip(names, found, strict=True)]
+    apart = len(_times(found)) > 1
+    times = [f", {format_time(float(dots.row['t_s']))}" if apart else "" for dots in found]
+    return [wrapped(dots.line.name + time, letters) for dots, time in zip(found, times, strict=True)]
 
 
 def _mean_and_interval(axes: Axes, y: float, row: Any, size: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -163,8 +162,3 @@ def digital_lines(evidence: Evidence) -> list[tuple[float, str]]:
     if len(set(values)) == 1:
         return [(values[0], INK)]
     return [(value, COLOURS[i % len(COLOURS)]) for i, value in enumerate(values)]
-
-
-def wrapped(text: str, letters: int) -> str:
-    """Return a text in lines of at most so many letters."""
-    return "\n".join(textwrap.wrap(text, max(8, letters))) or text

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from driftproof._drawing import COLOURS, GRID, INK, MARKERS, magnified
+from driftproof._drawing import COLOURS, GRID, INK, MARKERS, letters_in, magnified, wrapped
 from driftproof._record import Quantity
 from driftproof._reporting.legend import legend_above, line_handle
 from driftproof._reporting.time_axis import TimeAxis
@@ -48,7 +48,10 @@ def draw_differences(
     axes.set_xlim(left - abs(float(shifts[0])), right + abs(float(shifts[0])))
     axes.grid(axis="y", color=GRID, lw=0.8 * size)
     unit = " in points" if quantity.percent else ""
-    axes.set_ylabel(f"difference of {quantity.title}{unit}{same}")
+    letters = round(1.15 * letters_in(axes.get_window_extent().height, axes))
+    axes.set_ylabel(
+        "\n".join(wrapped(part, letters) for part in (f"difference of {quantity.title}{unit}{same}").splitlines())
+    )
     if legend:
         legend_above(axes, handles)
 

@@ -10,8 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from driftproof._drawing import letters_in, magnified
-from driftproof._reporting.curves import wrapped
+from driftproof._drawing import letters_in, magnified, wrapped
 
 
 def line_handle(name: str, colour: str, marker: str) -> Line2D:

@@ -14,9 +14,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from scipy.optimize import isotonic_regression
 
-from driftproof._drawing import COLOURS, COLUMN, FULL, GRID, INK, letters_in, magnified
+from driftproof._drawing import COLOURS, COLUMN, FULL, GRID, INK, letters_in, magnified, wrapped
 from driftproof._record import DIGITAL
-from driftproof._reporting.curves import Band, Course, Line, Numbers, Of, course, digital_lines, lines_of, wrapped
+from driftproof._reporting.curves import Band, Course, Line, Numbers, Of, course, digital_lines, lines_of
 from driftproof._reporting.gather import Evidence
 from driftproof._reporting.legend import legend_above, line_handle
 from driftproof._reporting.time_axis import TimeAxis

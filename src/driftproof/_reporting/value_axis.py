@@ -19,6 +19,8 @@ _STRIP = 0.2
 """Share of the axis for the compressed part."""
 _SQUEEZED = 0.18
 """Largest share of a linear axis that the other series may have for a collapsed one to get its own scale."""
+_COLLAPSED_POINTS = 20.0
+"""Smallest span in points of an axis of percentages for a series to be called collapsed."""
 _SHADE = "#f0f0f0"
 
 Numbers = npt.NDArray[np.float64]
@@ -94,13 +96,16 @@ def split_of(series: Iterable[Numbers], digital: Iterable[float], sign: int, end
     if len(rows) < 2:
         return None
     always, foot = np.array(list(digital), dtype=np.float64) * sign, float(rows[0].min())
-    for place in range(1, len(rows)):
+    best = float(np.concatenate([*rows, always]).max())
+    if ends == (0.0, 100.0) and best - foot < _COLLAPSED_POINTS:
+        return None
+    for place in range(1, len(rows) // 2 + 1):  # half of the series, or more, have not collapsed
         rest = np.concatenate([*rows[place:], always])
         low, high = float(rest.min()), float(rest.max())
         # all series but the collapsed ones: where these were good, they are drawn on the fine scale too
         if high - low < _SQUEEZED * (high - foot):
             span = max(high - low, 0.02 * (high - foot))
-            edge, top = low - 0.1 * span, float(np.concatenate(rows).max()) + 0.08 * span
+            edge, top = low - 0.1 * span, best + 0.08 * span
             bottom = max(foot - 0.15 * (edge - foot), min(*(end * sign for end in ends), foot - 0.02 * (edge - foot)))
             return Split(round(edge * sign, 12), top * sign, bottom * sign, ends)
     return None
