@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from driftproof._reporting.gather import Evidence
 
@@ -152,11 +152,23 @@ def split_axis(axis: Axis, split: Split) -> None:
 
 
 def plain_decades(axis: Axis, low: float, high: float) -> None:
-    """Label a logarithmic axis with plain numbers: 1, 2 and 5 of each decade, or more of them within half a decade."""
-    subs = (1, 2, 5) if high < 300 * low else (1,)
-    if high < 3 * low:
+    """Label a logarithmic axis with plain numbers: decades, 1, 2 and 5 of each, or round numbers within one decade."""
+    if high < 8 * low:
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     else:
-        axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: _number(x)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _number(x: float) -> str:
+    """Return a number of a logarithmic axis without mathematical typesetting, which figures do not use.
+
+    >>> [_number(x) for x in (0.002, 500.0, 1e6, 2e-5)]
+    ['0.002', '500', '10⁶', '2·10⁻⁵']
+    """
+    if not x or 1e-3 <= abs(x) < 1e5:
+        return f"{x:g}"
+    mantissa, exponent = f"{x:e}".split("e")
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from driftproof._drawing import render
 from driftproof._errors import DriftproofError
 from driftproof._presets.preset import Fit
+from driftproof._reporting.value_axis import plain_decades
 from driftproof.fitting._device import Z95, FittedDevice
 from driftproof.fitting._measurements import Measurements
 
@@ -45,13 +46,30 @@ def figure_bytes(measurements: Measurements, device: FittedDevice, file_format: 
         _read_noise(noise, measurements, device)
         for axes in figure.axes:
             axes.title.set_fontsize(9.5)
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(fontsize=8, frameon=False)
+            _plain_ticks(axes)
+            _legend(axes)
         title = f"{name}: {fit.devices:,} devices, {len(fit.levels_us)} levels, {fit.rows:,} readings"
         figure.suptitle(f"{title}; points measured, lines fitted", fontsize=10.5)
         return figure
 
     return render(draw, device.fit)[FORMATS.index(file_format)]
+
+
+def _plain_ticks(axes: Axes) -> None:
+    """Label logarithmic axes with plain numbers, few enough that they do not collide."""
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        if axis.get_scale() == "log":
+            plain_decades(axis, low, high)
+
+
+def _legend(axes: Axes) -> None:
+    """Add a legend above the data, for which the axis of values gets longer."""
+    names = axes.get_legend_handles_labels()[1]
+    if not names:
+        return
+    (low, high), share = axes.get_ylim(), 0.1 * len(names)
+    axes.set_ylim(low, high * (high / low) ** share if axes.get_yscale() == "log" else high + share * (high - low))
+    axes.legend(fontsize=8, frameon=False, loc="upper left")
 
 
 def _levels_over_time(axes: Axes, measurements: Measurements, device: FittedDevice) -> None:
