@@ -1,41 +1,15 @@
-"""A record as CSV, Parquet or JSON."""
+"""A record as JSON, and the file of an export."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 
 from pydantic_core import to_jsonable_python
 
-from driftproof._errors import DriftproofError, did_you_mean
-from driftproof._files import make_folder, write_atomically
+from driftproof._errors import DriftproofError
 from driftproof._record.store import Record
-
-FORMATS = ("csv", "parquet", "json")
-
-
-def export(record: Record, format: str, out: str | os.PathLike[str]) -> Path:
-    """Write a record to the file ``out`` and return its path.
-
-    CSV and Parquet hold the cells, one row each. JSON holds the whole record: subject, configurations, presets, runs,
-    and cells with the number of their run.
-
-    Raises:
-        DriftproofError: the format is unknown; ``out`` is a folder; Parquet is wanted and pyarrow is not installed.
-    """
-    if format not in FORMATS:
-        raise DriftproofError(f"format {format!r}: wanted one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}")
-    path = checked_file(out, f"cells.{format}")
-    if format == "csv":
-        content = record.cells().to_csv(index=False, lineterminator="\n").encode()
-    elif format == "parquet":
-        content = _parquet(record)
-    else:
-        content = _json(record)
-    make_folder(path.parent)
-    return write_atomically(path, content)
 
 
 def checked_file(out: str | os.PathLike[str], example: str) -> Path:
@@ -46,16 +20,8 @@ def checked_file(out: str | os.PathLike[str], example: str) -> Path:
     return path
 
 
-def _parquet(record: Record) -> bytes:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise DriftproofError(
-            "Parquet needs pyarrow, which is not installed; run `pip install driftproof[parquet]` or export to csv"
-        )
-    content: bytes = record.cells().to_parquet(engine="pyarrow", index=False)
-    return content
-
-
-def _json(record: Record) -> bytes:
+def record_json(record: Record) -> bytes:
+    """Return everything that a record holds: subject, configurations, presets, runs, and cells with their runs."""
     content = {
         "about": "driftproof record; accuracies and F1 in percent, times in seconds after the first read",
         "subject": record.subject,

@@ -280,6 +280,19 @@ class Record(RecordFile):
         table["digital"] = table["digital"].map(digital_text)
         return table[list(CELL_COLUMNS)].astype(DTYPES)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the cells as a table, one row per chip, device and time; :func:`driftproof.summarise` has the means.
+
+        ``value`` is the metric (accuracies in percent), ``t_s`` the time in s after the first read. The rows
+        ``digital`` and ``ideal-analog`` of ``preset`` have no devices. ``digital`` names layers that were kept digital
+        for a trial.
+
+        >>> with Record.create_or_open(None) as record:
+        ...     list(record.to_pandas().columns[:4])
+        ['config_id', 'label', 'model', 'preset']
+        """
+        return self.cells()
+
     def saturation(self) -> pd.DataFrame:
         """Return the shares of clipped conversions: one row per configuration, preset and layer, in percent.
 

@@ -17,12 +17,14 @@ from driftproof._keywords import checks_keywords
 from driftproof._record import FILE_NAME, Quantity
 from driftproof._reporting.chip_dots import chips, paper_chips
 from driftproof._reporting.comparisons import comparison_table
+from driftproof._reporting.export_tables import differences_text, summary_text
 from driftproof._reporting.gather import Evidence, Source, gather
 from driftproof._reporting.html import GENERATOR, check_written_here
 from driftproof._reporting.lifetime import default_keep
 from driftproof._reporting.over_time import over_time, paper_over_time
 from driftproof._reporting.page import page
 from driftproof._reporting.shares import lifetime_table, yields
+from driftproof._reporting.text_table import MARKS
 
 
 @checks_keywords
@@ -30,7 +32,8 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
     The page needs none of the other files, which are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
-    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; and two figures for papers,
+    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; ``summary`` and ``comparisons`` as
+    LaTeX (``.tex``, for booktabs) and Markdown (``.md``); and two figures for papers,
     ``accuracy_over_time`` (named after the metric) and ``chips``, each as PDF, as SVG with text, and as PNG of 300 dpi.
     They are as wide as one column of a journal, or as its page where there are panels. Each file is replaced in one
     step, the page last.
@@ -59,9 +62,14 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     shown = [render(draw, evidence)[0] for draw in (over_time, chips)]
     html = page(evidence, *shown, keep, tables.get("comparisons.csv"))
     figures = {over: render_paper(paper_over_time, evidence), "chips": render_paper(paper_chips, evidence)}
+    texts = _texts(evidence, tables.get("comparisons.csv"))
+    for name, (mark, _) in texts.items():
+        check_written_here(folder / name, mark)
     make_folder(folder)
     for name, table in tables.items():
         write_csv(folder / name, table)
+    for name, (_, text) in texts.items():
+        write_atomically(folder / name, text.encode())
     for name, forms in figures.items():
         for form, content in forms.items():
             write_atomically(folder / f"{name}.{form}", content)
@@ -88,6 +96,15 @@ def _tables(evidence: Evidence, keep: float | None) -> dict[str, pd.DataFrame]:
         "comparisons.csv": comparison_table(evidence, strict=False),
     }
     return {name: table for name, table in tables.items() if len(table)}
+
+
+def _texts(evidence: Evidence, comparisons: pd.DataFrame | None) -> dict[str, tuple[str, str]]:
+    """Return the tables for papers by the names of their files, each with the mark that its file begins with."""
+    tables = {"summary": summary_text(evidence)} if evidence.measured_presets else {}
+    if comparisons is not None:
+        tables["comparisons"] = differences_text(comparisons, evidence.quantity)
+    latex = {f"{name}.tex": (MARKS["latex"], table.latex()) for name, table in tables.items()}
+    return latex | {f"{name}.md": (MARKS["markdown"], table.markdown()) for name, table in tables.items()}
 
 
 def _check_keep(keep: float | None, quantity: Quantity) -> None:
