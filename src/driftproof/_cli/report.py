@@ -75,6 +75,7 @@ def export_command(
         asked: dict[str, Any] = {"table": table, "time": time, "against": against}
         if str(out) == "-":
             sys.stdout.buffer.write(exported(opened, form, **asked))
+            sys.stdout.buffer.flush()
             return
         folder = records[0] if records[0].is_dir() else records[0].parent
         path = export(opened, form, out or folder / file_name(form, table), **asked)
