@@ -57,6 +57,7 @@ ORDER = (
     "evaluation",
     "plans",
     "_reporting",
+    "_device_plot",
     "fitting",
     "figures",
     "bench",

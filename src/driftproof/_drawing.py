@@ -169,6 +169,11 @@ def magnified() -> float:
     return float(matplotlib.rcParams["font.size"]) / 10
 
 
+def letter_size(share: float = 1.0) -> float:
+    """Return a share of the usual size of letters in points."""
+    return share * float(matplotlib.rcParams["font.size"])
+
+
 def letters_in(pixels: float, axes: Axes) -> float:
     """Return about how many letters of the usual size stand side by side in a number of the figure's pixels."""
     figure = axes.get_figure(root=True)

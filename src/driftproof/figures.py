@@ -4,6 +4,7 @@ Functions named ``plot_...`` draw into axes and return them; functions named ``d
 :func:`render` turns into bytes.
 """
 
+from driftproof._device_plot import plot_device
 from driftproof._drawing import render, save_figure
 from driftproof._reporting.plots import plot_chips, plot_differences, plot_over_time
 from driftproof.analysis._figures import draw_surface
@@ -17,6 +18,7 @@ __all__ = [
     "plot_causes",
     "plot_chips",
     "plot_curve",
+    "plot_device",
     "plot_differences",
     "plot_layers",
     "plot_over_time",

@@ -152,7 +152,7 @@ def test_mistakes_are_said(large: Record) -> None:
         plot_chips(large, labels={"PCM": "pcm-nandakumar-2019"})
     with pytest.raises(DriftproofError, match="no chip to draw at 2d; there are chips at 0 s, 1 s, 1 h"):
         plot_chips(large, time="2d")
-    with pytest.raises(DriftproofError, match="band = 'new samples': wanted one of chips, these, new, none"):
+    with pytest.raises(DriftproofError, match="band 'new samples': there are chips, these, new, none"):
         plot_over_time(large, band="new samples")
     with pytest.raises(DriftproofError, match=r"figure\.gif: wanted a file that ends in \.pdf, \.svg, \.png"):
         save_figure(plot_over_time(large), "figure.gif")

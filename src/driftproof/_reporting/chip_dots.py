@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from driftproof._drawing import COLUMN, GRID, INK, letters_in, magnified, wrapped
+from driftproof._drawing import COLUMN, GRID, INK, letter_size, letters_in, magnified, wrapped
 from driftproof._reporting.curves import Line, Numbers, digital_lines, lines_of
 from driftproof._reporting.gather import Evidence
 from driftproof._reporting.value_axis import COMPRESSED, scale_axis
@@ -78,7 +77,7 @@ def draw_chips(axes: Axes, evidence: Evidence, found: Sequence[Dots], width: flo
         found: The dots.
         width: Width of the figure in inches (default: that of the axes' figure).
     """
-    size, font = magnified(), float(matplotlib.rcParams["font.size"])
+    size, font = magnified(), letter_size()
     wide = axes.get_figure(root=True).get_figwidth() if width is None else width  # type: ignore[union-attr]
     digital = digital_lines(evidence)
     ends = [np.array([dots.row["mean"], dots.row["ci95_low"], dots.row["ci95_high"]], dtype=float) for dots in found]
@@ -145,7 +144,7 @@ def _times(found: Sequence[Dots]) -> set[float]:
 
 def _labels(found: Sequence[Dots], width: float) -> list[str]:
     """Return the names of the rows in lines of less than half of a figure's width, with their times if these differ."""
-    letters = round(72 * width * 0.36 / (0.55 * float(matplotlib.rcParams["font.size"])))
+    letters = round(72 * width * 0.36 / (letter_size(0.55)))
     apart = len(_times(found)) > 1
     times = [f", {format_time(float(dots.row['t_s']))}" if apart else "" for dots in found]
     return [wrapped(dots.line.name + time, letters) for dots, time in zip(found, times, strict=True)]

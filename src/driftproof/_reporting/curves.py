@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -127,13 +127,6 @@ def course(evidence: Evidence, key: str, preset: str, of: Of = "mean", band: Ban
         column = f"{'drop_' if of == 'drop' else ''}ci95_{KINDS[band]}"
         low, high = (rows[f"{column}{end}"].to_numpy(dtype=np.float64) for end in ("low", "high"))
     return Course(times, rows[of].to_numpy(dtype=np.float64), low, high, rows["in_validity"].to_numpy(dtype=np.bool_))
-
-
-def check_word(name: str, value: str, words: object) -> None:
-    """Raise DriftproofError if a value is not among the words of a Literal."""
-    known = get_args(words)
-    if value not in known:
-        raise DriftproofError(f"{name} = {value!r}: wanted one of {', '.join(known)}{did_you_mean(str(value), known)}")
 
 
 def _chips(evidence: Evidence, key: str, preset: str, t_s: float, of: Of) -> Numbers:

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pandas as pd
 
-from driftproof._errors import DriftproofError, did_you_mean
+from driftproof._errors import DriftproofError, check_choice
 from driftproof._files import make_folder, write_atomically
 from driftproof._keywords import checks_keywords
 from driftproof._record import Quantity, Record, checked_file, record_json
@@ -90,9 +90,9 @@ def exported(
     against: str | None = None,
 ) -> bytes:
     """Return what :func:`export` writes."""
-    _known("format", format, SUFFIXES)
+    check_choice("format", format, SUFFIXES)
     table = default_table(format) if table is None else table
-    _known("table", table, TABLES)
+    check_choice("table", table, TABLES)
     for name, value, needs in (("time", time, "pivot"), ("against", against, "differences")):
         if value is not None and table != needs:
             raise DriftproofError(f"{name} = {value!r} belongs to the table {needs!r}, and the table is {table!r}")
@@ -268,11 +268,6 @@ def _notes(evidence: Evidence, what: str) -> list[str]:
     if not measured["in_validity"].all():
         notes.append("*: outside the range of validity of the device")
     return notes
-
-
-def _known(name: str, value: str, known: Sequence[str] | dict[str, str]) -> None:
-    if value not in known:
-        raise DriftproofError(f"{name} {value!r}: wanted one of {', '.join(known)}{did_you_mean(str(value), known)}")
 
 
 def _listed(times: set[float]) -> str:

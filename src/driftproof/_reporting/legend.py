@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from driftproof._drawing import letters_in, magnified, wrapped
+from driftproof._drawing import letter_size, letters_in, magnified, wrapped
 
 
 def line_handle(name: str, colour: str, marker: str) -> Line2D:
@@ -21,7 +20,7 @@ def line_handle(name: str, colour: str, marker: str) -> Line2D:
 
 def legend_above(axes: Axes, handles: Sequence[Line2D]) -> None:
     """Add a legend above axes, in as many columns as their width has room for."""
-    size = float(matplotlib.rcParams["font.size"])
+    size = letter_size()
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Figure)
     room = axes.get_window_extent().width

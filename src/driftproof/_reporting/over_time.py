@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from scipy.optimize import isotonic_regression
 
-from driftproof._drawing import COLOURS, COLUMN, FULL, GRID, INK, letters_in, magnified, wrapped
+from driftproof._drawing import COLOURS, COLUMN, FULL, GRID, INK, letter_size, letters_in, magnified, wrapped
 from driftproof._record import DIGITAL
 from driftproof._reporting.curves import Band, Course, Line, Numbers, Of, course, digital_lines, lines_of
 from driftproof._reporting.gather import Evidence
@@ -133,7 +132,7 @@ def _panels(evidence: Evidence, width: float, height: float) -> Figure:
     if isinstance(layout := figure.get_layout_engine(), ConstrainedLayoutEngine):
         layout.set(h_pad=0.09)  # room between a panel's time axis and the title of the panel below
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    size, found = float(matplotlib.rcParams["font.size"]), []
+    size, found = letter_size(), []
     for panel, preset in zip(panels.flat, presets, strict=False):
         for i, key in enumerate(keys):
             if len(evidence.series(key, preset)):
@@ -175,7 +174,7 @@ def _digital_handles(evidence: Evidence) -> list[Line2D]:
 
 
 def _legend(figure: Figure, evidence: Evidence, keys: Sequence[str]) -> None:
-    size = float(matplotlib.rcParams["font.size"])
+    size = letter_size()
     letters = round(72 * figure.get_figwidth() / (0.6 * size))
     names = [wrapped(evidence.names[key], letters // 2) for key in keys]
     lines = [Line(key, "", name, i) for i, (key, name) in enumerate(zip(keys, names, strict=True))]

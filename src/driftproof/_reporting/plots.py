@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from matplotlib.axes import Axes
 
 from driftproof._drawing import COLUMN, axes_of, new_figure, paper
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, check_choice
 from driftproof._keywords import checks_keywords
 from driftproof._reporting.chip_dots import column_of_chips, dots_of, draw_chips
 from driftproof._reporting.comparisons import compared
-from driftproof._reporting.curves import Band, Of, check_word, lines_of
+from driftproof._reporting.curves import Band, Of, lines_of
 from driftproof._reporting.difference_bars import draw_differences
 from driftproof._reporting.gather import Source, gather
 from driftproof._reporting.over_time import draw_over_time
@@ -57,8 +58,8 @@ def plot_over_time(
     >>> axes.get_ylabel(), axes.get_figure().get_figwidth()
     ('accuracy in %', 3.5)
     """
-    check_word("of", of, Of)
-    check_word("band", band, Band)
+    check_choice("of", of, get_args(Of))
+    check_choice("band", band, get_args(Band))
     evidence = gather(records)
     lines = lines_of(evidence, presets, configurations, labels)
     with axes_of(ax, width) as axes:

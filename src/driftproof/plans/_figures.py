@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from driftproof._drawing import COLOURS, COLUMN, FULL, GRID, INK, axes_of, letters_in, magnified, wrapped
-from driftproof._errors import DriftproofError
+from driftproof._drawing import COLOURS, COLUMN, FULL, GRID, INK, axes_of, letter_size, letters_in, magnified, wrapped
+from driftproof._errors import check_choice
 from driftproof._keywords import checks_keywords
 from driftproof._record import Quantity
 from driftproof.plans._causes import Causes
@@ -121,8 +120,7 @@ def plot_layers(
     Raises:
         DriftproofError: ``of`` is another word.
     """
-    if of not in SIDES:
-        raise DriftproofError(f"of = {of!r}: wanted drop or gain")
+    check_choice("of", of, SIDES)
     with axes_of(ax, width, 0.5 + 0.17 * len(found.layers)) as axes:
         _layers(axes, found, of)
     return axes
@@ -166,7 +164,7 @@ def _curve(axes: Axes, found: MixedDeployment) -> None:
 
 
 def _causes(axes: Axes, found: Causes) -> None:
-    size, font = magnified(), float(matplotlib.rcParams["font.size"])
+    size, font = magnified(), letter_size()
     drops = [*(cause.drop for cause in found.causes), found.total]
     lows, highs = zip(*map(_ends, drops), strict=True)
     means = [drop.mean for drop in drops]
@@ -193,7 +191,7 @@ def _causes(axes: Axes, found: Causes) -> None:
 
 def _layers(axes: Axes, found: Sensitivity, of: str) -> None:
     names = [layer.name or "(root)" for layer in found.layers]
-    size, font = magnified(), float(matplotlib.rcParams["font.size"])
+    size, font = magnified(), letter_size()
     colour, kept = (RED, "analog") if of == "drop" else (GREEN, "digital")
     values: list[PerChip] = [getattr(layer, of) for layer in found.layers]
     lows, highs = zip(*map(_ends, values), strict=True)
@@ -228,7 +226,7 @@ def _mark_chosen(axes: Axes, found: MixedDeployment, drawn: Sequence[tuple[Seque
         xytext=_free_place(axes, text, point, drawn),
         textcoords="axes fraction",
         color=RED,
-        fontsize=0.95 * float(matplotlib.rcParams["font.size"]),
+        fontsize=letter_size(0.95),
         ha="left",
         va="bottom",
         arrowprops={"arrowstyle": "-", "color": RED, "lw": 0.8 * size, "shrinkA": 1, "shrinkB": 7 * size},
@@ -286,7 +284,7 @@ def _name_lines(axes: Axes, lines: Sequence[tuple[float, str, str]]) -> None:
             (1.01, value + shift),
             xycoords=("axes fraction", "data"),
             color=colour,
-            fontsize=0.9 * float(matplotlib.rcParams["font.size"]),
+            fontsize=letter_size(0.9),
             va="center",
             annotation_clip=False,
         )
@@ -294,7 +292,7 @@ def _name_lines(axes: Axes, lines: Sequence[tuple[float, str, str]]) -> None:
 
 def _title(axes: Axes, title: str, *more: str) -> None:
     """Write a title and notes above axes, which a figure for a paper breaks into lines."""
-    font = float(matplotlib.rcParams["font.size"])
+    font = letter_size()
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Figure)
     if magnified() < 1:  # at the left end of the figure: a column has no room beside the axes
