@@ -84,17 +84,14 @@ def test_lines_run_through_the_means_in_the_order_that_was_asked_for(large: Reco
         assert means(axes, colour) == table[name].tolist()
 
 
-@pytest.mark.parametrize(("band", "column"), [("these", "ci95"), ("new", "ci95_new")])
-def test_the_drop_with_its_interval(large: Record, band: str, column: str) -> None:
-    axes = plot_over_time(large, presets=["pcm-nandakumar-2019"], of="drop", band=band)
+def test_the_drop_with_its_interval(large: Record) -> None:
+    axes = plot_over_time(large, presets=["pcm-nandakumar-2019"], of="drop", band="these")
     rows = summarise(large)
     rows = rows[rows["preset"] == "pcm-nandakumar-2019"]
     assert means(axes, "#0072B2") == rows["drop"].tolist()
     edges = np.concatenate([np.asarray(path.vertices) for area in axes.collections for path in area.get_paths()])
     for end in ("low", "high"):
-        wanted = rows[f"drop_{column}_{end}"].to_numpy()
-        drawn = np.isin(wanted, edges[:, 1])
-        assert drawn.all() == np.isfinite(wanted).all()  # this record has no outcomes of samples: no interval for new
+        assert np.isin(rows[f"drop_ci95_{end}"], edges[:, 1]).all()
     assert axes.get_ylabel() == "drop of accuracy in points"
 
 
@@ -154,6 +151,8 @@ def test_mistakes_are_said(large: Record) -> None:
         plot_chips(large, time="2d")
     with pytest.raises(DriftproofError, match="band 'new samples': there are chips, these, new, none"):
         plot_over_time(large, band="new samples")
+    with pytest.raises(DriftproofError, match="band 'new': these records have no outcomes of single samples"):
+        plot_over_time(large, band="new")
     with pytest.raises(DriftproofError, match=r"figure\.gif: wanted a file that ends in \.pdf, \.svg, \.png"):
         save_figure(plot_over_time(large), "figure.gif")
 
@@ -163,7 +162,7 @@ def test_a_collapsed_series_does_not_squeeze_the_others(collapsed: Record) -> No
     axes = figure.axes[0]
     assert COMPRESSED in axes.get_ylabel()
     _, height = axes.transAxes.inverted().transform(axes.transData.transform([(1, 92.0), (1, 84.9)])).T
-    assert height[0] - height[1] > 0.6  # 7 of the 83 points have most of the axis
+    assert height[0] - height[1] > 0.5  # 7 of the 83 points; on a linear axis they have 0.09 of it
     below = axes.transAxes.inverted().transform(axes.transData.transform((1, 9.0)))[1]
     assert 0 <= below < 0.2  # and nothing is cut off
     low, high = axes.get_ylim()

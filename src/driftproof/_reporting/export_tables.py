@@ -60,7 +60,7 @@ def export(
 
     >>> import tempfile
     >>> import driftproof as dp
-    >>> record = dp.evaluate("digits-cnn", "digits", presets=["ideal"], times="1s,1d", chips=2, samples=50)
+    >>> record = dp.evaluate("digits-cnn", "digits", presets=["ideal"], times="1s,1d", chips=2, limit=50)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     print(export(record, "markdown", f"{folder}/table.md").read_text().splitlines()[2])
     | device | digital |    1 s |    1 d |

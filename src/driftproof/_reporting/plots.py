@@ -50,10 +50,11 @@ def plot_over_time(
         width: Width of a new figure in inches: 3.5 is one column of most journals, 7.16 a page.
 
     Raises:
-        DriftproofError: There are no cells to draw, or a name is unknown.
+        DriftproofError: There are no cells to draw, a name is unknown, or the interval for new samples is wanted of
+            records without outcomes of samples.
 
     >>> import driftproof as dp
-    >>> record = dp.evaluate("digits-cnn", "digits", presets=["reram-wan-2022"], times="1s,1d", chips=2, samples=50)
+    >>> record = dp.evaluate("digits-cnn", "digits", presets=["reram-wan-2022"], times="1s,1d", chips=2, limit=50)
     >>> axes = plot_over_time(record, labels={"reram-wan-2022": "ReRAM"})
     >>> axes.get_ylabel(), axes.get_figure().get_figwidth()
     ('accuracy in %', 3.5)
@@ -61,6 +62,11 @@ def plot_over_time(
     check_choice("of", of, get_args(Of))
     check_choice("band", band, get_args(Band))
     evidence = gather(records)
+    if band == "new" and not evidence.by_sample:
+        raise DriftproofError(
+            "band 'new': these records have no outcomes of single samples, so there is no interval for new samples; "
+            "choose the band 'these'"
+        )
     lines = lines_of(evidence, presets, configurations, labels)
     with axes_of(ax, width) as axes:
         draw_over_time(axes, evidence, lines, of, band, legend)
@@ -93,7 +99,7 @@ def plot_chips(
         DriftproofError: There are no cells to draw, a name is unknown, or no series was measured at the time.
 
     >>> import driftproof as dp
-    >>> record = dp.evaluate("digits-cnn", "digits", presets=["reram-wan-2022"], times="1s,1d", chips=2, samples=50)
+    >>> record = dp.evaluate("digits-cnn", "digits", presets=["reram-wan-2022"], times="1s,1d", chips=2, limit=50)
     >>> [label.get_text() for label in plot_chips(record, time="1s").get_yticklabels()]
     ['reram-wan-2022']
     """
@@ -139,7 +145,7 @@ def plot_differences(
 
     >>> import driftproof as dp
     >>> devices = ["reram-wan-2022", "gaussian:0.1"]
-    >>> record = dp.evaluate("digits-cnn", "digits", presets=devices, times="1s,1d", chips=2, samples=50)
+    >>> record = dp.evaluate("digits-cnn", "digits", presets=devices, times="1s,1d", chips=2, limit=50)
     >>> plot_differences(record).get_ylabel()
     'difference of accuracy in points'
     """
