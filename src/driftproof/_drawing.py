@@ -75,6 +75,12 @@ def render[Content](draw: Callable[[Content], Figure], content: Content) -> tupl
         return _save(figure, "svg"), _save(figure, "png")
 
 
+def render_svg[Content](draw: Callable[[Content], Figure], content: Content) -> bytes:
+    """Return a figure as the SVG of :func:`render`."""
+    with _settings():
+        return _save(draw(content), "svg")
+
+
 def render_small[Content](
     draw: Callable[[Content], Figure], content: Content, form: Literal["svg", "png"] = "svg", mark: str = ""
 ) -> bytes:
@@ -169,9 +175,9 @@ def magnified() -> float:
     return float(matplotlib.rcParams["font.size"]) / 10
 
 
-def letter_size(share: float = 1.0) -> float:
-    """Return a share of the usual size of letters in points."""
-    return share * float(matplotlib.rcParams["font.size"])
+def letter_size(relative: float = 1) -> float:
+    """Return the size of letters in points, relative to the usual one."""
+    return relative * float(matplotlib.rcParams["font.size"])
 
 
 def letters_in(pixels: float, axes: Axes) -> float:

@@ -105,7 +105,7 @@ def _checked(asked: Sequence[str] | None, known: Sequence[str], what: str) -> li
     return names
 
 
-def course(evidence: Evidence, key: str, preset: str, of: Of = "mean", band: Band = "chips") -> Course:
+def course(evidence: Evidence, key: str, preset: str, of: Of, band: Band) -> Course:
     """Return the values of a series by ascending time.
 
     Args:

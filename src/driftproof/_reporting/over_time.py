@@ -35,10 +35,10 @@ def over_time(evidence: Evidence) -> Figure:
     figure = Figure(figsize=(8.2, 4.6))
     axes = figure.subplots()
     (key,) = evidence.names
-    found = [(line, course(evidence, key, line.preset)) for line in _page_lines(evidence)]
+    found = [(line, course(evidence, key, line.preset, "mean", "chips")) for line in _page_lines(evidence)]
     for line, values in found:
         draw_course(axes, evidence, line, values)
-    finish_panel(axes, evidence)
+    finish_panel(axes, evidence, "mean")
     compressed = scale_axis(axes.yaxis, evidence, drawn([values for _, values in found]))
     digital = evidence.digital(key)
     ends = [(float(values.mean[-1]), line.name, line.colour) for line, values in found]
@@ -53,7 +53,7 @@ def paper_over_time(evidence: Evidence) -> Figure:
         columns = min(2, len(evidence.measured_presets))
         return _panels(evidence, FULL / 2 if columns == 2 else COLUMN, 2.6 if columns == 2 else 2.9)
     figure = Figure(figsize=(COLUMN, 2.7), layout="constrained")
-    draw_over_time(figure.subplots(), evidence, _page_lines(evidence))
+    draw_over_time(figure.subplots(), evidence, _page_lines(evidence), "mean", "chips", legend=True)
     return figure
 
 
@@ -66,9 +66,9 @@ def draw_over_time(
     axes: Axes,
     evidence: Evidence,
     lines: Sequence[Line],
-    of: Of = "mean",
-    band: Band = "chips",
-    legend: bool = True,
+    of: Of,
+    band: Band,
+    legend: bool,
 ) -> None:
     """Draw series into axes, with a legend above them."""
     found = [course(evidence, line.key, line.preset, of, band) for line in lines]
@@ -109,7 +109,7 @@ def drawn(found: Sequence[Course]) -> list[Numbers]:
     return [np.concatenate([values.mean, values.low, values.high]) for values in found]
 
 
-def finish_panel(axes: Axes, evidence: Evidence, of: Of = "mean") -> None:
+def finish_panel(axes: Axes, evidence: Evidence, of: Of) -> None:
     """Draw the digital lines, the time axis and the grid."""
     for value, colour in [(0.0, INK)] if of == "drop" else digital_lines(evidence):
         axes.axhline(value, color=colour, lw=1.1 * magnified(), ls=_DIGITAL_DASHES, zorder=1)
@@ -136,9 +136,9 @@ def _panels(evidence: Evidence, width: float, height: float) -> Figure:
     for panel, preset in zip(panels.flat, presets, strict=False):
         for i, key in enumerate(keys):
             if len(evidence.series(key, preset)):
-                found.append(course(evidence, key, preset))
+                found.append(course(evidence, key, preset, "mean", "chips"))
                 draw_course(panel, evidence, Line(key, preset, "", i), found[-1])
-        finish_panel(panel, evidence)
+        finish_panel(panel, evidence, "mean")
         title = wrapped(evidence.shown(preset), round(0.9 * 72 * width / (0.62 * size)))
         panel.set_title(title, fontsize=size, loc="left", fontweight="bold")
     for panel in panels.flat[len(presets) :]:

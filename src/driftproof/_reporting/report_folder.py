@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from driftproof._drawing import render, render_paper
+from driftproof._drawing import render_paper, render_svg
 from driftproof._errors import DriftproofError
 from driftproof._files import is_folder, make_folder, write_atomically, write_csv
 from driftproof._keywords import checks_keywords
@@ -59,7 +59,7 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     if evidence.records > 1 and (folder / FILE_NAME).exists():
         raise DriftproofError(f"{folder} holds a record with its own report; choose another --out for the joint report")
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
-    shown = [render(draw, evidence)[0] for draw in (over_time, chips)]
+    shown = [render_svg(draw, evidence) for draw in (over_time, chips)]
     html = page(evidence, *shown, keep, tables.get("comparisons.csv"))
     figures = {over: render_paper(paper_over_time, evidence), "chips": render_paper(paper_chips, evidence)}
     texts = _texts(evidence, tables.get("comparisons.csv"))
