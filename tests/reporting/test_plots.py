@@ -147,6 +147,8 @@ def test_mistakes_are_said(large: Record) -> None:
         plot_over_time(large, presets=["reram-wan"])
     with pytest.raises(DriftproofError, match="labels: nothing is called 'PCM'"):
         plot_chips(large, labels={"PCM": "pcm-nandakumar-2019"})
+    with pytest.raises(DriftproofError, match="labels: nothing that is compared is called 'PCM'"):
+        plot_differences(large, labels={"PCM": "pcm-nandakumar-2019"})
     with pytest.raises(DriftproofError, match="no chip to draw at 2d; there are chips at 0 s, 1 s, 1 h"):
         plot_chips(large, time="2d")
     with pytest.raises(DriftproofError, match="band 'new samples': there are chips, these, new, none"):

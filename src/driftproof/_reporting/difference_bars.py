@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from driftproof._drawing import COLOURS, GRID, INK, MARKERS, letters_in, magnified, wrapped
+from driftproof._errors import DriftproofError
 from driftproof._record import Quantity
 from driftproof._reporting.legend import legend_above, line_handle
 from driftproof._reporting.time_axis import TimeAxis
@@ -58,7 +59,11 @@ def draw_differences(
 
 def _names(pairs: list[tuple[str, str]], labels: Mapping[str, str]) -> tuple[str, list[str]]:
     """Return what all pairs have in common, for the axis, and a name for each pair."""
-    parts = [tuple(tuple(labels.get(part, part) for part in side.split(", ")) for side in pair) for pair in pairs]
+    known = {side for pair in pairs for side in pair}
+    for name in labels:
+        if not any(_renamed(side, {name: ""}) != side for side in known):
+            raise DriftproofError(f"labels: nothing that is compared is called {name!r}; there are {', '.join(known)}")
+    parts = [tuple(tuple(_renamed(side, labels).split(", ")) for side in pair) for pair in pairs]
     firsts = {", ".join(a) for a, _ in parts}
     if len(pairs) == 1:
         return "", [f"{', '.join(parts[0][1])} − {', '.join(parts[0][0])}"]
@@ -73,3 +78,19 @@ def _names(pairs: list[tuple[str, str]], labels: Mapping[str, str]) -> tuple[str
     if len({a for a, _ in own}) == 1:
         return f"\nfrom {own[0][0]}", [", ".join(filter(None, (b, on))) for (_, b), on in zip(own, shared, strict=True)]
     return "", [", ".join(filter(None, (f"{b} − {a}", on))) for (a, b), on in zip(own, shared, strict=True)]
+
+
+def _renamed(side: str, labels: Mapping[str, str]) -> str:
+    """Return one side of a comparison, a configuration and a preset or one of the two, in other words.
+
+    >>> _renamed("noise, none, pcm", {"noise, none": "robust", "pcm": "PCM"})
+    'robust, PCM'
+    """
+    for name, words in labels.items():
+        if side == name:
+            return words
+        if side.startswith(f"{name}, "):
+            side = words + side.removeprefix(name)
+        elif side.endswith(f", {name}"):
+            side = side.removesuffix(name) + words
+    return side

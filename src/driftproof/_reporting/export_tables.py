@@ -60,7 +60,10 @@ def export(
 
     >>> import tempfile
     >>> import driftproof as dp
-    >>> record = dp.evaluate("digits-cnn", "digits", presets=["ideal"], times="1s,1d", chips=2, limit=50)
+    >>> from driftproof.data import digits
+    >>> from driftproof.zoo import trained_digits_cnn
+    >>> network, data = trained_digits_cnn(), digits().head(50)
+    >>> record = dp.evaluate(network, data, presets=["ideal"], times="1s,1d", chips=2)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     print(export(record, "markdown", f"{folder}/table.md").read_text().splitlines()[2])
     | device | digital |    1 s |    1 d |

@@ -54,7 +54,10 @@ def plot_over_time(
             records without outcomes of samples.
 
     >>> import driftproof as dp
-    >>> record = dp.evaluate("digits-cnn", "digits", presets=["reram-wan-2022"], times="1s,1d", chips=2, limit=50)
+    >>> from driftproof.data import digits
+    >>> from driftproof.zoo import trained_digits_cnn
+    >>> network, data = trained_digits_cnn(), digits().head(50)
+    >>> record = dp.evaluate(network, data, presets=["reram-wan-2022"], times="1s,1d", chips=2)
     >>> axes = plot_over_time(record, labels={"reram-wan-2022": "ReRAM"})
     >>> axes.get_ylabel(), axes.get_figure().get_figwidth()
     ('accuracy in %', 3.5)
@@ -99,7 +102,10 @@ def plot_chips(
         DriftproofError: There are no cells to draw, a name is unknown, or no series was measured at the time.
 
     >>> import driftproof as dp
-    >>> record = dp.evaluate("digits-cnn", "digits", presets=["reram-wan-2022"], times="1s,1d", chips=2, limit=50)
+    >>> from driftproof.data import digits
+    >>> from driftproof.zoo import trained_digits_cnn
+    >>> network, data = trained_digits_cnn(), digits().head(50)
+    >>> record = dp.evaluate(network, data, presets=["reram-wan-2022"], times="1s,1d", chips=2)
     >>> [label.get_text() for label in plot_chips(record, time="1s").get_yticklabels()]
     ['reram-wan-2022']
     """
@@ -144,8 +150,11 @@ def plot_differences(
         DriftproofError: There is nothing to compare, as :func:`driftproof.compare` says.
 
     >>> import driftproof as dp
+    >>> from driftproof.data import digits
+    >>> from driftproof.zoo import trained_digits_cnn
+    >>> network, data = trained_digits_cnn(), digits().head(50)
     >>> devices = ["reram-wan-2022", "gaussian:0.1"]
-    >>> record = dp.evaluate("digits-cnn", "digits", presets=devices, times="1s,1d", chips=2, limit=50)
+    >>> record = dp.evaluate(network, data, presets=devices, times="1s,1d", chips=2)
     >>> plot_differences(record).get_ylabel()
     'difference of accuracy in points'
     """
