@@ -59,7 +59,7 @@ def plot_over_time(
     >>> network, data = trained_digits_cnn(), digits().head(50)
     >>> record = dp.evaluate(network, data, presets=["reram-wan-2022"], times="1s,1d", chips=2)
     >>> axes = plot_over_time(record, labels={"reram-wan-2022": "ReRAM"})
-    >>> axes.get_ylabel(), axes.get_figure().get_figwidth()
+    >>> axes.get_ylabel(), float(axes.get_figure().get_figwidth())
     ('accuracy in %', 3.5)
     """
     check_choice("of", of, get_args(Of))
