@@ -29,7 +29,7 @@ def draw_differences(
     """
     time, size = TimeAxis(table["t_s"].tolist()), magnified()
     groups = list(table.groupby(["a", "b"], sort=False))
-    same, names = _names([pair for pair, _ in groups], labels or {})
+    same, names = _names([(str(a), str(b)) for (a, b), _ in groups], labels or {})
     # beside each other, since all pairs have the same times
     shifts = 0.14 * (np.arange(len(groups)) - (len(groups) - 1) / 2) * min(1.0, 4 / len(groups))
     handles = []

@@ -43,5 +43,6 @@ def legend_above(axes: Axes, handles: Sequence[Line2D]) -> None:
             handletextpad=0.5,
         )
         canvas = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
-        if columns == 1 or legend.get_window_extent(canvas.get_renderer()).width <= 1.08 * room:
+        renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
+        if columns == 1 or legend.get_window_extent(renderer).width <= 1.08 * room:
             return
