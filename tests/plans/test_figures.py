@@ -18,7 +18,6 @@ from driftproof.evaluation import Deployment, Evaluator
 from driftproof.plans import causes, choose_digital_layers, sensitivity
 from driftproof.plans._causes import CAUSES
 from driftproof.plans._figures import (
-    _free_place,
     draw_causes,
     draw_curve,
     draw_layers,
@@ -26,6 +25,7 @@ from driftproof.plans._figures import (
     plot_curve,
     plot_layers,
 )
+from driftproof.plans._free_place import free_place
 from driftproof.plans._mixed_deployment import MixedDeployment
 from driftproof.zoo import trained_digits_cnn
 
@@ -101,7 +101,7 @@ def test_the_text_at_the_chosen_point_covers_no_curve(found: MixedDeployment) ->
     axes = Figure(figsize=(8, 6)).subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     across = [([0.0, 1.0], [0.9, 0.1]), ([0.6, 0.6], [0.0, 1.0])]
-    x, y = _free_place(axes, "chosen: 3 layers,\n90 %", (0.6, 0.42), across)
+    x, y = free_place(axes, "chosen: 3 layers,\n90 %", (0.6, 0.42), across)
     assert (x + 0.05, y) < (0.6, 0.9 - 0.8 * x)  # left of the one and below the other
 
 

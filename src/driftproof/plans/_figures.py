@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -16,6 +14,7 @@ from driftproof._errors import check_choice
 from driftproof._keywords import checks_keywords
 from driftproof._record import Quantity
 from driftproof.plans._causes import Causes
+from driftproof.plans._free_place import free_place
 from driftproof.plans._measure import Setting
 from driftproof.plans._mixed_deployment import MixedDeployment
 from driftproof.plans._per_chip import PerChip
@@ -223,7 +222,7 @@ def _mark_chosen(axes: Axes, found: MixedDeployment, drawn: Sequence[tuple[Seque
     axes.annotate(
         text,
         point,
-        xytext=_free_place(axes, text, point, drawn),
+        xytext=free_place(axes, text, point, drawn),
         textcoords="axes fraction",
         color=RED,
         fontsize=letter_size(0.95),
@@ -231,43 +230,6 @@ def _mark_chosen(axes: Axes, found: MixedDeployment, drawn: Sequence[tuple[Seque
         va="bottom",
         arrowprops={"arrowstyle": "-", "color": RED, "lw": 0.8 * size, "shrinkA": 1, "shrinkB": 7 * size},
     )
-
-
-def _free_place(
-    axes: Axes,
-    text: str,
-    point: tuple[float, float],
-    drawn: Sequence[tuple[Sequence[float], Sequence[float]]],
-) -> tuple[float, float]:
-    """Return the lower left corner of a text that covers least of what is drawn, as near to a point as possible.
-
-    Args:
-        axes: The axes, with their limits.
-        text: The text.
-        point: The point in data coordinates.
-        drawn: Lines, each the x and the y of its points in data coordinates.
-
-    Returns:
-        The corner in shares of the axes.
-    """
-    box = axes.get_window_extent()
-    width = max(map(len, text.splitlines())) / letters_in(box.width, axes)
-    height = 2.1 * len(text.splitlines()) / letters_in(box.height, axes)
-    # every line as a hundred dots
-    at = [np.interp(np.linspace(0, len(x) - 1, 100), range(len(x)), values) for x, y in drawn for values in (x, y)]
-    to_share = axes.transScale + axes.transLimits
-    dots: npt.NDArray[np.float64] = to_share.transform(np.column_stack([np.concatenate(at[i::2]) for i in (0, 1)]))
-    goal = to_share.transform(point)
-    best, place = math.inf, (0.0, 0.0)
-    for x in np.linspace(0.02, max(0.02, 0.98 - width), 15):
-        for y in np.linspace(0.03, max(0.03, 0.97 - height), 15):
-            middle = np.array([x + width / 2, y + height / 2])
-            inside = np.all(np.abs(dots - middle) <= np.array([width / 2 + 0.015, height / 2 + 0.02]), axis=1)
-            near = np.all(np.abs(goal - middle) <= np.array([width / 2 + 0.05, height / 2 + 0.06]))
-            cost = 100 * (float(inside.sum()) + 20 * float(near)) + float(np.hypot(*(middle - goal)))
-            if cost < best:
-                best, place = cost, (float(x), float(y))
-    return place
 
 
 def _name_lines(axes: Axes, lines: Sequence[tuple[float, str, str]]) -> None:
