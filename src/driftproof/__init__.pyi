@@ -24,6 +24,7 @@ from ._presets import load_preset as load_preset
 from ._presets import preset_names as preset_names
 from ._record import Record as Record
 from ._reporting import compare as compare
+from ._reporting import export as export
 from ._reporting import report as report
 from ._reporting import summarise as summarise
 from .evaluation import Deployment as Deployment

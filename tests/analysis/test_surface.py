@@ -17,8 +17,8 @@ from matplotlib.text import Text
 from torch import nn
 from torch.nn import functional as F
 
+from driftproof._drawing import render
 from driftproof._errors import DriftproofError
-from driftproof._reporting.figures import render
 from driftproof.analysis import loss_surface
 from driftproof.analysis._figures import draw_surface
 from driftproof.analysis._fresh_key import fresh_key

@@ -62,6 +62,26 @@ def test_one_report_out_of_two_records_and_export(cli: Cli, tmp_path: Path) -> N
     assert (tmp_path / "a" / "cells.json").exists()
 
 
+def test_tables_for_papers_go_to_a_file_or_to_the_standard_output(cli: Cli, tmp_path: Path) -> None:
+    evaluate(cli, tmp_path / "a", "--label", "compensated")
+    code, out, _ = cli("export", tmp_path / "a", "--format", "latex")
+    assert (code, out) == (0, f"latex: {tmp_path / 'a' / 'summary.tex'}\n")
+    written = (tmp_path / "a" / "summary.tex").read_text()
+    evaluate(cli, tmp_path / "b", "--label", "bare", "--compensation", "none")
+    code, out, _ = cli("export", tmp_path / "a", "--format", "latex", "--out", "-")
+    assert (code, out) == (0, written)
+    assert not Path("-").exists()
+    both = (tmp_path / "a", tmp_path / "b")
+    code, out, _ = cli("export", *both, "--format", "markdown", "--table", "pivot", "--out", "-")
+    assert code == 0
+    assert "| device" in out
+    assert "compensated" in out
+    assert "bare" in out
+    code, _, err = cli("export", *both, "--format", "markdown")
+    assert code == 2
+    assert "several records: give the table an --out FILE, or --out - for the standard output" in err
+
+
 def test_set_changes_the_device(cli: Cli, tmp_path: Path) -> None:
     code, out, _ = evaluate(cli, tmp_path, "--set", "programming.sigma_us.0=12")
     assert code == 0

@@ -44,7 +44,7 @@ def test_layers_and_causes_are_written_and_printed(cli: Cli, tmp_path: Path) -> 
     assert "Layer by layer: gaussian:0.3 at 1 d, 2 chips, 121 samples" in out
     assert "mapping and periphery" in out
     assert {path.name for path in tmp_path.iterdir()} == {
-        *(f"{name}.{form}" for name in ("layers", "causes") for form in ("csv", "svg", "png")),
+        *(f"{name}.{form}" for name in ("layers", "causes") for form in ("csv", "pdf", "svg", "png")),
         "record.sqlite",
         "record.lock",
         "run.toml",

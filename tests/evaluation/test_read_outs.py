@@ -19,7 +19,7 @@ from driftproof._devices import ONE_READ_OUT, ReadOuts
 from driftproof._errors import DriftproofError, DriftproofWarning
 from driftproof._mapping import map_model
 from driftproof._record import Record
-from driftproof._record.export import export
+from driftproof._reporting import export
 from driftproof.data import TensorData
 from driftproof.evaluation import Deployment, Evaluator, FoldedNetwork, Recalibration, TilesNetwork, Trial
 from driftproof.evaluation._hardware import Hardware

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from driftproof._errors import DriftproofError
-from driftproof._record import FILE_NAME, Record, export
-from driftproof._reporting import report
+from driftproof._record import FILE_NAME, Record
+from driftproof._reporting import export, report
 from reporting.page_text import words
 from synthetic_record import begin, preset
 

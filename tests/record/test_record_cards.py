@@ -12,7 +12,8 @@ import pytest
 from driftproof._device_card import device_card
 from driftproof._errors import DriftproofError
 from driftproof._presets import load_preset
-from driftproof._record import FILE_NAME, PresetEntry, Record, export
+from driftproof._record import FILE_NAME, PresetEntry, Record
+from driftproof._reporting import export
 from synthetic_record import begin, fill, preset
 
 

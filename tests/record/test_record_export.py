@@ -17,7 +17,8 @@ import pytest
 
 from driftproof._errors import DriftproofError
 from driftproof._files import write_atomically
-from driftproof._record import CELL_COLUMNS, CellKey, Record, export
+from driftproof._record import CELL_COLUMNS, CellKey, Record
+from driftproof._reporting import export
 from synthetic_record import begin, fill, outcome, preset
 
 
@@ -69,7 +70,7 @@ def test_parquet(record: Record, tmp_path: Path) -> None:
 
 
 def test_mistakes(record: Record, tmp_path: Path) -> None:
-    with pytest.raises(DriftproofError, match=r"'jsn': wanted one of csv, parquet, json \(did you mean json\?\)"):
+    with pytest.raises(DriftproofError, match=r"'jsn' \(did you mean json\?\): there are csv, parquet, json, latex"):
         export(record, "jsn", tmp_path / "x")
     with pytest.raises(DriftproofError, match="is a folder"):
         export(record, "csv", tmp_path)

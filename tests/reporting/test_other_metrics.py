@@ -12,9 +12,10 @@ import pytest
 from driftproof._errors import DriftproofError
 from driftproof._record import Quantity, Record, quantity_of
 from driftproof._reporting import report, summarise
-from driftproof._reporting.figures import chips, over_time
+from driftproof._reporting.chip_dots import chips
 from driftproof._reporting.gather import gather
 from driftproof._reporting.lifetime import Lifetime, default_keep, lifetime
+from driftproof._reporting.over_time import over_time
 from driftproof._reporting.statistics import bad_percentile
 from driftproof._reporting.verdict import verdicts
 from synthetic_record import begin, fill, preset

@@ -18,15 +18,16 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from PIL import Image
 
+from driftproof import _drawing
 from driftproof._device_card import device_card
+from driftproof._drawing import render_small
 from driftproof._errors import DriftproofError
 from driftproof._presets import DevicePreset, load_preset, preset_names
 from driftproof._presets.card import Card
 from driftproof._record import FILE_NAME, PresetEntry, Record
-from driftproof._reporting import figures, report, write_card
+from driftproof._reporting import report, write_card
 from driftproof._reporting.card_figures import card_figure, titles
 from driftproof._reporting.cards import card_content, fit_content
-from driftproof._reporting.figures import render_small
 from driftproof._reporting.gather import gather
 from driftproof.plans import evaluate
 from reporting.page_text import Reader, words
@@ -98,7 +99,7 @@ def test_every_preset_has_a_small_figure(entries: dict[str, PresetEntry]) -> Non
     "name", ["pcm-nandakumar-2019", "reram-cmo-2pct", "sonos-agrawal-2022", "levels:15", "uniform"]
 )
 def test_no_words_overlap(name: str, entries: dict[str, PresetEntry]) -> None:
-    with figures._settings():
+    with _drawing._settings():
         figure = card_figure(card_of(entries[name]))
         boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
     assert len(boxes) > 30

@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from driftproof._drawing import render
 from driftproof._record import Record
-from driftproof._reporting.figures import chips, over_time, render, spread
+from driftproof._reporting.chip_dots import chips
 from driftproof._reporting.gather import Evidence, gather
+from driftproof._reporting.over_time import over_time, spread
 from driftproof._reporting.time_axis import TimeAxis
 from synthetic_record import TIMES, begin, fill, large_record, preset
 
@@ -80,8 +82,8 @@ def test_every_chip_is_a_dot_at_the_last_valid_time(evidence: Evidence) -> None:
     axes = chips(evidence).axes[0]
     dots = [np.asarray(line.get_xdata()) for line in axes.lines if line.get_marker() == "o"]
     key = next(iter(evidence.names))
-    wanted = [("gaussian:0.05", TIMES[-1]), ("oxide-short-2021", 86_400.0), ("pcm-nandakumar-2019", TIMES[-1]),
-              ("reram-wan-2022", TIMES[-1])]  # fmt: skip
+    wanted = [("pcm-nandakumar-2019", TIMES[-1]), ("reram-wan-2022", TIMES[-1]), ("oxide-short-2021", 86_400.0),
+              ("gaussian:0.05", TIMES[-1])]  # fmt: skip
     for shown, (name, t_s) in zip(dots, wanted, strict=True):
         assert shown.tolist() == sorted(evidence.chips(key, name, t_s))
 

@@ -124,7 +124,8 @@ def sensitivity_command(
         preset (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names.
-        out (FOLDER): Folder for the record, tables (CSV), figures (SVG, PNG) and the options of the run (run.toml).
+        out (FOLDER): Folder for the record, tables (CSV), figures (PDF, SVG, PNG) and the options of the run
+            (run.toml).
         time (TIME): Time after the first read at which the chips are read; the units are s, min, h, d and y.
         chips: Number of chips to program. Every set of digital layers is measured on the same chips.
 
@@ -228,12 +229,12 @@ class _Work:
     def show[R: (Sensitivity, Causes, MixedDeployment)](
         self, name: str, result: R, draw: Callable[[R], Figure], table: Callable[[R], Group]
     ) -> None:
-        """Print the table of a result; write its table as CSV and its figure as SVG and PNG."""
+        """Print the table of a result; write its table as CSV and its figure as PDF, SVG and PNG."""
+        from driftproof._drawing import render_paper
         from driftproof._files import write_atomically, write_csv
-        from driftproof._reporting.figures import render
 
         write_csv(self.out / f"{name}.csv", result.table())
-        for form, content in zip(("svg", "png"), render(draw, result), strict=True):
+        for form, content in render_paper(draw, result).items():
             write_atomically(self.out / f"{name}.{form}", content)
         print_table(table(result), quiet=self.quiet)
 

@@ -23,7 +23,7 @@ from driftproof._record.entries import (
     Subject,
     config_id,
 )
-from driftproof._record.export import export
+from driftproof._record.export import checked_file, record_json
 from driftproof._record.file import FILE_NAME
 from driftproof._record.layer_counts import LAYER_COUNTS, count_of, total_of
 from driftproof._record.merging import Merged, check_mergeable, same_file

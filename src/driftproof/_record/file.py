@@ -12,6 +12,7 @@ from typing import Any, Self
 from driftproof._errors import DriftproofError
 from driftproof._files import is_folder, make_folder
 from driftproof._record import audit, faults, old_form, opening, schema
+from driftproof._record.face import as_html, as_text, facts_of
 from driftproof._record.journal import Journal
 from driftproof._record.lock import WriterLock
 
@@ -140,7 +141,17 @@ class RecordFile:
                 self.close()
 
     def __repr__(self) -> str:
-        return f"Record({self.where})"
+        return as_text(self._facts())
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the record."""
+        return as_html(self._facts())
+
+    def _facts(self) -> dict[str, str]:
+        try:
+            return facts_of(self._connection, self.where)
+        except (sqlite3.Error, ValueError) as error:  # a closed or a damaged record has a name, too
+            return {"cells": f"not readable: {error}", "file": self.where}
 
     @property
     def where(self) -> str:

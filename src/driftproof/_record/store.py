@@ -236,6 +236,10 @@ class Record(RecordFile):
         """Return the presets by name, in alphabetical order."""
         return self._entries("presets", "name", PresetEntry)
 
+    def preset_order(self) -> list[str]:
+        """Return the names of the presets in the order in which they were asked for."""
+        return [name for (name,) in self._connection.execute("SELECT name FROM presets ORDER BY rowid")]
+
     def add_conversion(self, conversion_id: str, conversion: Conversion) -> None:
         """Set how the layers of a conversion are shown."""
         self._put("conversions", conversion_id=conversion_id, body=conversion.model_dump_json())
@@ -275,6 +279,19 @@ class Record(RecordFile):
         table = pd.read_sql_query(ROWS, self._connection)
         table["digital"] = table["digital"].map(digital_text)
         return table[list(CELL_COLUMNS)].astype(DTYPES)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the cells as a table, one row per chip, device and time; :func:`driftproof.summarise` has the means.
+
+        ``value`` is the metric (accuracies in percent), ``t_s`` the time in s after the first read. The rows
+        ``digital`` and ``ideal-analog`` of ``preset`` have no devices. ``digital`` names layers that were kept digital
+        for a trial.
+
+        >>> with Record.create_or_open(None) as record:
+        ...     list(record.to_pandas().columns[:4])
+        ['config_id', 'label', 'model', 'preset']
+        """
+        return self.cells()
 
     def saturation(self) -> pd.DataFrame:
         """Return the shares of clipped conversions: one row per configuration, preset and layer, in percent.

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from driftproof._drawing import COLOURS, GRID, INK, SOFT, letter_size, magnified
 from driftproof._presets.card import Card, WeightError
-from driftproof._reporting.figures import COLOURS, INK
 from driftproof._reporting.time_axis import TimeAxis
 from driftproof.times import format_time
 
-SOFT = "#777777"
 _DASHED = (0, (3, 2))
 _EXACT = "no error: every weight is exact"
 
@@ -27,11 +26,20 @@ def card_figure(card: Card) -> Figure:
     figure = Figure(figsize=(8.2, 5.7), layout="constrained")
     panels = figure.subplots(2, 2)
     for panel, draw, title in zip(panels.flat, (_spread, _drift, _courses, _errors), titles(card), strict=True):
-        panel.set_title(title, fontsize=10, loc="left", fontweight="bold")
+        panel.set_title(title, fontsize=letter_size(), loc="left", fontweight="bold")
         draw(panel, card)
     if isinstance(layout := figure.get_layout_engine(), ConstrainedLayoutEngine):
         layout.set(w_pad=0.1, h_pad=0.1)
     return figure
+
+
+PANELS = ("programming", "drift", "conductance", "weights")
+"""What the panels show, by the words of :func:`driftproof.figures.plot_device`."""
+
+
+def draw_panel(axes: Axes, card: Card, of: str) -> None:
+    """Draw one panel of :func:`card_figure` into axes, without its title."""
+    dict(zip(PANELS, (_spread, _drift, _courses, _errors), strict=True))[of](axes, card)
 
 
 def titles(card: Card) -> tuple[str, str, str, str]:
@@ -49,7 +57,7 @@ def _spread(axes: Axes, card: Card) -> None:
         return
     for place, row in enumerate(card.spreads):
         label = f"at {format_time(row.t_s)}"
-        axes.plot(card.targets, row.sigma, color=COLOURS[place % len(COLOURS)], lw=1.8, label=label)
+        axes.plot(card.targets, row.sigma, color=COLOURS[place % len(COLOURS)], lw=1.8 * magnified(), label=label)
     several = len(card.spreads) > 1
     _target_axis(axes, card)
     axes.set_ylabel("σ in µS" if card.unit == "µS" else "rms error in % of maximum")
@@ -62,7 +70,7 @@ def _drift(axes: Axes, card: Card) -> None:
     if card.exponent:
         mean, sd = np.array(card.exponent.mean), np.array(card.exponent.sd)
         axes.fill_between(card.targets, mean - sd, mean + sd, color=COLOURS[0], alpha=0.18, lw=0)
-        axes.plot(card.targets, mean, color=COLOURS[0], lw=1.8)
+        axes.plot(card.targets, mean, color=COLOURS[0], lw=1.8 * magnified())
         _target_axis(axes, card)
         axes.set_ylabel("ν  (mean ± sd of devices)")
         axes.set_ylim(0, 1.12 * float((mean + sd).max()) or 1.0)
@@ -70,7 +78,7 @@ def _drift(axes: Axes, card: Card) -> None:
         _through_time(axes, card, card.shift.mean, COLOURS[0], "mean shift from target")
         _through_time(axes, card, card.shift.sd, COLOURS[1], "spread σ")
         _time_axis(axes, card)
-        axes.axhline(0, color=INK, lw=0.6)
+        axes.axhline(0, color=INK, lw=0.6 * magnified())
         unit = "µS" if card.unit == "µS" else "% of maximum"
         axes.set_ylabel(f"{unit}, for a target of {card.shift.target:.3g} {unit}")
         low, high = axes.get_ylim()
@@ -121,8 +129,8 @@ def _error_label(card: Card, same: Sequence[WeightError]) -> str:
 def _line(colour: str, width: float, valid: bool) -> dict[str, Any]:
     """Return the style of a line: solid within validity, pale and dashed outside."""
     if valid:
-        return {"color": colour, "lw": width, "ls": "-", "alpha": 1.0}
-    return {"color": colour, "lw": 1.1, "ls": _DASHED, "alpha": 0.65}
+        return {"color": colour, "lw": width * magnified(), "ls": "-", "alpha": 1.0}
+    return {"color": colour, "lw": 1.1 * magnified(), "ls": _DASHED, "alpha": 0.65}
 
 
 def _through_time(
@@ -168,20 +176,20 @@ def _target_axis(axes: Axes, card: Card) -> None:
 
 
 def _grid(axes: Axes) -> None:
-    axes.grid(axis="y", color="#e6e6e6", lw=0.8)
-    axes.tick_params(labelsize=9, length=3)
+    axes.grid(axis="y", color=GRID, lw=0.8 * magnified())
+    axes.tick_params(labelsize=letter_size(0.9), length=3)
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.labelpad = 6
 
 
 def _legend(axes: Axes, columns: int) -> None:
     room = {"labelspacing": 0.25, "borderpad": 0.1, "columnspacing": 1.4, "handlelength": 1.6}
-    axes.legend(frameon=False, fontsize=8.5, loc="upper center", ncols=columns, **room)
+    axes.legend(frameon=False, fontsize=letter_size(0.85), loc="upper center", ncols=columns, **room)
 
 
 def _remark(axes: Axes, text: str) -> None:
     """Write a short text at the right end of the title's line."""
-    axes.set_title(text, loc="right", fontsize=8, color=SOFT)
+    axes.set_title(text, loc="right", fontsize=letter_size(0.8), color=SOFT)
 
 
 def _message(axes: Axes, text: str) -> None:

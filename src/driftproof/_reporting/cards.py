@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from driftproof._drawing import render_small
 from driftproof._errors import DriftproofError
 from driftproof._files import make_folder, write_atomically
 from driftproof._presets.card import Card
@@ -15,7 +16,6 @@ from driftproof._presets.notes import NOTES, caveat_texts, notes_of, other_prese
 from driftproof._record import PresetEntry
 from driftproof._record.export import checked_file
 from driftproof._reporting.card_figures import card_figure, titles
-from driftproof._reporting.figures import render_small
 from driftproof._reporting.html import GENERATOR, check_written_here, data_uri, fill_template
 from driftproof.laws._words import condition, in_words, time_zero
 from driftproof.times import format_time

@@ -16,6 +16,7 @@ import pandas as pd
 
 from driftproof._errors import DriftproofError, did_you_mean
 from driftproof._keywords import checks_keywords
+from driftproof._record import Quantity
 from driftproof._reporting.gather import Evidence, Source, gather
 from driftproof._reporting.outcomes import Row, same_samples
 from driftproof._reporting.statistics import KINDS
@@ -75,6 +76,13 @@ def compare(
         DriftproofError: There is nothing to compare; the records are of different data or metrics; the margin is not
             above 0; no configuration or preset has the name.
     """
+    return compared(records, against=against, margin=margin, on=on)[0]
+
+
+def compared(
+    records: Source | Sequence[Source], *, against: str | None = None, margin: float | None = None, on: On | None = None
+) -> tuple[pd.DataFrame, Quantity]:
+    """Return the table of :func:`compare` and the metric of its values."""
     if margin is not None and not (math.isfinite(margin) and margin > 0):
         raise DriftproofError(f"margin = {margin!r}: wanted a number above 0 in the unit of the metric")
     evidence = gather(records)
@@ -84,7 +92,7 @@ def compare(
             "nothing to compare: wanted two configurations on the same preset, or two presets, at the same time and on "
             "the same chips; name two records, or one record with several presets"
         )
-    return table
+    return table, evidence.quantity
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Evidence:
 
     @property
     def measured_presets(self) -> list[str]:
-        """The presets with cells, in order, without the rows that have no devices."""
+        """The presets with cells, in the order in which they were asked for, without the rows that have no devices."""
         return [name for name in dict.fromkeys(self.summary["preset"]) if name not in (DIGITAL, IDEAL_ANALOG)]
 
     def shown(self, preset: str) -> str:
@@ -132,6 +132,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
         raise DriftproofError("no record to report on; name at least one folder that `driftproof evaluate` wrote")
     accounts: list[Account] = []
     presets: dict[str, PresetEntry] = {}
+    order: dict[str, None] = {}
     tables: list[pd.DataFrame] = []
     outcomes = Outcomes()
     clipped: list[pd.DataFrame] = []
@@ -146,12 +147,13 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
             clipped.append(record.saturation())
             accounts += _accounts(record, record.subject)
             _add_presets(presets, record)
+            order |= dict.fromkeys(record.preset_order())
             outcomes.add(record)
     every_cell, quantity = _merge(tables), _quantity(accounts)
     unreported = [name for name, entry in presets.items() if not entry.reported]
     apart = (every_cell["digital"] != "") | every_cell["preset"].isin(unreported)
     cells = every_cell[~apart].reset_index(drop=True)
-    rows = summarise_cells(cells, "the records" if len(tables) > 1 else "the record", outcomes)
+    rows = summarise_cells(cells, "the records" if len(tables) > 1 else "the record", outcomes, order)
     return Evidence(
         records=len(tables),
         accounts=tuple(accounts),

@@ -8,8 +8,8 @@ import pandas as pd
 
 from driftproof._record import DIGITAL, IDEAL_ANALOG, LAYER_COUNTS, Quantity, Run, count_of, total_of
 from driftproof._reporting.cards import card_content
+from driftproof._reporting.curves import band_is_percentiles
 from driftproof._reporting.device_notes import conditions, device_notes, left_out, time_zeros
-from driftproof._reporting.figures import band_is_percentiles
 from driftproof._reporting.gather import Account, Evidence
 from driftproof._reporting.html import data_uri, fill_template
 from driftproof._reporting.lifetime import default_keep

@@ -9,17 +9,21 @@ from pathlib import Path
 
 import pandas as pd
 
+from driftproof._drawing import render_paper, render_svg
 from driftproof._errors import DriftproofError
 from driftproof._files import is_folder, make_folder, write_atomically, write_csv
 from driftproof._keywords import checks_keywords
 from driftproof._record import FILE_NAME
+from driftproof._reporting.chip_dots import chips, paper_chips
 from driftproof._reporting.comparisons import comparison_table
-from driftproof._reporting.figures import chips, over_time, render
+from driftproof._reporting.export_tables import differences_text, summary_text
 from driftproof._reporting.gather import Evidence, Source, gather
 from driftproof._reporting.html import GENERATOR, check_written_here
 from driftproof._reporting.lifetime import default_keep
+from driftproof._reporting.over_time import over_time, paper_over_time
 from driftproof._reporting.page import page
 from driftproof._reporting.shares import lifetime_table, yields
+from driftproof._reporting.text_table import MARKS
 
 
 @checks_keywords
@@ -27,9 +31,11 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
     The page needs none of the other files, which are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
-    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; and the figures
-    ``accuracy_over_time`` (named after the metric) and ``chips`` as SVG and PNG. Each file is replaced in one step, the
-    page last.
+    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; ``summary`` and ``comparisons`` as
+    LaTeX (``.tex``, for booktabs) and Markdown (``.md``); and two figures for papers,
+    ``accuracy_over_time`` (named after the metric) and ``chips``, each as PDF, as SVG with text, and as PNG of 300 dpi.
+    They are as wide as one column of a journal, or as its page where there are panels. Each file is replaced in one
+    step, the page last.
 
     Args:
         records: A record, its folder or its file; or several of them for one report that compares them.
@@ -53,14 +59,20 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
     if evidence.records > 1 and (folder / FILE_NAME).exists():
         raise DriftproofError(f"{folder} holds a record with its own report; choose another --out for the joint report")
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
-    figures = {over: render(over_time, evidence), "chips": render(chips, evidence)}
-    html = page(evidence, figures[over][0], figures["chips"][0], keep, tables.get("comparisons.csv"))
+    shown = [render_svg(draw, evidence) for draw in (over_time, chips)]
+    html = page(evidence, *shown, keep, tables.get("comparisons.csv"))
+    figures = {over: render_paper(paper_over_time, evidence), "chips": render_paper(paper_chips, evidence)}
+    texts = _texts(evidence, tables.get("comparisons.csv"))
+    for name, (mark, _) in texts.items():
+        check_written_here(folder / name, mark)
     make_folder(folder)
     for name, table in tables.items():
         write_csv(folder / name, table)
-    for name, (svg, png) in figures.items():
-        write_atomically(folder / f"{name}.svg", svg)
-        write_atomically(folder / f"{name}.png", png)
+    for name, (_, text) in texts.items():
+        write_atomically(folder / name, text.encode())
+    for name, forms in figures.items():
+        for form, content in forms.items():
+            write_atomically(folder / f"{name}.{form}", content)
     return write_atomically(folder / "index.html", html.encode())
 
 
@@ -84,3 +96,12 @@ def _tables(evidence: Evidence, keep: float | None) -> dict[str, pd.DataFrame]:
         "comparisons.csv": comparison_table(evidence, strict=False),
     }
     return {name: table for name, table in tables.items() if len(table)}
+
+
+def _texts(evidence: Evidence, comparisons: pd.DataFrame | None) -> dict[str, tuple[str, str]]:
+    """Return the tables for papers by the names of their files, each with the mark that its file begins with."""
+    tables = {"summary": summary_text(evidence)} if evidence.measured_presets else {}
+    if comparisons is not None:
+        tables["comparisons"] = differences_text(comparisons, evidence.quantity)
+    latex = {f"{name}.tex": (MARKS["latex"], table.latex()) for name, table in tables.items()}
+    return latex | {f"{name}.md": (MARKS["markdown"], table.markdown()) for name, table in tables.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,9 @@ SPREAD = ("std", "std_ci95_low", "std_ci95_high", "worst", "p5", "std_measured",
 
 
 def summarise(record: Source) -> pd.DataFrame:
-    """Return the table of a record, or of its folder or file, with one row per configuration, preset and time.
+    """Return the table of a record, or of its folder or file: a row for each configuration, preset and time.
+
+    Presets are in the order that was asked for.
 
     Intervals are of 95 %. ``ci95_low`` and ``ci95_high`` hold for all chips on these samples, ``ci95_new_low`` and
     ``ci95_new_high`` for all chips on new samples of the same kind. ``drop`` is the difference by which the mean is
@@ -82,6 +84,9 @@ def summarise(record: Source) -> pd.DataFrame:
     The rows ``digital`` and ``ideal-analog`` have 0 chips and no spread. Cells in which layers are kept digital for a
     trial, or in which causes of error are switched off, are left out.
 
+    Args:
+        record: A record, its folder or its file.
+
     Raises:
         DriftproofError: there are no cells yet, or no digital row; the metric's name is unknown.
     """
@@ -93,7 +98,7 @@ def summarise(record: Source) -> pd.DataFrame:
     cells = cells[(cells["digital"] == "") & ~cells["preset"].isin(unreported)]
     outcomes.add(record)
     quantity = subject.quantity if subject else quantity_of("accuracy")
-    return summary_of(summarise_cells(cells, record.where, outcomes), quantity)
+    return summary_of(summarise_cells(cells, record.where, outcomes, record.preset_order()), quantity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +126,17 @@ class SummaryRow:
         return self.statistics.value.whole
 
 
-def summarise_cells(cells: pd.DataFrame, where: str, outcomes: Outcomes) -> list[SummaryRow]:
-    """Return the rows of a summary from a table of cells of one quantity; ``where`` names the record in messages."""
+def summarise_cells(
+    cells: pd.DataFrame, where: str, outcomes: Outcomes, presets: Iterable[str] = ()
+) -> list[SummaryRow]:
+    """Return the rows of a summary from a table of cells of one quantity.
+
+    Args:
+        cells: The table.
+        where: Name of the record in messages.
+        outcomes: The outcomes of samples.
+        presets: The presets in the order of the rows (default: that of the cells).
+    """
     if cells.empty:
         raise DriftproofError(f"no cells yet in {where}; run `driftproof evaluate ... --out` to fill it")
     digital = cells[cells["preset"] == DIGITAL].set_index("config_id")["value"].to_dict()
@@ -135,7 +149,9 @@ def summarise_cells(cells: pd.DataFrame, where: str, outcomes: Outcomes) -> list
             )
         key, base = (str(config_id), str(preset), float(str(t_s))), float(digital[config_id])
         rows.append(SummaryRow(group, base, row_statistics(group["value"], base, key, outcomes)))
-    return rows
+    keys = {key: place for place, key in enumerate(dict.fromkeys(row.key[0] for row in rows))}
+    places = {name: place for place, name in enumerate(dict.fromkeys([DIGITAL, IDEAL_ANALOG, *presets]))}
+    return sorted(rows, key=lambda row: (keys[row.key[0]], places.get(row.key[1], len(places))))
 
 
 def summary_of(rows: Sequence[SummaryRow], quantity: Quantity) -> pd.DataFrame:

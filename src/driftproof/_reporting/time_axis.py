@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
+from driftproof._drawing import letters_in
 from driftproof.times import format_time, parse_times
 
 _TICKS = parse_times("1s,1min,1h,1d,30d,1y,10y,100y")
@@ -44,14 +45,26 @@ class TimeAxis:
             times = self._later
         return {t: format_time(t) for t in ([0.0] if 0.0 in self.times else []) + times}
 
+    def _apart(self, ticks: dict[float, str], axes: Axes) -> dict[float, str]:
+        """Return the ticks whose labels have room beside the one before."""
+        left, right = axes.get_xlim()
+        letter = 1.03 * (right - left) / letters_in(axes.get_window_extent().width, axes)
+        kept: dict[float, str] = {}
+        end = -math.inf
+        for (t_s, label), x in zip(ticks.items(), self.place(ticks), strict=True):
+            half = letter * len(label) / 2
+            if x - half >= end:
+                kept[t_s], end = label, x + half + letter
+        return kept
+
     def finish(self, axes: Axes) -> None:
         """Set ticks, limits and label of the x axis; a dotted line separates t = 0 from the logarithmic part."""
-        ticks = self.ticks()
-        axes.set_xticks(self.place(ticks), list(ticks.values()))
-        axes.tick_params(axis="x", length=3)
         x = self.place(self.times) if self.times else np.zeros(1)
         margin = max(0.25, 0.03 * float(x[-1] - x[0]))
         axes.set_xlim(float(x[0]) - margin, float(x[-1]) + margin)
+        ticks = self._apart(self.ticks(), axes)
+        axes.set_xticks(self.place(ticks), list(ticks.values()))
+        axes.tick_params(axis="x", length=3)
         if 0.0 in ticks and len(self.times) > 1:
             axes.axvline(self._zero + _GAP / 2, color="#bbbbbb", lw=0.8, ls=":")
         axes.set_xlabel("time after the first read")

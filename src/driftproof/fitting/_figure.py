@@ -12,9 +12,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
+from driftproof._drawing import render
 from driftproof._errors import DriftproofError
 from driftproof._presets.preset import Fit
-from driftproof._reporting.figures import render
 from driftproof.fitting._device import Z95, FittedDevice
 from driftproof.fitting._measurements import Measurements
 from driftproof.times import format_time, parse_times
