@@ -12,6 +12,7 @@ from pydantic_core import to_jsonable_python
 from driftproof._errors import DriftproofError, did_you_mean
 from driftproof._files import make_folder, write_atomically
 from driftproof._record.store import Record
+from driftproof._record.table import with_shown_ids
 
 FORMATS = ("csv", "parquet", "json")
 
@@ -19,7 +20,8 @@ FORMATS = ("csv", "parquet", "json")
 def export(record: Record, format: str, out: str | os.PathLike[str]) -> Path:
     """Write a record to the file ``out`` and return its path.
 
-    CSV and Parquet hold the cells, one row each. JSON holds the whole record: subject, configurations, presets, runs,
+    CSV and Parquet hold the cells, one row each. In CSV, ids of configurations begin with the letter ``c``, so that
+    spreadsheets do not take them for numbers. JSON holds the whole record: subject, configurations, presets, runs,
     and cells with the number of their run.
 
     Raises:
@@ -29,7 +31,7 @@ def export(record: Record, format: str, out: str | os.PathLike[str]) -> Path:
         raise DriftproofError(f"format {format!r}: wanted one of {', '.join(FORMATS)}{did_you_mean(format, FORMATS)}")
     path = checked_file(out, f"cells.{format}")
     if format == "csv":
-        content = record.cells().to_csv(index=False, lineterminator="\n").encode()
+        content = with_shown_ids(record.cells()).to_csv(index=False, lineterminator="\n").encode()
     elif format == "parquet":
         content = _parquet(record)
     else:

@@ -15,6 +15,19 @@ from driftproof._errors import DriftproofError
 GENERATOR = '<meta name="generator" content="driftproof">'
 
 
+PALETTE = (
+    ("#f3f8fc", "#1d2329"),
+    ("#dcebf7", "#1d2329"),
+    ("#bfdaef", "#1d2329"),
+    ("#98c2e2", "#1d2329"),
+    ("#6ba5d2", "#10161b"),
+    ("#2a6ea6", "#ffffff"),
+    ("#17497a", "#ffffff"),
+    ("#0a2645", "#ffffff"),
+)
+"""Background and text colour of each class of loss in a heat map, from small to large. Lightness alone orders them."""
+
+
 def check_written_here(path: Path, mark: str = GENERATOR) -> None:
     """Raise DriftproofError if a file exists and has no ``mark`` near its beginning: it is a user's own file."""
     if path.is_file() and mark.encode() not in path.read_bytes()[:2000]:
@@ -30,7 +43,7 @@ def fill_template(name: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name).render(generator=GENERATOR, **content)
+    return environment.get_template(name).render(generator=GENERATOR, palette=PALETTE, **content)
 
 
 def data_uri(svg: bytes) -> str:

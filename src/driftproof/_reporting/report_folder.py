@@ -14,6 +14,7 @@ from driftproof._errors import DriftproofError
 from driftproof._files import is_folder, make_folder, write_atomically, write_csv
 from driftproof._keywords import checks_keywords
 from driftproof._record import FILE_NAME, Quantity
+from driftproof._record.table import with_shown_ids
 from driftproof._reporting.comparisons import comparison_table
 from driftproof._reporting.figures import chips, over_time, render
 from driftproof._reporting.gather import Evidence, Source, gather
@@ -24,10 +25,12 @@ from driftproof._reporting.shares import lifetime_table, yields
 
 
 @checks_keywords
-def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | None = None) -> Path:
+def report(
+    records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | None = None, title: str = ""
+) -> Path:
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
-    The page needs none of the other files, which are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
+    The page needs none of the other files, to which it links. They are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
     ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; and the figures
     ``accuracy_over_time`` (named after the metric) and ``chips`` as SVG and PNG. Each file is replaced in one step, the
     page last.
@@ -37,6 +40,7 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
         out: The folder; it is made if it does not exist.
         keep: The threshold whose lifetime the report states (accuracies in percent; default: the threshold of
             :func:`default_keep` for each configuration).
+        title: Title of the page (default: the networks and the data).
 
     Raises:
         DriftproofError: a record has no cells or no digital row; records contradict each other or have different
@@ -54,10 +58,11 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
         raise DriftproofError(f"{folder} holds a record with its own report; choose another --out for the joint report")
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
     figures = {over: render(over_time, evidence), "chips": render(chips, evidence)}
-    html = page(evidence, figures[over][0], figures["chips"][0], keep, tables.get("comparisons.csv"))
+    files = [*tables, *(f"{name}.{form}" for name in figures for form in ("svg", "png"))]
+    html = page(evidence, figures[over][0], figures["chips"][0], keep, tables.get("comparisons.csv"), title, files)
     make_folder(folder)
     for name, table in tables.items():
-        write_csv(folder / name, table)
+        write_csv(folder / name, with_shown_ids(table))
     for name, (svg, png) in figures.items():
         write_atomically(folder / f"{name}.svg", svg)
         write_atomically(folder / f"{name}.png", png)
