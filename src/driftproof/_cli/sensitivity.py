@@ -103,7 +103,7 @@ def sensitivity_command(
         preset (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names.
-        out (FOLDER): Folder for the record, tables (CSV) and figures (SVG, PNG).
+        out (FOLDER): Folder for the record, the page (sensitivity.html), tables (CSV) and figures (SVG, PNG).
         time (TIME): Time after the first read at which the chips are read; the units are s, min, h, d and y.
         chips: Number of chips to program. Every set of digital layers is measured on the same chips.
 
@@ -113,6 +113,7 @@ def sensitivity_command(
     """
     from driftproof._cli.deployment_tables import causes_table, curve_table, layers_table
     from driftproof._record import Record
+    from driftproof._reporting.sensitivity_page import write_sensitivity
     from driftproof.data import load_data
     from driftproof.evaluation._checks import check_validity
     from driftproof.plans import causes, choose_digital_layers, sensitivity
@@ -131,12 +132,13 @@ def sensitivity_command(
     evaluator = evaluation.evaluator(loaded, samples, BACKEND)
     chosen = evaluator.calibrated(chosen)
 
+    parts, curve, pictures = None, None, {}
     with Record.create_or_open(out) as record, executors.executor() as executor:
         layers = sensitivity(evaluator, chosen, time, chips=chips, record=record, executor=executor)
-        _show(out, "layers", layers, draw_layers, layers_table)
+        pictures["layers"] = _show(out, "layers", layers, draw_layers, layers_table)
         if has_causes(device):
             parts = causes(evaluator, chosen, time, chips=chips, record=record, executor=executor)
-            _show(out, "causes", parts, draw_causes, causes_table)
+            pictures["causes"] = _show(out, "causes", parts, draw_causes, causes_table)
         else:
             print_line("The drop by cause is left out: measured conductances cannot be taken apart into causes.")
         if others is not None and search.target is not None:
@@ -155,21 +157,24 @@ def sensitivity_command(
                     report_record=report_record,
                     executor=executor,
                 )
-            _show(out, "curve", curve, draw_curve, curve_table)
-    print_line(f"tables and figures: {out}")
+            pictures["curve"] = _show(out, "curve", curve, draw_curve, curve_table)
+        model = record.subject.model if record.subject else ""
+    print_line(f"page: {write_sensitivity(out, model, layers, parts, curve, pictures)}")
 
 
 def _show[R: (Sensitivity, Causes, MixedDeployment)](
     out: Path, name: str, result: R, draw: Callable[[R], Figure], table: Callable[[R], Group]
-) -> None:
-    """Print the table of a result; write its table as CSV and its figure as SVG and PNG."""
+) -> bytes:
+    """Print the table of a result; write its table as CSV and its figure as SVG and PNG. Return the SVG."""
     from driftproof._files import write_atomically, write_csv
     from driftproof._reporting.figures import render
 
     write_csv(out / f"{name}.csv", result.table())
-    for form, content in zip(("svg", "png"), render(draw, result), strict=True):
+    svg, png = render(draw, result)
+    for form, content in (("svg", svg), ("png", png)):
         write_atomically(out / f"{name}.{form}", content)
     print_table(table(result))
+    return svg
 
 
 def _check_folder(out: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,10 @@ PALETTE = (
 """Background and text colour of each class of loss in a heat map, from small to large. Lightness alone orders them."""
 
 
+_CODES = {"%": "%25", "&": "%26", "'": "%26apos;", '"': "'", "#": "%23", "<": "%3C", ">": "%3E"}
+"""Letters of an SVG → what stands for them in a URI that stands between double quotes; in this order."""
+
+
 def check_written_here(path: Path, mark: str = GENERATOR) -> None:
     """Raise DriftproofError if a file exists and has no ``mark`` near its beginning: it is a user's own file."""
     if path.is_file() and mark.encode() not in path.read_bytes()[:2000]:
@@ -47,11 +50,15 @@ def fill_template(name: str, **content: Any) -> str:
 
 
 def data_uri(svg: bytes) -> str:
-    """Return a picture as a data URI.
+    """Return a picture as a data URI for an attribute between double quotes, a quarter smaller than as base64.
 
-    >>> data_uri(b"<svg/>")
-    'data:image/svg+xml;base64,PHN2Zy8+'
+    Nothing in it needs to be escaped: templates insert it with the filter ``safe``.
+
+    >>> data_uri(b'<svg id="a"/>')
+    "data:image/svg+xml,%3Csvg id='a'/%3E"
     """
     # The document type contains an address. Browsers do not load it, but the page promises to have no addresses.
-    plain = re.sub(rb"<!DOCTYPE.*?>\s*", b"", svg, flags=re.DOTALL)
-    return "data:image/svg+xml;base64," + base64.b64encode(plain).decode()
+    plain = re.sub(r"<!DOCTYPE.*?>\s*|<!--.*?-->", "", svg.decode(), flags=re.DOTALL)
+    for letters, code in _CODES.items():
+        plain = plain.replace(letters, code)
+    return "data:image/svg+xml," + re.sub(r"\s*\n\s*", " ", plain).strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -30,7 +31,7 @@ def layer_tables(evidence: Evidence) -> list[dict[str, Any]]:
                     "name": evidence.names[str(key)],
                     "time": format_time(float(str(t_s))),
                     "valid": bool(group["in_validity"].all()),
-                    "chips": group["chip"].nunique(),
+                    "chips": _chips_in_words([row.pop("chips") for row in rows]),
                     "rows": rows,
                 }
             )
@@ -42,7 +43,7 @@ def _analog_layers(evidence: Evidence, key: str) -> dict[str, Layer]:
     return {layer.name or "(root)": layer for layer in account.conversion.layers if layer.analog}
 
 
-def _rows(evidence: Evidence, key: str, cells: pd.DataFrame, layers: dict[str, Layer]) -> list[dict[str, str]]:
+def _rows(evidence: Evidence, key: str, cells: pd.DataFrame, layers: dict[str, Layer]) -> list[dict[str, Any]]:
     """Return a row per layer; none if no layer was measured alone."""
     measured = {
         names: group.set_index("chip")["value"]
@@ -57,9 +58,21 @@ def _rows(evidence: Evidence, key: str, cells: pd.DataFrame, layers: dict[str, L
         gain = None if only_digital is None or all_analog is None else (sign * (only_digital - all_analog)).dropna()
         if drop is not None or gain is not None:
             macs = "" if layer.macs_per_input is None else f"{layer.macs_per_input:,}"
-            texts = {"layer": name, "macs": macs, "weights": f"{layer.weights:,}"}
+            counts = {len(values) for values in (drop, gain) if values is not None}
+            texts = {"layer": name, "macs": macs, "weights": f"{layer.weights:,}", "chips": counts}
             rows.append(texts | _change("drop", drop, quantity, digital) | _change("gain", gain, quantity, digital))
     return rows
+
+
+def _chips_in_words(counts: Iterable[set[int]]) -> str:
+    """Return the numbers of chips of differences.
+
+    >>> _chips_in_words([{3}, {2, 3}])
+    '2 to 3'
+    """
+    numbers = set[int]().union(*counts)
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _change(name: str, values: pd.Series | None, quantity: Quantity, digital: float) -> dict[str, str]:

@@ -91,7 +91,8 @@ def _loss_in_words(evidence: Evidence, key: str, preset: str, row: pd.Series) ->
     on = holds_for(evidence, key, preset)
     ends = [float(row[f"drop_ci95_{KINDS[on]}{end}"]) for end in ("low", "high")]
     where = ", ".join(part for part in (evidence.shown(preset), evidence.names[key]) if part)
-    return f"{change_in_words(evidence.quantity, float(row['drop']), float(row['mean']), ends)} on {where} at {format_time(row['t_s'])}"
+    loss = change_in_words(evidence.quantity, float(row["drop"]), float(row["mean"]), ends)
+    return f"{loss} on {where} at {format_time(row['t_s'])}"
 
 
 def change_in_words(
@@ -139,7 +140,7 @@ def gains(evidence: Evidence, comparisons: pd.DataFrame | None) -> list[dict[str
         {
             "name": name,
             "first": first,
-            "text": "at most " + _gain(evidence, *max(found, key=lambda one: abs(float(one[1]["difference"])))),
+            "text": "up to " + _gain(evidence, *max(found, key=lambda one: abs(float(one[1]["difference"])))),
         }
         for name, found in changes.items()
     ]

@@ -59,7 +59,7 @@ def _facts(account: Account, item: Configuration, quantity: Quantity) -> Facts:
     clipped = f", clipped at {conversion.clip:g} %" if conversion.clip else ""
     return {
         "model": f"{subject.model}, weights {subject.model_hash}",
-        "data": f"{subject.data}, {subject.n_samples:,} sample{'s' if subject.n_samples != 1 else ''}, {subject.data_hash}",
+        "data": f"{subject.data}, {_samples(subject.n_samples)}, {subject.data_hash}",
         "metric": metric_in_words(quantity),
         "tile size": f"at most {conversion.tile_rows} rows × {conversion.tile_cols} columns",
         "weights": f"relative to the largest of the {conversion.scale}{clipped}",
@@ -73,6 +73,10 @@ def _facts(account: Account, item: Configuration, quantity: Quantity) -> Facts:
     }
 
 
+def _samples(number: int) -> str:
+    return f"{number:,} sample{'s' if number != 1 else ''}"
+
+
 def _periphery(item: Configuration) -> str:
     """Return what a periphery models, in sentences."""
     if item.periphery == "ideal":
@@ -82,8 +86,8 @@ def _periphery(item: Configuration) -> str:
         parts.append(f"left out of its source: {'; '.join(missing)}")
     said = f"{'; '.join(parts)}. " if parts else ""
     return (
-        f"{said}DACs quantise the inputs of each tile and ADCs its partial sums. Scales, compensation, norms and biases "
-        "are applied after the ADC"
+        f"{said}DACs quantise the inputs of each tile and ADCs its partial sums. Scales, compensation, norms and "
+        "biases are applied after the ADC"
     )
 
 

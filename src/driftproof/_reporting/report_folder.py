@@ -30,8 +30,8 @@ def report(
 ) -> Path:
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
-    The page needs none of the other files, to which it links. They are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
-    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; and the figures
+    The page needs none of the other files, to which it links. They are the tables ``cells.csv``, ``summary.csv``,
+    ``lifetimes.csv``, ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; and the figures
     ``accuracy_over_time`` (named after the metric) and ``chips`` as SVG and PNG. Each file is replaced in one step, the
     page last.
 
