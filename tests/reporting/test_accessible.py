@@ -13,12 +13,12 @@ from driftproof._reporting import report, write_card
 from driftproof._reporting.heat_map import LOSSES
 from driftproof._reporting.html import PALETTE
 from reporting.accessible import CONTRAST, colours, contrast, faults
-from synthetic_record import begin, fill, large_record, preset
+from synthetic_record import begin, fill, large_record
 
 
 @pytest.fixture(scope="module")
 def entry() -> PresetEntry:
-    made = load_preset("pcm-nandakumar-2019")
+    made = load_preset("pcm-joshi-2020")
     return PresetEntry(name=made.name, sha256=made.sha256, definition=made.definition(), card=device_card(made))
 
 
@@ -67,12 +67,7 @@ def test_pages_have_no_faults(name: str, pages: dict[str, Path]) -> None:
 def test_each_rule_sees_its_fault(right: str, wrong: str, said: str, pages: dict[str, Path]) -> None:
     html = pages["one"].read_text()
     assert right in html
-    changed = html.replace(right, wrong)
-    for level in ("1", "2"):  # what opens must close
-        if f"<h{level}" in right and f"<h{level}" not in wrong:
-            head, tail = changed.split(wrong, 1)
-            changed = head + wrong + tail.replace(f"</h{level}>", f"</{wrong[1:3]}>", 1)
-    assert any(said in fault for fault in faults(changed, pages["one"].parent))
+    assert any(said in fault for fault in faults(html.replace(right, wrong), pages["one"].parent))
 
 
 def test_texts_and_classes_of_loss_have_enough_contrast(pages: dict[str, Path]) -> None:
@@ -96,4 +91,4 @@ def test_what_is_folded_is_printed(pages: dict[str, Path]) -> None:
 
 
 def test_a_page_of_a_preset_begins_with_its_name(entry: PresetEntry, pages: dict[str, Path]) -> None:
-    assert f"<h1>{preset(entry.name).name}</h1>" in pages["card"].read_text()
+    assert f"<h1>{entry.name}</h1>" in pages["card"].read_text()

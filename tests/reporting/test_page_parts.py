@@ -273,7 +273,7 @@ def test_the_glossary_has_the_terms_of_the_report_only(tmp_path: Path) -> None:
     assert "Outside validity" in terms
     assert "Preliminary" not in terms
     assert "BatchNorm recalibrated" not in terms
-    again = Recalibrated(when="programming", data="cifar10-train", data_hash="0", samples=500)
+    again = Recalibrated(when="programming", data="cifar10-train", data_hash="0", samples=500, batch_size=1)
     with Record.create_or_open(None) as record:
         made, number = begin(record, shown={"recalibration": again})
         fill(record, made, number, preset("pcm"), {1.0: [90.0]})

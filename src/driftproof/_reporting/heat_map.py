@@ -94,7 +94,7 @@ def _cell(evidence: Evidence, key: str, preset: str, row: pd.Series) -> dict[str
     valid = bool(row["in_validity"])
     return {
         "text": text if valid else f"({text})",
-        "shade": f"h{bisect_left(LOSSES, loss)}" if valid else "out",
+        "shade": f"h{bisect_left(LOSSES, round(loss, 6))}" if valid else "out",
         "hover": _hover(evidence, key, preset, row),
         "span": 1,
     }
