@@ -15,7 +15,7 @@ from driftproof._record import Record
 from driftproof._reporting import report
 from driftproof.plans._causes import CAUSES
 from reporting.accessible import faults
-from reporting.page_text import words
+from reporting.page_text import words as words_of
 
 type Cli = Callable[..., tuple[int, str, str]]
 QUICK = ["--time", "1d", "--chips", "2", "--limit", "121"]
@@ -53,7 +53,7 @@ def test_layers_and_causes_are_written_and_printed(cli: Cli, tmp_path: Path) -> 
     }
     page = (tmp_path / "sensitivity.html").read_text(encoding="utf-8")
     assert faults(page, tmp_path) == []
-    said = words(page)
+    said = words_of(page)
     assert "digits-cnn on gaussian:0.3 at 1 d: what each layer costs" in said
     assert "The layer with the largest drop alone is " in said
     table = pd.read_csv(tmp_path / "layers.csv").set_index("layer")
@@ -75,8 +75,9 @@ def test_a_target_adds_the_curve_on_the_other_half(cli: Cli, tmp_path: Path) -> 
     assert "2 other chips and 60 other samples" in " ".join(out.split())
     assert "1 digital layer of 4 (fc1)" in " ".join(out.split())
     assert (tmp_path / "curve.png").exists()
-    page = words((tmp_path / "sensitivity.html").read_text(encoding="utf-8"))
-    assert '--where "!fc1"' in page
+    page = words_of((tmp_path / "sensitivity.html").read_text(encoding="utf-8"))
+    assert "--where '!fc1'" in page
+    assert "to evaluate this choice: driftproof evaluate ... --where '!fc1'" in " ".join(out.split())
     assert "1 digital layer of 4 (fc1)" in page
     with Record.open(tmp_path) as record, Record.open(tmp_path / "reported") as reported:
         cells = [len(list(found.outcomes())) for found in (record, reported)]

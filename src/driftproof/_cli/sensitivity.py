@@ -113,7 +113,7 @@ def sensitivity_command(
     """
     from driftproof._cli.deployment_tables import causes_table, curve_table, layers_table
     from driftproof._record import Record
-    from driftproof._reporting.sensitivity_page import write_sensitivity
+    from driftproof._reporting.sensitivity_page import where_of, write_sensitivity
     from driftproof.data import load_data
     from driftproof.evaluation._checks import check_validity
     from driftproof.plans import causes, choose_digital_layers, sensitivity
@@ -158,6 +158,8 @@ def sensitivity_command(
                     executor=executor,
                 )
             pictures["curve"] = _show(out, "curve", curve, draw_curve, curve_table)
+            if where := where_of(curve):
+                print_line(f"to evaluate this choice: driftproof evaluate ... --where '{where}'")
         model = record.subject.model if record.subject else ""
     print_line(f"page: {write_sensitivity(out, model, layers, parts, curve, pictures)}")
 

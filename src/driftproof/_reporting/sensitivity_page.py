@@ -56,7 +56,7 @@ def write_sensitivity(
         longest=LONGEST,
         setting=_setting(setting, layers),
         verdict=_verdict(layers, causes),
-        choice=None if curve is None else {"text": curve.verdict(), "where": where_text(*_sides(curve))},
+        choice=None if curve is None else {"text": curve.verdict(), "where": where_of(curve)},
         layer_tables=[_layers(layers)],
         causes=None if causes is None else _causes(causes),
         curve=None if curve is None else _curve(curve),
@@ -77,10 +77,10 @@ def where_text(digital: Collection[str], analog: Collection[str]) -> str:
     return "" if unclear or nested or not analog else ",".join(f"!{name}" for name in digital)
 
 
-def _sides(curve: MixedDeployment) -> tuple[list[str], list[str]]:
-    """Return the names of the digital and of the analog layers of a choice."""
+def where_of(curve: MixedDeployment) -> str:
+    """Return the text for ``--where`` of the choice of a search; empty if there is none."""
     digital = list(curve.chosen.digital)
-    return digital, [name for name in curve.layers if name not in digital]
+    return where_text(digital, [name for name in curve.layers if name not in digital])
 
 
 def _setting(setting: Setting, layers: Sensitivity) -> dict[str, str]:
