@@ -132,7 +132,8 @@ def sensitivity_command(
     evaluator = evaluation.evaluator(loaded, samples, BACKEND)
     chosen = evaluator.calibrated(chosen)
 
-    parts, curve, pictures = None, None, {}
+    parts, curve = None, None
+    pictures: dict[str, bytes] = {}
     with Record.create_or_open(out) as record, executors.executor() as executor:
         layers = sensitivity(evaluator, chosen, time, chips=chips, record=record, executor=executor)
         pictures["layers"] = _show(out, "layers", layers, draw_layers, layers_table)

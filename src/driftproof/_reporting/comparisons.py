@@ -130,13 +130,13 @@ def comparison_table(
 
 def not_compared(evidence: Evidence) -> list[str]:
     """Return why pairs of configurations have no row in the table of comparisons, one sentence per pair."""
-    keys, named = list(evidence.names), lambda key: evidence.names[key] or "it"
+    keys = list(evidence.names)
     pairs = [pair for pair in _pairs(evidence, None) if pair.a[0] != pair.b[0]]
     said: dict[tuple[str, str], str] = {}
     for key in keys[1:]:
         of = [pair for pair in pairs if pair.b[0] == key and all(len(evidence.series(*s)) for s in (pair.a, pair.b))]
-        whole = Pair((keys[0], ""), (key, ""), named(keys[0]), named(key))
-        names = f"{named(keys[0])} and {named(key)}"
+        whole = Pair((keys[0], ""), (key, ""), evidence.names[keys[0]], evidence.names[key])
+        names = f"{whole.name_a} and {whole.name_b}"
         if reason := _differ(evidence, whole):
             said[whole.a[0], key] = reason
         elif not of:

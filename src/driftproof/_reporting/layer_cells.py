@@ -45,9 +45,8 @@ def _analog_layers(evidence: Evidence, key: str) -> dict[str, Layer]:
 
 def _rows(evidence: Evidence, key: str, cells: pd.DataFrame, layers: dict[str, Layer]) -> list[dict[str, Any]]:
     """Return a row per layer; none if no layer was measured alone."""
-    measured = {
-        names: group.set_index("chip")["value"]
-        for names, group in cells.assign(names=cells["digital"].map(digital_names)).groupby("names")
+    measured: dict[frozenset[str], pd.Series] = {
+        digital_names(str(text)): group.set_index("chip")["value"] for text, group in cells.groupby("digital")
     }
     sign, quantity, every, rows = evidence.quantity.sign, evidence.quantity, frozenset(layers), []
     digital = float(measured[every].iloc[0]) if every in measured else evidence.digital(key)

@@ -65,7 +65,7 @@ def _facts(account: Account, item: Configuration, quantity: Quantity) -> Facts:
         "weights": f"relative to the largest of the {conversion.scale}{clipped}",
         "backend": item.backend,
         "compensation": item.compensation,
-        "BatchNorm": str(item.recalibration) if item.recalibration else "as trained",
+        "recalibration": str(item.recalibration or "BatchNorm as trained"),
         "calibration": item.calibrated or "none",
         "periphery": item.periphery,
         "seed": str(item.seed),

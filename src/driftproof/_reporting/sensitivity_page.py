@@ -139,7 +139,8 @@ def _causes(causes: Causes) -> list[tuple[str, str, str, str]]:
 
 
 def _curve(curve: MixedDeployment) -> list[tuple[str, ...]]:
-    quantity, rows = curve.quantity, []
+    quantity = curve.quantity
+    rows: list[tuple[str, ...]] = []
     for point in curve.points:
         name = point.layer or "(root)"
         step = {"start": "(all analog)", "back": f"back on the chip: {name}"}.get(point.kind, name)
