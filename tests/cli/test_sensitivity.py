@@ -14,6 +14,8 @@ from driftproof._cli.app import main
 from driftproof._record import Record
 from driftproof._reporting import report
 from driftproof.plans._causes import CAUSES
+from reporting.accessible import faults
+from reporting.page_text import words as words_of
 
 type Cli = Callable[..., tuple[int, str, str]]
 QUICK = ["--time", "1d", "--chips", "2", "--limit", "121"]
@@ -48,7 +50,16 @@ def test_layers_and_causes_are_written_and_printed(cli: Cli, tmp_path: Path) -> 
         "record.sqlite",
         "record.lock",
         "run.toml",
+        "sensitivity.html",
     }
+    page = (tmp_path / "sensitivity.html").read_text(encoding="utf-8")
+    assert faults(page, tmp_path) == []
+    said = words_of(page)
+    assert "digits-cnn on gaussian:0.3 at 1 d: what each layer costs" in said
+    assert "The layer with the largest drop alone is " in said
+    table = pd.read_csv(tmp_path / "layers.csv").set_index("layer")
+    for layer in table.index:
+        assert f"{layer} {table.loc[layer, 'macs_per_input']:,}" in said
     assert list(pd.read_csv(tmp_path / "layers.csv")["layer"]) == ["conv1", "conv2", "fc1", "fc2"]
     assert list(pd.read_csv(tmp_path / "causes.csv")["cause"]) == [*CAUSES, "all"]
     assert max(map(len, out.splitlines()[:-1])) <= 80  # the last line is a path
@@ -66,6 +77,9 @@ def test_a_target_adds_the_curve_on_the_other_half(cli: Cli, tmp_path: Path) -> 
     assert "1 digital layer of 4 (fc1)" in " ".join(out.split())
     assert "this choice, in other commands: --where '!fc1'\n" in out
     assert (tmp_path / "curve.png").exists()
+    page = words_of((tmp_path / "sensitivity.html").read_text(encoding="utf-8"))
+    assert "--where '!fc1'" in page
+    assert "1 digital layer of 4 (fc1)" in page
     with Record.open(tmp_path) as record, Record.open(tmp_path / "reported") as reported:
         cells = [len(list(found.outcomes())) for found in (record, reported)]
         runs = [found.runs() for found in (record, reported)]
@@ -93,6 +107,7 @@ def test_a_sensitivity_is_a_record_like_any_other(cli: Cli, tmp_path: Path) -> N
         cells = record.cells()
     assert set(cells["digital"]) >= {"", "conv1", "conv2 fc1 fc2"}
     assert re.search("layers are kept digital", " ".join(page.split()))
+    assert 'id="sensitivity"' in page
 
 
 def test_other_data_can_be_reported_on(cli: Cli, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def page_of(tmp_path: Path, values: dict[str, Values], entry: PresetEntry | None
 
 
 def section(text: str) -> str:
-    start = text.index("About these devices")
+    start = text.rindex("About these devices")  # the first is a link
     return text[start : text.index("Summary", start)]
 
 

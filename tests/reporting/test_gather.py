@@ -40,8 +40,8 @@ def test_cells_with_layers_kept_digital_are_counted_and_in_no_figure(tmp_path: P
         cells = pd.read_csv(tmp_path / "mixed" / "cells.csv")
     assert cells["digital"].fillna("").tolist() == [""] * 4 + ["conv1 fc", "fc", "fc", "fc"]
     assert re.search(
-        r"4 cells in which some layers are kept digital or some causes of error are switched off .*cells\.csv .*not in "
-        r"this report.*sensitivity",
+        r"4 cells in which some layers are kept digital or some causes of error are switched off .*cells\.csv; those "
+        r"with single layers are in Layer by layer",
         words(pages["mixed"].read_text()),
     )
     assert "kept digital" not in words(pages["plain"].read_text())

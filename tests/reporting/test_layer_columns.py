@@ -58,7 +58,7 @@ def test_a_new_column_is_in_both_tables_and_changes_no_identity(
         assert record.cells()["value"].tolist() == [91.73, 91.73, 90.0, 91.0]
         page = words(report(record, tmp_path / "after").read_text())
     assert "MVMs MACs DAC ADC pJ" in page
-    assert "fc Linear analog 10 × 64 640 1 1 1,000 5" in page
+    assert "fc Linear 10 × 64 640 1 1 1,000 5" in page
     assert "total 98.5 % of weights analog 1,088 2 1,025 2,000 0 0 8" in page
 
     lines = terminal(COUNTED).splitlines()

@@ -14,7 +14,7 @@ from driftproof._errors import DriftproofError
 STDOUT = Path("-")
 
 
-def report_command(records: list[Path], *, out: Path, keep: str | None = None) -> None:
+def report_command(records: list[Path], *, out: Path, keep: str | None = None, title: str = "") -> None:
     """Write one report (index.html) of one or several records.
 
     Args:
@@ -24,13 +24,14 @@ def report_command(records: list[Path], *, out: Path, keep: str | None = None) -
             0.5%). The report states how long the chips keep it. Default: the accuracy of the digital network minus one
             point, rounded down to a whole percent; for other metrics, a value 10 % worse than that of the digital
             network.
+        title (TEXT): Title of the report's page. Default: the names of the networks and of the data.
 
     Example:
         driftproof report my-report another-report --out both --keep 90
     """
     from driftproof._reporting import report
 
-    print_line(f"report: {report(records, out, keep=keep)}")
+    print_line(f"report: {report(records, out, keep=keep, title=title)}")
 
 
 def export_command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -124,8 +124,8 @@ def sensitivity_command(
         preset (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names.
-        out (FOLDER): Folder for the record, tables (CSV), figures (PDF, SVG, PNG) and the options of the run
-            (run.toml).
+        out (FOLDER): Folder for the record, the page (sensitivity.html), tables (CSV), figures (PDF, SVG, PNG) and the
+            options of the run (run.toml).
         time (TIME): Time after the first read at which the chips are read; the units are s, min, h, d and y.
         chips: Number of chips to program. Every set of digital layers is measured on the same chips.
 
@@ -136,6 +136,7 @@ def sensitivity_command(
     import torch
 
     from driftproof._record import Record
+    from driftproof._reporting.sensitivity_page import where_of, write_sensitivity
     from driftproof.data import load_data
     from driftproof.evaluation._checks import check_validity
     from driftproof.times import parse_time
@@ -160,13 +161,15 @@ def sensitivity_command(
             used["threads"] = torch.get_num_threads()
         record = stack.enter_context(Record.create_or_open(out))
         work = _Work(evaluator, chosen, time, chips, record, executor, out, quiet=output.quiet)
-        work.take_apart()
+        parts, curve = work.take_apart(), None
         if others is not None and target is not None:
-            digital = work.search(evaluator.on(others), target, search)
-            if digital and all(digital):  # the network itself has no name
-                where = ",".join([*filter(None, [tiles.where]), *(f"!{name}" for name in digital)])
+            curve = work.search(evaluator.on(others), target, search)
+            if chosen_layers := where_of(curve):
+                where = ",".join(filter(None, [tiles.where, chosen_layers]))
                 print_line(f"this choice, in other commands: --where {shlex.quote(where)}", quiet=output.quiet)
-    print_line(f"tables and figures: {out}", quiet=output.quiet)
+        model = record.subject.model if record.subject else ""
+    page = write_sensitivity(out, model, *parts, curve, work.pictures)
+    print_line(f"page: {page}", quiet=output.quiet)
 
 
 @dataclass(frozen=True)
@@ -181,9 +184,11 @@ class _Work:
     executor: Executor
     out: Path
     quiet: bool
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    """Figures as SVG, by their names."""
 
-    def take_apart(self) -> None:
-        """Measure and show what each layer and each cause costs."""
+    def take_apart(self) -> tuple[Sensitivity, Causes | None]:
+        """Measure and show what each layer and each cause costs (None: causes cannot be told apart)."""
         from driftproof._cli.deployment_tables import causes_table, layers_table
         from driftproof.plans import causes, sensitivity
         from driftproof.plans._causes import has_causes
@@ -192,17 +197,18 @@ class _Work:
         what = (self.evaluator, self.deployment, self.time)
         layers = sensitivity(*what, chips=self.chips, record=self.record, executor=self.executor)
         self.show("layers", layers, draw_layers, layers_table)
-        if has_causes(self.deployment.device):
-            parts = causes(*what, chips=self.chips, record=self.record, executor=self.executor)
-            self.show("causes", parts, draw_causes, causes_table)
-        else:
+        if not has_causes(self.deployment.device):
             print_line(
                 "The drop by cause is left out: measured conductances cannot be taken apart into causes.",
                 quiet=self.quiet,
             )
+            return layers, None
+        parts = causes(*what, chips=self.chips, record=self.record, executor=self.executor)
+        self.show("causes", parts, draw_causes, causes_table)
+        return layers, parts
 
-    def search(self, reporting: Evaluator, target: float, search: SearchOptions) -> tuple[str, ...]:
-        """Return the digital layers that were found; report them on other samples and chips, and show the curve."""
+    def search(self, reporting: Evaluator, target: float, search: SearchOptions) -> MixedDeployment:
+        """Search for digital layers; report them on other samples and chips, and show the curve."""
         from driftproof._cli.deployment_tables import curve_table
         from driftproof._record import Record
         from driftproof.plans import choose_digital_layers
@@ -224,18 +230,19 @@ class _Work:
                 executor=self.executor,
             )
         self.show("curve", curve, draw_curve, curve_table)
-        return tuple(curve.chosen.digital)
+        return curve
 
     def show[R: (Sensitivity, Causes, MixedDeployment)](
         self, name: str, result: R, draw: Callable[[R], Figure], table: Callable[[R], Group]
     ) -> None:
         """Print the table of a result; write its table as CSV and its figure as PDF, SVG and PNG."""
-        from driftproof._drawing import render_paper
+        from driftproof._drawing import render_paper, render_svg
         from driftproof._files import write_atomically, write_csv
 
         write_csv(self.out / f"{name}.csv", result.table())
         for form, content in render_paper(draw, result).items():
             write_atomically(self.out / f"{name}.{form}", content)
+        self.pictures[name] = render_svg(draw, result)
         print_table(table(result), quiet=self.quiet)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
+
 DTYPES = {
     "config_id": "object",
     "label": "object",
@@ -47,3 +49,26 @@ def digital_text(layers: str) -> str:
     'conv1 (root)'
     """
     return " ".join(name or "(root)" for name in json.loads(layers))
+
+
+def digital_names(text: str) -> frozenset[str]:
+    """Return the names of the layers kept digital from the text of :func:`digital_text`."""
+    return frozenset(text.split())
+
+
+def shown_id(config_id: str) -> str:
+    """Return the name of a configuration in files and on pages.
+
+    It begins with a letter: a spreadsheet, like pandas, takes ``9924880e55`` for a number with an exponent.
+
+    >>> shown_id("9924880e55")
+    'c9924880e55'
+    """
+    return f"c{config_id}"
+
+
+def with_shown_ids(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose column ``config_id`` is safe to write as text."""
+    if "config_id" not in table:
+        return table
+    return table.assign(config_id=table["config_id"].map(shown_id))

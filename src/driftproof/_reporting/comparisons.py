@@ -120,7 +120,8 @@ def comparison_table(
         against: As in :func:`compare`.
         margin: As in :func:`compare`.
         on: As in :func:`compare`.
-        strict: Whether two deployments on different chips or samples raise an error; otherwise they are left out.
+        strict: Whether two deployments on different chips or samples raise an error; otherwise they are left out, and
+            :func:`not_compared` names them.
     """
     pairs = [pair for pair in _pairs(evidence, against) if strict or not _differ(evidence, pair)]
     compared = [(pair, t, found) for pair in pairs for t, found in _at_times(evidence, pair)]
@@ -133,6 +134,24 @@ def comparison_table(
         for row, adjusted in zip(rows, holm([row[column] for row in rows]), strict=True):
             row[f"{column}_holm"] = adjusted
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def not_compared(evidence: Evidence) -> list[str]:
+    """Return why pairs of configurations have no row in the table of comparisons, one sentence per pair."""
+    keys = list(evidence.names)
+    pairs = [pair for pair in _pairs(evidence, None) if pair.a[0] != pair.b[0]]
+    said: dict[tuple[str, str], str] = {}
+    for key in keys[1:]:
+        of = [pair for pair in pairs if pair.b[0] == key and all(len(evidence.series(*s)) for s in (pair.a, pair.b))]
+        whole = Pair((keys[0], ""), (key, ""), evidence.names[keys[0]], evidence.names[key])
+        names = f"{whole.name_a} and {whole.name_b}"
+        if reason := _differ(evidence, whole):
+            said[whole.a[0], key] = reason
+        elif not of:
+            said[whole.a[0], key] = f"{names} have no device in common"
+        elif not any(True for pair in of for _ in _at_times(evidence, pair)):
+            said[whole.a[0], key] = f"{names} have no time, chips and samples in common"
+    return list(said.values())
 
 
 def _pairs(evidence: Evidence, against: str | None) -> Iterator[Pair]:

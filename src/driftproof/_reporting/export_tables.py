@@ -15,6 +15,7 @@ from driftproof._errors import DriftproofError, check_choice
 from driftproof._files import make_folder, write_atomically
 from driftproof._keywords import checks_keywords
 from driftproof._record import Quantity, Record, checked_file, record_json
+from driftproof._record.table import with_shown_ids
 from driftproof._reporting.comparisons import compare
 from driftproof._reporting.gather import Evidence, Source, gather
 from driftproof._reporting.statistics import PRELIMINARY_BELOW
@@ -142,7 +143,7 @@ def _as(format: str, data: pd.DataFrame, text: Callable[[], TextTable]) -> bytes
 
 def _data(format: str, data: pd.DataFrame) -> bytes:
     if format == "csv":
-        return data.to_csv(index=False, lineterminator="\n").encode()
+        return with_shown_ids(data).to_csv(index=False, lineterminator="\n").encode()
     if format == "json":
         return (str(data.to_json(orient="records", indent=1, double_precision=15)) + "\n").encode()
     if importlib.util.find_spec("pyarrow") is None:

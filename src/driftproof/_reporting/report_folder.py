@@ -14,6 +14,7 @@ from driftproof._errors import DriftproofError
 from driftproof._files import is_folder, make_folder, write_atomically, write_csv
 from driftproof._keywords import checks_keywords
 from driftproof._record import FILE_NAME
+from driftproof._record.table import with_shown_ids
 from driftproof._reporting.chip_dots import chips, paper_chips
 from driftproof._reporting.comparisons import comparison_table
 from driftproof._reporting.export_tables import differences_text, summary_text
@@ -27,12 +28,14 @@ from driftproof._reporting.text_table import MARKS
 
 
 @checks_keywords
-def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | str | None = None) -> Path:
+def report(
+    records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | str | None = None, title: str = ""
+) -> Path:
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
-    The page needs none of the other files, which are the tables ``cells.csv``, ``summary.csv``, ``lifetimes.csv``,
-    ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; ``summary`` and ``comparisons`` as
-    LaTeX (``.tex``, for booktabs) and Markdown (``.md``); and two figures for papers,
+    The page needs none of the other files, to which it links. They are the tables ``cells.csv``, ``summary.csv``,
+    ``lifetimes.csv``, ``yields.csv`` and, of several configurations or presets, ``comparisons.csv``; ``summary`` and
+    ``comparisons`` as LaTeX (``.tex``, for booktabs) and Markdown (``.md``); and two figures for papers,
     ``accuracy_over_time`` (named after the metric) and ``chips``, each as PDF, as SVG with text, and as PNG of 300 dpi.
     They are as wide as one column of a journal, or as its page where there are panels. Each file is replaced in one
     step, the page last.
@@ -43,6 +46,7 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
         keep: The threshold whose lifetime the report states (accuracies in percent, such as 90; a text such as
             ``"0.5%"`` is needed for 1 % and below; default: the threshold of :func:`default_keep` for each
             configuration).
+        title: Title of the page (default: the networks and the data).
 
     Raises:
         DriftproofError: a record has no cells or no digital row; records contradict each other or have different
@@ -60,14 +64,15 @@ def report(records: Source | Sequence[Source], out: str | os.PathLike[str], keep
         raise DriftproofError(f"{folder} holds a record with its own report; choose another --out for the joint report")
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
     shown = [render_svg(draw, evidence) for draw in (over_time, chips)]
-    html = page(evidence, *shown, keep, tables.get("comparisons.csv"))
     figures = {over: render_paper(paper_over_time, evidence), "chips": render_paper(paper_chips, evidence)}
     texts = _texts(evidence, tables.get("comparisons.csv"))
+    files = [*tables, *texts, *(f"{name}.{form}" for name, forms in figures.items() for form in forms)]
+    html = page(evidence, *shown, keep, tables.get("comparisons.csv"), title, files)
     for name, (mark, _) in texts.items():
         check_written_here(folder / name, mark)
     make_folder(folder)
     for name, table in tables.items():
-        write_csv(folder / name, table)
+        write_csv(folder / name, with_shown_ids(table))
     for name, (_, text) in texts.items():
         write_atomically(folder / name, text.encode())
     for name, forms in figures.items():
