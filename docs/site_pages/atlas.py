@@ -31,24 +31,27 @@ _TABLES = {
 
 def pages() -> dict[str, bytes]:
     """Return the pages and pictures of all presets, and their list: path on the site → content."""
-    made: dict[str, bytes] = {}
-    rows = []
-    for name in preset_names():
-        made |= device_pages(name)
-        rows.append(_row(name))
-    made["devices/index.md"] = (_INTRODUCTION + "\n".join(rows) + "\n").encode()
+    names = sorted(preset_names(), key=lambda name: load_preset(name).of_no_device)
+    made = {"devices/index.md": (_INTRODUCTION + "\n".join(map(_row, names)) + "\n").encode()}
+    for name in names:
+        made[f"devices/{name}.md"] = page(name).encode()
+        made |= pictures(name)
     return made
 
 
-def device_pages(name: str) -> dict[str, bytes]:
-    """Return the page of one preset, with its pictures."""
+def page(name: str) -> str:
+    """Return the page of one preset as Markdown."""
+    (entry,) = preset_entries(load_preset(name))
+    return _page(name, card_content(entry))
+
+
+def pictures(name: str) -> dict[str, bytes]:
+    """Return the pictures of the page of one preset: path on the site → SVG."""
     (entry,) = preset_entries(load_preset(name))
     assert entry.card is not None
-    content = card_content(entry)
     made = {f"devices/{name}-laws.svg": render_small(card_figure, entry.card)}
     if len(rows_of(name)):
         made[f"devices/{name}-accuracy.svg"] = render_small(accuracy_figure, name)
-    made[f"devices/{name}.md"] = _page(name, content).encode()
     return made
 
 
@@ -75,8 +78,8 @@ def _page(name: str, card: dict[str, Any]) -> str:
         f"# {name}{condition}",
         f"{_plain(card['summary'])}",
         *(f'!!! warning "Caveat"\n    {_plain(text)}' for text in card["caveats"]),
+        _facts(card),
         _use(name),
-        _facts(name, card),
         "## Laws",
         *(f"**{_TABLES.get(table, table)}.** {with_letters(text)}" for table, text in card["laws"]),
         "[Device laws](../device_laws.md) has the formulas of all laws, and what each key means.",
@@ -102,7 +105,7 @@ def _use(name: str) -> str:
     )
 
 
-def _facts(name: str, card: dict[str, Any]) -> str:
+def _facts(card: dict[str, Any]) -> str:
     source = card["source"]
     title = ". ".join(_plain(source[key]) for key in ("title", "authors", "venue") if source[key])
     year = f" ({source['year']})" if source["year"] else ""
@@ -114,7 +117,7 @@ def _facts(name: str, card: dict[str, Any]) -> str:
         ("see also", f"[{other.name}]({other.name}.md): {_plain(other.what)}. {_plain(other.results)}".strip())
         for other in card["variants"]
     ]
-    return "| | |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in rows if value)
+    return "\n\n".join(f"{key}\n:   {value}" for key, value in rows if value)
 
 
 def _plots(name: str, card: dict[str, Any]) -> str:
@@ -130,7 +133,12 @@ def _plots(name: str, card: dict[str, Any]) -> str:
         words += " The laws act on the net weight, and no device is modelled. Over time: five weights."
     words += " Errors of a tile's weights: normally distributed weights on 512 rows, drift compensated per tile."
     notes = " ".join(_plain(note) for note in plots["notes"])
-    return f"![{_plain(plots['alt'])}]({name}-laws.svg)\n\n{words} {notes}".rstrip()
+    return f"{_picture(plots['alt'], f'{name}-laws.svg')}\n\n{words} {notes}".rstrip()
+
+
+def _picture(alt: str, file: str) -> str:
+    """Return a picture that leads to itself in full size, for narrow screens."""
+    return f"[![{_plain(alt)}]({file})]({file})"
 
 
 def _accuracy(name: str) -> str:
@@ -143,9 +151,9 @@ def _accuracy(name: str) -> str:
         f"{last['mean']:.1f} % at {format_time(last['t_s'])}."
     )
     return (
-        f"![{alt}]({name}-accuracy.svg)\n\n{accuracy_text(name)}\n\n"
-        "Mean accuracy in % on all 10,000 test images of CIFAR-10, with 95 % intervals for new images and other chips. "
-        "The network has 91.73 % on a digital computer and was trained without noise; the drift is compensated per "
+        f"{_picture(alt, f'{name}-accuracy.svg')}\n\n{accuracy_text(name)}\n\n"
+        "Mean accuracy in % on all 10,000 test images of CIFAR-10, with 95 % intervals for new images and other chips, "
+        "and the drop against the digital network in points. The network has 91.73 % on a digital computer and was trained without noise; the drift is compensated per "
         "tile, and the periphery is ideal. Times outside the preset's validity have a star, and dashed lines. The "
         "numbers are from [experiments/all_devices](../experiments/all_devices.md)."
     )

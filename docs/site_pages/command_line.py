@@ -18,7 +18,9 @@ def pages() -> dict[str, bytes]:
         options = [one for one in command.params if one.name != "help"]
         if options:
             lines += ["| argument or option | default | meaning |", "|---|---|---|"]
-            lines += [f"| {_names(one)} | {_default(one)} | {_cell(getattr(one, 'help', '') or '')} |" for one in options]
+            lines += [
+                f"| {_names(one)} | {_default(one)} | {_cell(getattr(one, 'help', '') or '')} |" for one in options
+            ]
             lines.append("")
     return {"reference/command_line.md": "\n".join(lines).encode()}
 

@@ -32,7 +32,12 @@ def expanded(nav: list[Any], docs: Path, named: set[str]) -> list[Any]:
     full: list[Any] = []
     for part in nav:
         if isinstance(part, dict):
-            full.append({title: expanded(inner, docs, named) if isinstance(inner, list) else inner for title, inner in part.items()})
+            full.append(
+                {
+                    title: expanded(inner, docs, named) if isinstance(inner, list) else inner
+                    for title, inner in part.items()
+                }
+            )
         elif part.endswith("/*"):
             found = sorted(docs.glob(f"{part}.md"))
             full += [path for page in found if (path := page.relative_to(docs).as_posix()) not in named]

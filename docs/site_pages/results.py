@@ -43,7 +43,14 @@ def accuracy_figure(preset: str) -> Figure:
         axes.plot(x[:inside], y[:inside], color=colour, lw=1.8, label=str(name))
         axes.errorbar(x, y, sizes, fmt=marker, color=colour, ms=5, capsize=3, lw=1.2)
     axes.axhline(digital, color="#777777", lw=0.9)
-    axes.annotate("digital", (0.01, digital), xycoords=("axes fraction", "data"), va="bottom", color="#777777", fontsize=8.5)
+    axes.annotate(
+        f"digital {digital:.2f} %",
+        (0.01, digital),
+        xycoords=("axes fraction", "data"),
+        va="bottom",
+        color="#777777",
+        fontsize=8.5,
+    )
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0.0), min(high + 0.08 * (high - low), 100.0))
     axes.set_ylabel("accuracy in %")
@@ -56,14 +63,10 @@ def accuracy_figure(preset: str) -> Figure:
 
 def accuracy_text(preset: str) -> str:
     """Return the same numbers as a table in Markdown, with a star outside validity."""
-    rows = rows_of(preset)
-    times = sorted(rows["t_s"].unique())
-    lines = [f"| preset | {' | '.join(map(format_time, times))} | chips |", f"|{'---|' * (len(times) + 2)}"]
-    for name, part in rows.groupby("preset"):
-        cells = []
-        for row in part.itertuples():
-            star = "" if row.in_validity else "*"
-            cells.append(f"{row.mean:.1f}{star} [{row.ci95_new_low:.1f}, {row.ci95_new_high:.1f}]")
-        chips = sorted({int(count) for count in part["chips"]})
-        lines.append(f"| `{name}` | {' | '.join(cells)} | {' to '.join(map(str, {chips[0]: 0, chips[-1]: 0}))} |")
+    lines = ["| preset | time | accuracy in % | 95 % interval | drop | chips |", "|---|---|---|---|---|---|"]
+    for row in rows_of(preset).to_dict("records"):
+        time = format_time(row["t_s"]) + ("" if row["in_validity"] else "*")
+        interval = f"{row['ci95_new_low']:.1f} to {row['ci95_new_high']:.1f}"
+        cells = [f"`{row['preset']}`", time, f"{row['mean']:.1f}", interval, f"{row['drop']:.1f}", f"{row['chips']}"]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
