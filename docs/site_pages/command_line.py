@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any
 
-from driftproof._cli.app import app
 from typer.main import get_command
+
+from driftproof._cli.app import app
 
 
 def pages() -> dict[str, bytes]:
@@ -14,7 +16,7 @@ def pages() -> dict[str, bytes]:
     lines = ["# Command line\n", "`driftproof COMMAND --help` prints the same texts.\n"]
     for words, command in commands(get_command(app)):
         lines.append(f"## {' '.join(('driftproof', *words))}\n")
-        lines.append(f"{_words(command.help or '')}\n")
+        lines += [f"{_words(command.help or '')}\n", _example(command.epilog or "")]
         options = [one for one in command.params if one.name != "help"]
         if options:
             lines += ["| argument or option | default | meaning |", "|---|---|---|"]
@@ -37,12 +39,15 @@ def commands(group: Any, words: tuple[str, ...] = ()) -> list[tuple[tuple[str, .
 
 
 def _words(text: str) -> str:
-    """Return a command's description, with its example as code."""
-    words, _, example = text.partition("Example:")
-    paragraphs = "\n\n".join(" ".join(part.split()) for part in words.strip().split("\n\n"))
-    paragraphs = re.sub(r"([<>*])", r"\\\1", paragraphs.replace("\b", ""))
-    lines = [line.strip() for line in example.replace("\b", "").strip().splitlines()]
-    return paragraphs + (f"\n\n```sh\n{'\n'.join(lines)}\n```" if lines else "")
+    """Return a command's description in paragraphs."""
+    paragraphs = "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
+    return re.sub(r"([<>*])", r"\\\1", paragraphs)
+
+
+def _example(text: str) -> str:
+    """Return the example below a command's options as code."""
+    example = text.replace("\b", "").partition("Example:\n")[2]
+    return f"```sh\n{textwrap.dedent(example).strip()}\n```\n" if example else ""
 
 
 def _names(option: Any) -> str:
@@ -53,7 +58,7 @@ def _names(option: Any) -> str:
 
 def _default(option: Any) -> str:
     default = option.default
-    if default is None or default is False or default == () or callable(default):
+    if default is None or default is False or default in ((), "") or callable(default):
         return ""
     return f"`{default}`"
 

@@ -10,11 +10,11 @@ _DOCTEST = re.compile(r"^( *)>>> .*(?:\n(?!\s*$).*)*", re.MULTILINE)
 
 
 def as_markdown(text: str) -> str:
-    """Return a docstring as Markdown.
+    r"""Return a docstring as Markdown.
 
     >>> as_markdown("See :func:`driftproof.evaluate` and :meth:`step`.")
     'See `driftproof.evaluate` and `step`.'
-    >>> as_markdown(">>> 1 + 1\\n2\\n\\nEnd").splitlines()
+    >>> as_markdown(">>> 1 + 1\n2\n\nEnd").splitlines()
     ['```pycon', '>>> 1 + 1', '2', '```', '', 'End']
     """
     return _DOCTEST.sub(_fenced, _ROLE.sub(r"`\1`", text))

@@ -9,7 +9,7 @@ import griffe
 from site_pages.docstrings import as_markdown
 
 
-class Docstrings(griffe.Extension):
+class Docstrings(griffe.Extension):  # type: ignore[misc]  # griffe may be missing
     """Changes every docstring to Markdown before it is parsed."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:

@@ -6,11 +6,12 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+
+from driftproof._presets import load_preset
 from driftproof._reporting.figures import COLOURS, MARKERS
 from driftproof._reporting.time_axis import TimeAxis
 from driftproof.times import format_time
-from matplotlib.figure import Figure
-
 from site_pages.places import TOP
 
 FILE = "experiments/all_devices/summary.csv"
@@ -22,9 +23,13 @@ def _table() -> pd.DataFrame:
 
 
 def rows_of(preset: str) -> pd.DataFrame:
-    """Return the rows of a preset, and of the same preset with other arguments; empty if it was not measured."""
+    """Return the rows of a preset, and of the same preset with other arguments; empty if it was not measured.
+
+    A device that does not change in time has a row for the first time only.
+    """
     table = _table()
-    return table[table["preset"].str.partition(":")[0] == preset].sort_values(["preset", "t_s"])
+    rows = table[table["preset"].str.partition(":")[0] == preset].sort_values(["preset", "t_s"])
+    return rows if load_preset(preset).changes_in_time else rows.groupby("preset").head(1)
 
 
 def accuracy_figure(preset: str) -> Figure:

@@ -1,4 +1,4 @@
-"""The blocks of code in a page: which there are, commands that parse, and a page that is carried out from top to end."""
+"""The blocks of code of a page: which there are, whether commands parse, and a page carried out from top to end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driftproof._cli.app import app, main
 from typer.main import get_command
+
+from driftproof._cli.app import app, main
 
 TOP = Path(__file__).parents[2]
 
@@ -93,7 +94,9 @@ def _run(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         runpy.run_path(words[0], run_name="__main__")
         return
     assert program == "driftproof", line
+    code: object = None
     try:
         main()
     except SystemExit as stop:
-        assert not stop.code, line
+        code = stop.code
+    assert not code, line

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from site_pages import notebooks
 
 ALL = sorted(notebooks.FOLDER.glob("*.ipynb"))

@@ -9,12 +9,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
 from driftproof._cli.app import app
 from driftproof._presets import load_preset, preset_names
 from driftproof._reporting.cards import flatten
 from site_pages import atlas, command_line, hooks, places, reference, results
 from site_pages.assemble import written_pages
-from typer.main import get_command
 
 TOP = places.TOP
 CONFIGURATION = (TOP / "mkdocs.yml").read_text(encoding="utf-8")
@@ -72,15 +73,16 @@ def test_the_atlas_has_a_page_for_every_preset(name: str) -> None:
     for row in results.rows_of(name).itertuples():
         assert f"| {row.mean:.1f} | {row.ci95_new_low:.1f} to {row.ci95_new_high:.1f} |" in text
     assert len(results.rows_of(name)) or "No tracked result" in text
-    assert "§" not in text and "None" not in text.replace("None: the generic", "").replace("None: ", "")
 
 
 def test_the_list_of_the_atlas_and_the_pictures_of_one_page() -> None:
-    made = atlas.pictures("levels")
-    assert sorted(made) == ["devices/levels-accuracy.svg", "devices/levels-laws.svg"]
+    assert list(atlas.pictures("levels")) == ["devices/levels-laws.svg"]  # it does not change in time
+    made = atlas.pictures("reram-wan-2022")
+    assert sorted(made) == ["devices/reram-wan-2022-accuracy.svg", "devices/reram-wan-2022-laws.svg"]
     assert all(b"</svg>" in picture for picture in made.values())
     listed = "\n".join(map(atlas._row, preset_names()))
     assert "| [pcm-hermes-2](pcm-hermes-2.md) | PCM | 0 to 1 y | 89.5 | 80.0 | 34.0 |" in listed
+    assert "| [pcm-joshi-2020](pcm-joshi-2020.md) | PCM | 0 to 27.4 s | 91.1 | 91.1* | 91.1* |" in listed
     assert "| [reram-wan-2022](reram-wan-2022.md) | ReRAM | 1 s to 2 d | 89.4 | 81.5 | 81.5* |" in listed
 
 
