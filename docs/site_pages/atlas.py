@@ -8,9 +8,9 @@ from typing import Any
 from driftproof._presets import load_preset, preset_names
 from driftproof._reporting.card_figures import card_figure
 from driftproof._reporting.cards import card_content
-from driftproof._reporting.figures import render_small
 from driftproof.evaluation._identity import preset_entries
 from driftproof.times import format_time
+from site_pages.drawing import render_small
 from site_pages.results import accuracy_figure, accuracy_text, rows_of
 
 # The sentences of laws are plain text for terminals; a page has the letters.

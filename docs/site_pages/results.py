@@ -9,9 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from driftproof._presets import load_preset
-from driftproof._reporting.figures import COLOURS, MARKERS
-from driftproof._reporting.time_axis import TimeAxis
 from driftproof.times import format_time
+from site_pages.drawing import COLOURS, MARKERS, TimeAxis
 from site_pages.places import TOP
 
 FILE = "experiments/all_devices/summary.csv"
