@@ -9,7 +9,7 @@ READY   := .venv/.ready
 # what `make bench` shows of the samples that an interval needs, once it was computed
 NEEDED  := experiments/few_passes/results.csv
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench docs clean
 
 demo: $(READY)
 	$(BIN)/driftproof demo
@@ -30,6 +30,12 @@ bench: $(READY)
 	$(BIN)/python -m driftproof.bench --out experiments/speed $(if $(wildcard $(NEEDED)),--needed $(NEEDED))
 	$(BIN)/python experiments/training_speed/run.py
 
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	PYTHONPATH=docs $(BIN)/python -m site_pages build/docs
+	PYTHONPATH=docs NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "documentation: build/site/index.html"
+
 $(READY): pyproject.toml constraints.txt .python-version
 	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; v == "$(VERSION)" or sys.exit("Python " + v + " found, $(VERSION) wanted: make PYTHON=/path/to/python$(VERSION)")'
 	$(PYTHON) -m venv .venv
@@ -38,4 +44,4 @@ $(READY): pyproject.toml constraints.txt .python-version
 	touch $(READY)
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache dist

@@ -1,4 +1,4 @@
-"""Loops that step by themselves get a method's gradient: the recipes of the README, equal to the plain loop."""
+"""Loops that step by themselves get a method's gradient: the recipes of docs/training.md, equal to the plain loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from real.trainers import Hooks
 from real.trainers import Trainer as SmallTrainer
 from training.small import NAMES, method_of
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 X = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long() + (X[:, 1] > 0).long()
 BATCHES = [(X[start : start + 8], Y[start : start + 8]) for start in range(0, 48, 8)]
@@ -69,10 +69,10 @@ def prepared(name: str) -> Any:
 
 
 def recipe(word: str) -> dict[str, Any]:
-    """Run the block of the README that has a word in it, and return its names."""
-    (code,) = [block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if word in block]
+    """Run the block of the page that has a word in it, and return its names."""
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL) if word in block]
     names: dict[str, Any] = {"__name__": "recipe"}
-    exec(compile(code, "README.md", "exec", dont_inherit=True), names)
+    exec(compile(code, "training.md", "exec", dont_inherit=True), names)
     return names
 
 
