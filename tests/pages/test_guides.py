@@ -13,6 +13,7 @@ PAGES = [*sorted((TOP / "docs").glob("*.md")), TOP / "CONTRIBUTING.md"]
 ELSEWHERE = {
     "clusters.md": "test_clusters_page.py",
     "from_aihwkit.md": "from_aihwkit/test_page.py",
+    "lab_data.md": "fitting/test_lab_data_page.py",
     "measured_arrays.md": "measured/test_page.py",
 }
 WITH_CODE = [
