@@ -12,11 +12,11 @@ import driftproof
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "Devices": ("load_preset", "load_device", "preset_names", "DevicePreset"),
     "Convert, program, drift": (
-        *("convert", "program", "AnalogModel", "ProgrammedChip", "save", "load", "to_aihwkit"),
+        *("convert", "program", "AnalogModel", "ProgrammedChip", "save", "load", "to_aihwkit", "from_aihwkit"),
         *("map_model", "MappingOptions", "OnTiles", "TileSize", "Chip", "Programmer"),
     ),
     "Evaluate and report": (
-        *("evaluate", "compare", "summarise", "report", "Record"),
+        *("evaluate", "compare", "summarise", "report", "export", "Record"),
         *("Evaluator", "Deployment", "Trial", "Recalibration"),
     ),
     "Train": (

@@ -10,7 +10,12 @@ from pages.fences import TOP, carry_out, commands, fences, parse
 
 PAGES = [*sorted((TOP / "docs").glob("*.md")), TOP / "CONTRIBUTING.md"]
 # pages that lean on files of the reader; tests of their own say what must be there
-ELSEWHERE = {"clusters.md": "test_clusters_page.py", "measured_arrays.md": "measured/test_page.py"}
+ELSEWHERE = {
+    "clusters.md": "test_clusters_page.py",
+    "from_aihwkit.md": "from_aihwkit/test_page.py",
+    "lab_data.md": "fitting/test_lab_data_page.py",
+    "measured_arrays.md": "measured/test_page.py",
+}
 WITH_CODE = [
     page
     for page in PAGES
