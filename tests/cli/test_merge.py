@@ -12,7 +12,8 @@ import pytest
 from driftproof._record import FILE_NAME, Record
 
 type Cli = Callable[..., tuple[int, str, str]]
-QUICK = ["--data", "digits", "--limit", 50, "--preset", "gaussian:0.1"]
+BASE = ["--data", "digits", "--preset", "gaussian:0.1"]
+QUICK = [*BASE, "--limit", 50]
 
 
 def test_records_of_two_machines_become_one(cli: Cli, tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_records_that_cannot_be_one_are_refused_before_anything_is_written(
 ) -> None:
     for name, limit in (("a", 50), ("b", 60)):
         words = ("--times", "1s", "--chips", 1, "--out", tmp_path / name)
-        assert cli("evaluate", "digits-cnn", *QUICK, "--limit", limit, *words)[0] == 0
+        assert cli("evaluate", "digits-cnn", *BASE, "--limit", limit, *words)[0] == 0
     old(tmp_path / "old")
     code, out, err = cli("merge", *(tmp_path / name for name in order), "--out", tmp_path / "all")
     assert (code, out) == (2, "")
@@ -66,7 +67,7 @@ def test_records_that_cannot_be_one_are_refused_before_anything_is_written(
 def test_a_record_that_is_there_is_added_to_by_all_or_none(cli: Cli, tmp_path: Path) -> None:
     for name, limit, chips in (("a", 50, 1), ("b", 50, 2), ("c", 60, 1)):
         words = ("--times", "1s", "--chips", chips, "--out", tmp_path / name)
-        assert cli("evaluate", "digits-cnn", *QUICK, "--limit", limit, *words)[0] == 0
+        assert cli("evaluate", "digits-cnn", *BASE, "--limit", limit, *words)[0] == 0
 
     def content(name: str) -> list[str]:
         with closing(sqlite3.connect(tmp_path / name / FILE_NAME)) as file:

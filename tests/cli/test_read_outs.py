@@ -45,7 +45,7 @@ def test_what_it_refuses_leaves_nothing(cli: Cli, tmp_path: Path, command: str, 
 
 
 def test_its_help_states_the_defaults() -> None:
-    from driftproof._cli.groups import DeploymentOptions
+    from driftproof._cli.deployment_groups import DeploymentOptions
 
     said = cleandoc(DeploymentOptions.__doc__ or "").partition("read_outs (TIMES):")[2].partition("periphery (")[0]
     default = said.rpartition("Default: ")[2].strip().rstrip(".")

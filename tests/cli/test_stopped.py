@@ -24,7 +24,7 @@ def test_a_command_that_is_terminated_says_so_and_leaves_one_file(tmp_path: Path
     out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (143, "")
     assert said == "stopped: finished cells are kept, and the same command continues from there\n"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["record.lock", "record.sqlite"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["record.lock", "record.sqlite", "run.toml"]
     assert before <= count(tmp_path / "out" / "record.sqlite") < 2002
 
 
