@@ -74,8 +74,8 @@ def test_the_page_says_what_it_must(made: Path) -> None:
     order = [
         "resnet20 on simulated analog hardware, with cifar10",
         "resnet20 on simulated analog hardware, with cifar10 On ",
-        "other chips of the device, on these samples",
         "On pcm-nandakumar-2019, resnet20 loses",
+        "other chips of the device, on these samples",
         "It keeps 90 % accuracy for about",
         "On reram-wan-2022 it loses",
         "It is below 90 % from the first measured time, 0 s",
