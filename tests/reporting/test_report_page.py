@@ -27,8 +27,9 @@ from synthetic_record import (
 )
 
 FILES = {"cells.csv", "summary.csv", "lifetimes.csv", "yields.csv", "comparisons.csv", "index.html"} | {
-    f"{figure}.{form}" for figure in ("chips", "accuracy_over_time") for form in ("svg", "png")
+    f"{figure}.{form}" for figure in ("chips", "accuracy_over_time") for form in ("pdf", "svg", "png")
 }
+FILES |= {f"{table}.{form}" for table in ("summary", "comparisons") for form in ("tex", "md")}
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,8 @@ def test_the_page_says_what_it_must(made: Path) -> None:
         "resnet20 on simulated analog hardware, with cifar10",
         "resnet20 on simulated analog hardware, with cifar10 On this page: Figures Summary",
         "Files beside this page: cells.csv summary.csv",
+        "On pcm-nandakumar-2019, resnet20 loses",
         "other chips of the device, on these samples",
-        "On pcm-nandakumar-2019 it loses",
         "It keeps 90 % accuracy for about",
         "On reram-wan-2022 it loses",
         "It is below 90 % from the first measured time, 0 s",
@@ -151,7 +152,7 @@ def test_several_records_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     with plain, robust:
         assert list(gather([plain, robust]).names.values()) == ["plain", "robust"]
         text = words(report([plain, tmp_path / "robust"], tmp_path / "out").read_text())
-    assert "plain. On gaussian:0.05, resnet20 loses" in text
+    assert "plain. On pcm-nandakumar-2019, resnet20 loses" in text
     assert "pcm-nandakumar-2019 · robust" in text
     with large_record(None, chips=2) as one, large_record(None, chips=2, model="resnet32", model_hash="32") as other:
         assert list(gather([one, other]).names.values()) == ["resnet20", "resnet32"]

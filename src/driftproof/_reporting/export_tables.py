@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -215,7 +215,7 @@ def differences_text(table: pd.DataFrame, quantity: Quantity) -> TextTable:
     rows = []
     for (a, b), group in table.groupby(["a", "b"], sort=False):
         at = {row["t_s"]: row for row in group.to_dict("records")}
-        rows.append([b, a, *(_difference(at.get(t_s), quantity, new) for t_s in times)])
+        rows.append([str(b), str(a), *(_difference(at.get(t_s), quantity, new) for t_s in times)])
     holds = "new samples and other chips" if new else "other chips, on these samples"
     notes = [
         f"difference of {quantity.title}{' in points' if quantity.percent else ''}, on the same chips and samples, "
@@ -226,7 +226,7 @@ def differences_text(table: pd.DataFrame, quantity: Quantity) -> TextTable:
     return TextTable(["compared", "with", *map(format_time, times)], rows, notes, words=2)
 
 
-def _difference(row: dict[str, float] | None, quantity: Quantity, new: bool) -> str:
+def _difference(row: dict[Any, Any] | None, quantity: Quantity, new: bool) -> str:
     if row is None:
         return ""
     kind = "ci95_new" if new else "ci95"

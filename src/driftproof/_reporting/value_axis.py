@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, YAxis
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from driftproof._reporting.gather import Evidence
@@ -127,7 +127,7 @@ def scale_axis(axis: Axis, evidence: Evidence, series: Iterable[Numbers]) -> boo
     """
     if in_decades(evidence):
         values = evidence.cells["value"]
-        (axis.axes.set_yscale if axis.axis_name == "y" else axis.axes.set_xscale)("log")  # type: ignore[attr-defined]
+        (axis.axes.set_yscale if isinstance(axis, YAxis) else axis.axes.set_xscale)("log")
         plain_decades(axis, float(values.min()), float(values.max()))
         return False
     digital = [evidence.digital(key) for key in evidence.names]
@@ -139,8 +139,8 @@ def scale_axis(axis: Axis, evidence: Evidence, series: Iterable[Numbers]) -> boo
 
 def split_axis(axis: Axis, split: Split) -> None:
     """Give a linear axis its second scale, with a shade there, for all axes that share it."""
-    axes: Axes = axis.axes  # type: ignore[assignment]
-    vertical = axis.axis_name == "y"
+    axes: Axes = axis.axes
+    vertical = isinstance(axis, YAxis)
     (axes.set_yscale if vertical else axes.set_xscale)("function", functions=split.functions)
     (axes.set_ylim if vertical else axes.set_xlim)(*sorted((split.good, split.bad)))
     ticks = split.ticks()
