@@ -57,7 +57,7 @@ def page(
         overview=overview(evidence, leads),
         gains=gains(evidence, comparisons),
         heat_map=heat_map(evidence, keep),
-        files=files,
+        files=file_links(files),
         several=len(evidence.names) > 1,
         longest=LONGEST,
         quantity=evidence.quantity,
@@ -81,6 +81,20 @@ def page(
         time_zeros=time_zeros(evidence.presets),
         cards=[card_content(entry) for entry in evidence.presets.values()],
     )
+
+
+def file_links(files: Sequence[str]) -> list[list[tuple[str, str]]]:
+    """Return (text, name of the file) of links; after the first form of a table or figure, the text is the ending.
+
+    >>> file_links(["a.csv", "b.svg", "a.md"])
+    [[('a.csv', 'a.csv'), ('.md', 'a.md')], [('b.svg', 'b.svg')]]
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name in files:
+        stem, _, ending = name.rpartition(".")
+        links = groups.setdefault(stem, [])
+        links.append((f".{ending}" if links else name, name))
+    return list(groups.values())
 
 
 def _what_occurs(evidence: Evidence, measured: pd.DataFrame) -> dict[str, Any]:

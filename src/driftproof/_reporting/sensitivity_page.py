@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from driftproof._files import write_atomically
 from driftproof._record import Quantity
 from driftproof._reporting.html import check_written_here, data_uri, fill_template
-from driftproof._reporting.page import LONGEST
+from driftproof._reporting.page import LONGEST, file_links
 from driftproof.times import format_time
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def write_sensitivity(
         causes=None if causes is None else _causes(causes),
         curve=None if curve is None else _curve(curve),
         pictures={name: data_uri(svg) for name, svg in pictures.items()},
-        files=[f"{name}.{form}" for name in pictures for form in ("csv", "pdf", "svg", "png")],
+        files=file_links([f"{name}.{form}" for name in pictures for form in ("csv", "pdf", "svg", "png")]),
     )
     return write_atomically(out / PAGE, html.encode())
 
