@@ -1,0 +1,93 @@
+"""The lines of the demo: its curves at three times, how long each keeps the threshold, the gains and the caveat."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from driftproof._cli.demo_curves import CURVES, DEVICE, GAINS, GROUPS, KEEP, NETWORK, TRAINED, Curve
+from driftproof._reporting import compare
+from driftproof._reporting.device_notes import device_notes
+from driftproof._reporting.gather import Evidence, gather
+from driftproof._reporting.lifetime import span_in_words
+from driftproof._reporting.shares import lifetimes
+from driftproof.times import format_time, parse_times
+
+SHOWN = ("1s", "1d", "1y")
+WIDTH = 80
+NAME, CELL = 15, 16
+"""Widths of the columns of names and of values."""
+
+
+def story(folders: Mapping[Curve, Path]) -> Iterator[str]:
+    """Yield the lines that the demo prints, of at most 80 columns.
+
+    Args:
+        folders: The folder of the record of each curve.
+    """
+    evidence = gather(list(folders.values()))
+    keys = dict(zip(CURVES, evidence.names, strict=True))  # in the order of the folders
+    plain, trained = (evidence.digital(keys[curve]) for curve in GROUPS["drift compensated"])
+    images = evidence.accounts[0].subject.n_samples
+    chips = int(evidence.series(keys[CURVES[0]], DEVICE)["chips"].min())
+    yield from _wrapped(
+        f"{NETWORK} reads {images} digits: {plain:.1f} % in a computer ({TRAINED}: {trained:.1f} %). On {chips} chips "
+        f"of {DEVICE}, in % with 95 % intervals:"
+    )
+    yield ""
+    yield f"{'':{NAME}}" + "".join(f"{format_time(t):^{CELL}}" for t in parse_times(SHOWN)) + f"  keeps {KEEP:g} % for"
+    for heading, curves in GROUPS.items():
+        yield heading
+        for curve in curves:
+            yield _row(evidence, keys[curve], curve.network)
+    yield ""
+    yield from _wrapped(_gains(folders))
+    yield from _wrapped(_caveat(evidence))
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _row(evidence: Evidence, key: str, name: str) -> str:
+    rows = evidence.series(key, DEVICE).set_index("t_s")
+    cells = [f"{_with_interval(rows.loc[t], 'mean', 'ci95'):^{CELL}}" for t in parse_times(SHOWN)]
+    return f"  {name:{NAME - 2}}{''.join(cells)}  {_kept(evidence, key)}"
+
+
+def _with_interval(row: pd.Series, value: str, interval: str, sign: str = "") -> str:
+    """Return a value with its interval, which holds for new samples; without one where there is one chip."""
+    low, high = row[f"{interval}_new_low"], row[f"{interval}_new_high"]
+    said = f"{row[value]:{sign}.1f}"
+    return (
+        said if math.isnan(low) else f"{said} {low:.1f}-{high:.1f}" if not sign else f"{said} [{low:.1f}, {high:.1f}]"
+    )
+
+
+def _kept(evidence: Evidence, key: str) -> str:
+    """Return the interval of the time for which the mean keeps the threshold."""
+    mean = lifetimes(evidence, key, DEVICE, KEEP)[0]
+    span = mean.spans["new"] or mean.spans["these"]
+    if span is None:
+        return f"about {format_time(mean.estimate.t_s)}"
+    return span_in_words(span, mean.times).removeprefix("95 % interval ")
+
+
+def _gains(folders: Mapping[Curve, Path]) -> str:
+    """Return the differences at the last time, on the same chips and images."""
+    said, t_s = [], 0.0
+    for what, (without, with_it) in GAINS.items():
+        last = compare([folders[without], folders[with_it]]).iloc[-1]
+        said.append(f"{what} {_with_interval(last, 'difference', 'ci95', '+')}")
+        t_s = float(last["t_s"])
+    return f"Gains at {format_time(t_s)} in points, on the same chips: {'; '.join(said)}."
+
+
+def _caveat(evidence: Evidence) -> str:
+    """Return the first caveat of the device without its reasons."""
+    notes = {note["name"]: note["caveats"] for note in device_notes(evidence)}
+    return f"Caveat: {notes[DEVICE][0].partition(':')[0]}."
