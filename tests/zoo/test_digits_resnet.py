@@ -31,8 +31,8 @@ def test_layers() -> None:
 def test_shipped_weights_have_the_stated_accuracy() -> None:
     loaded = load_model("digits-resnet")
     assert (loaded.trained, loaded.model.training) == (True, False)
-    # 99.0 % of 597; a processor that rounds otherwise may decide one image otherwise
-    assert abs(correct(loaded.model) - 591) <= 1
+    # 98.7 % of 597; a processor that rounds otherwise may decide one image otherwise
+    assert abs(correct(loaded.model) - 589) <= 1
 
 
 def test_shipped_weights_are_what_the_script_comes_to() -> None:

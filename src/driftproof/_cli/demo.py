@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NOISE, STRENGTH, CLIP_SIGMAS = f"{DEVICE}@1min..1y", "quadratic:start=0.3,to=1.3,until=0.5", 2.0
 EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 50, 0.1
 RECALIBRATION_IMAGES = 500
-NEXT = f"driftproof evaluate {NETWORK} --data digits --preset reram-wan-2022 --out my-report"
+NEXT = (f"driftproof evaluate {NETWORK} --data digits \\", "--preset reram-wan-2022 --out my-report")
 
 
 def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None:
@@ -34,22 +34,21 @@ def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None
         out (FOLDER): Folder for the trained network, the records and the report (index.html).
         chips: Number of chips to program.
     """
-    from driftproof._reporting import report
-
     if chips < 1:
         raise DriftproofError(f"chips: wanted at least 1, got {chips}")
     if (out / TRAINED).exists():
-        print_line(f"{out} holds a demo: what is finished there is kept, and the rest is computed.\n")
+        print_line(f"{out} holds a demo: what is finished there is kept, the rest is computed.\n")
     make_folder(out)
     with _one_thread():
         folders = _measured(out, chips)
-    page = report(list(folders.values()), out, keep=KEEP)
     from driftproof._cli.demo_story import story
+    from driftproof._reporting import report
 
+    page = report(list(folders.values()), out, keep=KEEP)
     for line in story(folders):
         print_line(line)
     print_line(f"report: {page.resolve()}")
-    print_line(f"next: {NEXT}")
+    print_line(f"next: {NEXT[0]}\n{'':10}{NEXT[1]}")
 
 
 def _measured(out: Path, chips: int) -> dict[Curve, Path]:

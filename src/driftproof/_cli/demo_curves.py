@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from driftproof._defaults import COMPENSATION
+
 NETWORK: Final = "digits-resnet"
 DEVICE: Final = "pcm-hermes-2"
 TIMES: Final = "1s,10min,1h,1d,30d,1y"
@@ -27,7 +29,7 @@ class Curve:
 
     network: str
     corrected: str
-    compensation: str = "tile"
+    compensation: str = COMPENSATION
     recalibrated: bool = False
 
     @property

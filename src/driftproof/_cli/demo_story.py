@@ -35,7 +35,7 @@ def story(folders: Mapping[Curve, Path]) -> Iterator[str]:
     images = evidence.accounts[0].subject.n_samples
     chips = int(evidence.series(keys[CURVES[0]], DEVICE)["chips"].min())
     yield from _wrapped(
-        f"{NETWORK} reads {images} digits: {plain:.1f} % in a computer ({TRAINED}: {trained:.1f} %). On {chips} chips "
+        f"{NETWORK} reads {images} digits: {plain:.1f} % digital ({TRAINED}: {trained:.1f} %). On {chips} chips "
         f"of {DEVICE}, in % with 95 % intervals:"
     )
     yield ""
