@@ -34,6 +34,9 @@ def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None
         out (FOLDER): Folder for the trained network, the records and the report (index.html).
         chips: Number of chips to program.
     """
+    from driftproof._cli.demo_story import story
+    from driftproof._reporting import report
+
     if chips < 1:
         raise DriftproofError(f"chips: wanted at least 1, got {chips}")
     if (out / TRAINED).exists():
@@ -41,9 +44,6 @@ def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None
     make_folder(out)
     with _one_thread():
         folders = _measured(out, chips)
-    from driftproof._cli.demo_story import story
-    from driftproof._reporting import report
-
     page = report(list(folders.values()), out, keep=KEEP)
     for line in story(folders):
         print_line(line)

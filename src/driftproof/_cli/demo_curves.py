@@ -54,8 +54,8 @@ GROUPS = {
 }
 """Headings of the table → its rows."""
 GAINS = {
-    "drift compensation": (UNCOMPENSATED, COMPENSATED[0]),
+    "compensation": (UNCOMPENSATED, COMPENSATED[0]),
     "noise training": COMPENSATED,
-    "noise training where BatchNorm is recalibrated": RECALIBRATED,
+    "noise training with recalibration": RECALIBRATED,
 }
 """What the second curve of a pair has that the first one has not."""

@@ -34,12 +34,9 @@ def story(folders: Mapping[Curve, Path]) -> Iterator[str]:
     plain, trained = (evidence.digital(keys[curve]) for curve in GROUPS["drift compensated"])
     images = evidence.accounts[0].subject.n_samples
     chips = int(evidence.series(keys[CURVES[0]], DEVICE)["chips"].min())
-    yield from _wrapped(
-        f"{NETWORK} reads {images} digits: {plain:.1f} % digital ({TRAINED}: {trained:.1f} %). On {chips} chips "
-        f"of {DEVICE}, in % with 95 % intervals:"
-    )
-    yield ""
+    yield f"{NETWORK} on {chips} chips of {DEVICE}: % of {images} digits, with 95 % intervals"
     yield f"{'':{NAME}}" + "".join(f"{format_time(t):^{CELL}}" for t in parse_times(SHOWN)) + f"  keeps {KEEP:g} % for"
+    yield f"digital: plain {plain:.1f}, {TRAINED} {trained:.1f}"
     for heading, curves in GROUPS.items():
         yield heading
         for curve in curves:
@@ -84,7 +81,7 @@ def _gains(folders: Mapping[Curve, Path]) -> str:
         last = compare([folders[without], folders[with_it]]).iloc[-1]
         said.append(f"{what} {_with_interval(last, 'difference', 'ci95', '+')}")
         t_s = float(last["t_s"])
-    return f"Gains at {format_time(t_s)} in points, on the same chips: {'; '.join(said)}."
+    return f"Gains on the same chips at {format_time(t_s)}, in points: {'; '.join(said)}."
 
 
 def _caveat(evidence: Evidence) -> str:
