@@ -118,6 +118,23 @@ def test_it_computes_in_one_thread_and_leaves_the_callers_number() -> None:
         torch.set_num_threads(before)
 
 
+def test_the_readme_shows_what_was_measured() -> None:
+    """Its rows are those of seed 0 of experiments/demo, which is the demo."""
+    top = Path(__file__).parents[2]
+    shown = re.findall(r"^  (?:plain|noise-trained) +(.*\d)  ", (top / "README.md").read_text("utf-8"), re.MULTILINE)
+    with (top / "experiments" / "demo" / "accuracy.csv").open(encoding="utf-8") as file:
+        cells = {(row["label"], float(row["t_s"])): row for row in csv.DictReader(file) if row["seed"] == "0"}
+    assert len(shown) == len(CURVES)
+    for curve, row in zip(CURVES, shown, strict=True):
+        numbers = [float(number) for number in re.findall(r"\d+\.\d", row)]
+        measured = [
+            float(cells[curve.label, t_s][column])
+            for t_s in (1.0, 86400.0, 31536000.0)
+            for column in ("mean", "ci95_new_low", "ci95_new_high")
+        ]
+        assert numbers == pytest.approx(measured, abs=0.06)  # both are rounded
+
+
 def test_no_chips(cli: Cli, tmp_path: Path) -> None:
     code, _, err = cli("demo", "--out", tmp_path / "demo", "--chips", 0)
     assert code == 2

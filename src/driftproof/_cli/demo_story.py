@@ -13,8 +13,8 @@ from driftproof._cli.demo_curves import CURVES, DEVICE, GAINS, GROUPS, KEEP, NET
 from driftproof._reporting import compare
 from driftproof._reporting.device_notes import device_notes
 from driftproof._reporting.gather import Evidence, gather
-from driftproof._reporting.lifetime import span_in_words
 from driftproof._reporting.shares import lifetimes
+from driftproof.statistics._times import Span
 from driftproof.times import format_time, parse_times
 
 SHOWN = ("1s", "1d", "1y")
@@ -66,12 +66,22 @@ def _with_interval(row: pd.Series, value: str, interval: str, sign: str = "") ->
 
 
 def _kept(evidence: Evidence, key: str) -> str:
-    """Return the interval of the time for which the mean keeps the threshold."""
+    """Return for how long the mean keeps the threshold: the measured times between which its interval lies."""
     mean = lifetimes(evidence, key, DEVICE, KEEP)[0]
     span = mean.spans["new"] or mean.spans["these"]
-    if span is None:
-        return f"about {format_time(mean.estimate.t_s)}"
-    return span_in_words(span, mean.times).removeprefix("95 % interval ")
+    return f"about {format_time(mean.estimate.t_s)}" if span is None else span_in_short(span, mean.times[0])
+
+
+def span_in_short(span: Span, first_s: float) -> str:
+    """Return the interval of a lifetime in at most 15 letters.
+
+    >>> [span_in_short(Span(*ends), 1) for ends in ((60, 86400), (60, None), (None, 60), (None, 1), (None, None))]
+    ['1 min to 1 d', 'at least 1 min', 'at most 1 min', 'below 1 s', 'not decided']
+    """
+    start, end = (None if end is None else format_time(end) for end in (span.from_s, span.to_s))
+    if start:
+        return f"{start} to {end}" if end else f"at least {start}"
+    return "not decided" if not end else f"below {end}" if span.to_s == first_s else f"at most {end}"
 
 
 def _gains(folders: Mapping[Curve, Path]) -> str:
