@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
-from run import plain
 
 from driftproof.zoo import save_weights
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from demo.run import plain
 
 WEIGHTS = Path(__file__).parents[2] / "src/driftproof/zoo/digits_resnet.safetensors"
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from driftproof._cli.demo_curves import CURVES, DEVICE, GAINS, GROUPS, KEEP, NETWORK, TRAINED, Curve
 from driftproof._reporting import compare
@@ -51,18 +50,15 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _row(evidence: Evidence, key: str, name: str) -> str:
-    rows = evidence.series(key, DEVICE).set_index("t_s")
-    cells = [f"{_with_interval(rows.loc[t], 'mean', 'ci95'):^{CELL}}" for t in parse_times(SHOWN)]
+    rows = {row["t_s"]: row for row in evidence.series(key, DEVICE).to_dict("records")}
+    cells = [f"{_with_interval(rows[t], 'mean'):^{CELL}}" for t in parse_times(SHOWN)]
     return f"  {name:{NAME - 2}}{''.join(cells)}  {_kept(evidence, key)}"
 
 
-def _with_interval(row: pd.Series, value: str, interval: str, sign: str = "") -> str:
-    """Return a value with its interval, which holds for new samples; without one where there is one chip."""
-    low, high = row[f"{interval}_new_low"], row[f"{interval}_new_high"]
-    said = f"{row[value]:{sign}.1f}"
-    return (
-        said if math.isnan(low) else f"{said} {low:.1f}-{high:.1f}" if not sign else f"{said} [{low:.1f}, {high:.1f}]"
-    )
+def _with_interval(row: Mapping[Hashable, Any], value: str) -> str:
+    """Return a value with its interval, which holds for new samples; there is none for one chip."""
+    low, high = row["ci95_new_low"], row["ci95_new_high"]
+    return f"{row[value]:.1f}" if math.isnan(low) else f"{row[value]:.1f} {low:.1f}-{high:.1f}"
 
 
 def _kept(evidence: Evidence, key: str) -> str:
@@ -89,7 +85,9 @@ def _gains(folders: Mapping[Curve, Path]) -> str:
     said, t_s = [], 0.0
     for what, (without, with_it) in GAINS.items():
         last = compare([folders[without], folders[with_it]]).iloc[-1]
-        said.append(f"{what} {_with_interval(last, 'difference', 'ci95', '+')}")
+        low, high = last["ci95_new_low"], last["ci95_new_high"]
+        interval = "" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]"
+        said.append(f"{what} {last['difference']:+.1f}{interval}")
         t_s = float(last["t_s"])
     return f"Gains on the same chips at {format_time(t_s)}, in points: {'; '.join(said)}."
 
