@@ -29,6 +29,7 @@ def test_the_wheel_carries_its_data(wheel: Path) -> None:
         "driftproof/py.typed",
         "driftproof/_reporting/templates/report.html.j2",
         "driftproof/zoo/digits_cnn.safetensors",
+        "driftproof/zoo/digits_resnet.safetensors",
     } <= names
 
 

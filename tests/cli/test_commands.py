@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import pickle
 import re
@@ -215,25 +214,6 @@ def test_the_installed_command_ends_without_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "preset 'pcm'" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_demo_tells_the_whole_story(cli: Cli, tmp_path: Path) -> None:
-    code, out, _ = cli("demo", "--out", tmp_path / "demo", "--chips", 2)
-    assert code == 0
-    for word in (
-        "Its layers",
-        "pcm-nandakumar-2019",
-        "reram-wan-2022",
-        "gaussian:0.2",
-        "noise-trained",
-        "10 y *",
-        "index.html",
-    ):
-        assert word in out
-    with (tmp_path / "demo" / "summary.csv").open(encoding="utf-8") as file:
-        means = {(row["label"], row["preset"]): float(row["mean"]) for row in csv.DictReader(file)}
-    assert means["noise-trained", "gaussian:0.2"] > means["plain", "gaussian:0.2"] + 3  # 7.6 points over 25 chips
-    assert (tmp_path / "demo" / "digits-cnn.safetensors").exists()
 
 
 def test_a_damaged_record_is_explained(cli: Cli, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_user_file_errors(file: Path, attribute: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("resnet21", r"unknown model 'resnet21' \(did you mean resnet\d\d\?\); wanted one of: digits-cnn, resnet20"),
+        ("resnet21", r"unknown model 'resnet21' \(did you mean resnet\d\d\?\); wanted one of: digits-cnn, digits-res"),
         ("resnet18", r"did you mean torchvision:resnet18\?"),
         ("digits", r"did you mean digits-cnn\?"),
         ("", r"unknown model ''; wanted one of"),

@@ -10,7 +10,7 @@ from driftproof._defaults import COMPENSATION
 from driftproof._errors import DriftproofError, did_you_mean
 
 INPUT_SHAPES = {
-    "digits-cnn": (1, 8, 8),
+    **dict.fromkeys(("digits-cnn", "digits-resnet"), (1, 8, 8)),
     **dict.fromkeys(("resnet20", "resnet32", "resnet44", "resnet56"), (3, 32, 32)),
     "torchvision:": (3, 224, 224),
 }
@@ -44,7 +44,8 @@ def convert_command(
             seconds, or have a unit: tile:reference_s=60, column:every_s=1d.
         input_shape (SHAPE): Shape of one input without the batch dimension, such as 3,32,32. The network is run once on
             zeros of this shape to record which weights are used in matrix multiplications, and how often. Default: the
-            usual shape for digits-cnn, resnet20 to resnet56 and torchvision:NAME; unknown for other networks.
+            usual shape for digits-cnn, digits-resnet, resnet20 to resnet56 and torchvision:NAME; unknown for other
+            networks.
         to (FORMAT): Format in which the converted network is written to --out: safetensors, read by driftproof.load.
             Default: nothing is written.
         out (FOLDER): Folder for the converted network, which must be new or empty. Needs --to.

@@ -11,17 +11,21 @@ from torch import nn
 from driftproof._errors import DriftproofError, did_you_mean
 from driftproof.data._user_file import call_user_file, is_user_file
 from driftproof.zoo._digits_cnn import digits_cnn, trained_digits_cnn
+from driftproof.zoo._digits_resnet import digits_resnet, trained_digits_resnet
 from driftproof.zoo._outside import from_hugging_face, from_timm, from_torchvision
 from driftproof.zoo._resnet_cifar import resnet20, resnet32, resnet44, resnet56
 from driftproof.zoo._weights import load_weights
 
 UNTRAINED: dict[str, Callable[[], nn.Module]] = {
     "digits-cnn": digits_cnn,
+    "digits-resnet": digits_resnet,
     "resnet20": resnet20,
     "resnet32": resnet32,
     "resnet44": resnet44,
     "resnet56": resnet56,
 }
+TRAINED: dict[str, Callable[[], nn.Module]] = {"digits-cnn": trained_digits_cnn, "digits-resnet": trained_digits_resnet}
+"""Networks whose trained weights come with driftproof."""
 POSSIBLE = (
     f"{', '.join(UNTRAINED)}, torchvision:NAME, timm:NAME, hf:DIR, file.py:callable; NAME:num_classes=N is another head"
 )
@@ -40,11 +44,12 @@ def load_model(spec: str, weights: str | Path | None = None) -> LoadedModel:
     """Return a model by name, as on the command line, in eval mode. Nothing is downloaded.
 
     Args:
-        spec: Name of the model. ``digits-cnn`` is trained if no weights are given. ``resnet20``, ``resnet32``,
-            ``resnet44``, ``resnet56``, ``torchvision:NAME`` and ``timm:NAME`` are untrained if no weights are given;
-            ``NAME:num_classes=N`` gives the last two a head of another size, such as that of fine-tuned weights.
-            ``hf:DIR`` is a local folder in Hugging Face's layout, trained if it contains weights. ``file.py:callable``
-            is a function without arguments that returns an ``nn.Module``, which is taken as trained.
+        spec: Name of the model. ``digits-cnn`` and ``digits-resnet`` are trained if no weights are given. ``resnet20``,
+            ``resnet32``, ``resnet44``, ``resnet56``, ``torchvision:NAME`` and ``timm:NAME`` are untrained if no weights
+            are given; ``NAME:num_classes=N`` gives the last two a head of another size, such as that of fine-tuned
+            weights. ``hf:DIR`` is a local folder in Hugging Face's layout, trained if it contains weights.
+            ``file.py:callable`` is a function without arguments that returns an ``nn.Module``, which is taken as
+            trained.
         weights: File of weights in ``.safetensors``, ``.pt``, ``.pth``, ``.th``, ``.pth.tar`` or ``.ckpt`` (Lightning)
             format (default: none).
 
@@ -64,8 +69,8 @@ def load_model(spec: str, weights: str | Path | None = None) -> LoadedModel:
             returned = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
             raise DriftproofError(f"{name} returned {returned}; wanted a torch.nn.Module{hint}")
         trained = True
-    elif spec == "digits-cnn" and weights is None:
-        model, trained = trained_digits_cnn(), True
+    elif spec in TRAINED and weights is None:
+        model, trained = TRAINED[spec](), True
     elif spec in UNTRAINED:
         model = UNTRAINED[spec]()
     elif package == "torchvision" and colon:

@@ -54,9 +54,9 @@ class ResNetCifar(nn.Module):
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU()
-        self.layer1 = _stage(16, 16, blocks, stride=1)
-        self.layer2 = _stage(16, 32, blocks, stride=2)
-        self.layer3 = _stage(32, 64, blocks, stride=2)
+        self.layer1 = residual_stage(16, 16, blocks, stride=1)
+        self.layer2 = residual_stage(16, 32, blocks, stride=2)
+        self.layer3 = residual_stage(32, 64, blocks, stride=2)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(64, classes)
         for module in self.modules():
@@ -70,7 +70,8 @@ class ResNetCifar(nn.Module):
         return self.linear(torch.flatten(self.pool(x), 1))  # type: ignore[no-any-return]
 
 
-def _stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
+def residual_stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
+    """Return ``blocks`` blocks, the first of which changes the number of channels and the image size."""
     first = BasicBlock(channels_in, channels_out, stride)
     return nn.Sequential(first, *(BasicBlock(channels_out, channels_out, 1) for _ in range(blocks - 1)))
 
