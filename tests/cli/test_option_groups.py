@@ -69,7 +69,7 @@ def test_every_command_and_option_is_explained() -> None:
 def test_help_names_what_there_is() -> None:
     """Numbers and names that stand in a help text, because the option itself has no default or no choices."""
     from driftproof._record import QUANTITIES
-    from driftproof._record.export import FORMATS
+    from driftproof._reporting.export_tables import SUFFIXES
     from driftproof.training._methods.by_name import METHODS
     from driftproof.training._norms import NormPolicy
     from driftproof.zoo._load import UNTRAINED
@@ -85,7 +85,7 @@ def test_help_names_what_there_is() -> None:
         ("train norms", get_args(NormPolicy)),
         ("evaluate metric", QUANTITIES),
         ("evaluate model", UNTRAINED),
-        ("export form", FORMATS),
+        ("export form", SUFFIXES),
     ):
         for word in words:
             assert re.search(rf"\b{re.escape(word)}\b", texts[name]), word

@@ -123,7 +123,7 @@ def test_numbers_stand_beyond_the_end_of_their_bars() -> None:
 def test_one_side_of_the_layers_is_drawn_into_axes() -> None:
     each = sensitivity(ON_FIRST, Deployment(device="gaussian:0.3"), "1s", chips=2)
     for of in ("drop", "gain"):
-        axes = plot_layers(each, of=of)  # type: ignore[arg-type]
+        axes = plot_layers(each, of=of)
         (dots,) = (np.asarray(line.get_xdata()) for line in axes.lines if line.get_marker() == "o")
         assert dots.tolist() == [getattr(layer, of).mean for layer in each.layers]
     with pytest.raises(DriftproofError, match=r"of 'drops' \(did you mean drop\?\): there are drop, gain"):

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from driftproof._record import CellKey, Record, export
+from driftproof._record import CellKey, Record
 from driftproof._record.entries import Recalibrated
-from driftproof._reporting import report
+from driftproof._reporting import export, report
 from driftproof._reporting.comparisons import comparison_table, not_compared
 from driftproof._reporting.gather import gather
 from driftproof._reporting.heat_map import heat_map

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib
@@ -122,7 +122,8 @@ def test_several_records_and_paths_are_taken_and_axes_are_returned(tmp_path: Pat
         large_record(tmp_path / name, chips=3, label=name, better=better, model_hash=name).close()
     figure, panels = pyplot.subplots(1, 3, figsize=(12, 4))
     both = [tmp_path / "plain", tmp_path / "robust" / "record.sqlite"]
-    for plot, panel in zip((plot_over_time, plot_chips, plot_differences), panels, strict=True):
+    plots: list[Callable[..., Axes]] = [plot_over_time, plot_chips, plot_differences]
+    for plot, panel in zip(plots, panels, strict=True):
         assert plot(both, panel) is panel
     assert len(figure.axes) == 3
     one = plot_over_time(tmp_path / "plain", presets=["reram-wan-2022"], width=7.16)
@@ -137,9 +138,9 @@ def test_a_users_axes_keep_the_users_settings(large: Record) -> None:
     with matplotlib.rc_context({"font.size": 17.0}):
         _, mine = pyplot.subplots(figsize=(9, 6))
         plot_over_time(large, mine)
-        assert mine.xaxis.label.get_size() == 17.0
+        assert mine.xaxis.label.get_fontsize() == 17.0
         assert matplotlib.rcParams["font.size"] == 17.0
-        assert plot_over_time(large).xaxis.label.get_size() == 8.0
+        assert plot_over_time(large).xaxis.label.get_fontsize() == 8.0
 
 
 def test_mistakes_are_said(large: Record) -> None:
@@ -152,7 +153,7 @@ def test_mistakes_are_said(large: Record) -> None:
     with pytest.raises(DriftproofError, match="no chip to draw at 2d; there are chips at 0 s, 1 s, 1 h"):
         plot_chips(large, time="2d")
     with pytest.raises(DriftproofError, match="band 'new samples': there are chips, these, new, none"):
-        plot_over_time(large, band="new samples")
+        plot_over_time(large, band="new samples")  # type: ignore[arg-type]
     with pytest.raises(DriftproofError, match="band 'new': these records have no outcomes of single samples"):
         plot_over_time(large, band="new")
     with pytest.raises(DriftproofError, match=r"figure\.gif: wanted a file that ends in \.pdf, \.svg, \.png"):

@@ -63,11 +63,18 @@ def report(
     if evidence.records > 1 and (folder / FILE_NAME).exists():
         raise DriftproofError(f"{folder} holds a record with its own report; choose another --out for the joint report")
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
-    shown = [render_svg(draw, evidence) for draw in (over_time, chips)]
     figures = {over: render_paper(paper_over_time, evidence), "chips": render_paper(paper_chips, evidence)}
     texts = _texts(evidence, tables.get("comparisons.csv"))
     files = [*tables, *texts, *(f"{name}.{form}" for name, forms in figures.items() for form in forms)]
-    html = page(evidence, *shown, keep, tables.get("comparisons.csv"), title, files)
+    html = page(
+        evidence,
+        render_svg(over_time, evidence),
+        render_svg(chips, evidence),
+        keep,
+        tables.get("comparisons.csv"),
+        title,
+        files,
+    )
     for name, (mark, _) in texts.items():
         check_written_here(folder / name, mark)
     make_folder(folder)
