@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from driftproof._cli.console import print_line
-from driftproof._cli.groups import NetworkOptions, TileOptions
+from driftproof._cli.network_groups import NetworkOptions, TileOptions
 from driftproof._defaults import SEED
 from driftproof._errors import DriftproofError
 
