@@ -35,7 +35,7 @@ def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None
         out (FOLDER): Folder for the trained network, the records and the report (index.html).
         chips: Number of chips to program.
     """
-    from driftproof._cli.demo_story import story
+    from driftproof._cli.demo_story import gains, story
     from driftproof._reporting import report
 
     if chips < 1:
@@ -45,7 +45,7 @@ def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None
     make_folder(out)
     with _one_thread():
         folders = _measured(out, chips)
-    page = report(list(folders.values()), out, keep=KEEP, title=TITLE)
+    page = report(list(folders.values()), out, keep=KEEP, title=TITLE, said=gains(folders))
     for line in story(folders):
         print_line(line)
     print_line(f"report: {page.resolve()}")

@@ -41,7 +41,7 @@ def story(folders: Mapping[Curve, Path]) -> Iterator[str]:
         for curve in curves:
             yield _row(evidence, keys[curve], curve.network)
     yield ""
-    yield from _wrapped(_gains(folders))
+    yield from _wrapped(gains(folders))
     yield from _wrapped(_caveat(evidence))
 
 
@@ -80,7 +80,7 @@ def span_in_short(span: Span, first_s: float) -> str:
     return "not decided" if not end else f"below {end}" if span.to_s == first_s else f"at most {end}"
 
 
-def _gains(folders: Mapping[Curve, Path]) -> str:
+def gains(folders: Mapping[Curve, Path]) -> str:
     """Return the differences at the last time, on the same chips and images."""
     said, t_s = [], 0.0
     for what, (without, with_it) in GAINS.items():

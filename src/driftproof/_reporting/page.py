@@ -36,6 +36,7 @@ def page(
     comparisons: pd.DataFrame | None = None,
     title: str = "",
     files: Sequence[str] = (),
+    said: str = "",
 ) -> str:
     """Return the HTML of a report.
 
@@ -47,6 +48,8 @@ def page(
         comparisons: Table of comparisons (default: none).
         title: Title of the page (default: the networks and the data).
         files: Names of the files in the folder of the page, to which it links (default: no links).
+        said: What its author says on the first screen, instead of what the others change against the first
+            configuration (default: nothing).
     """
     measured = evidence.summary[evidence.summary["chips"] > 0]
     leads = [lead(evidence, key, keep) for key in evidence.names]
@@ -59,6 +62,7 @@ def page(
         heat_map=heat_map(evidence, keep),
         files=file_links(files),
         several=len(evidence.names) > 1,
+        said=said,
         longest=LONGEST,
         quantity=evidence.quantity,
         over_time_svg=data_uri(over_time_svg),

@@ -29,7 +29,11 @@ from driftproof._reporting.text_table import MARKS
 
 @checks_keywords
 def report(
-    records: Source | Sequence[Source], out: str | os.PathLike[str], keep: float | str | None = None, title: str = ""
+    records: Source | Sequence[Source],
+    out: str | os.PathLike[str],
+    keep: float | str | None = None,
+    title: str = "",
+    said: str = "",
 ) -> Path:
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
@@ -47,6 +51,8 @@ def report(
             ``"0.5%"`` is needed for 1 % and below; default: the threshold of :func:`default_keep` for each
             configuration).
         title: Title of the page (default: the networks and the data).
+        said: A paragraph of yours on the first screen, instead of what the configurations change against the first one
+            (default: none).
 
     Raises:
         DriftproofError: a record has no cells or no digital row; records contradict each other or have different
@@ -74,6 +80,7 @@ def report(
         tables.get("comparisons.csv"),
         title,
         files,
+        said,
     )
     for name, (mark, _) in texts.items():
         check_written_here(folder / name, mark)
