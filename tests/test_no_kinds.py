@@ -27,6 +27,10 @@ ALLOWED = {
     ("periphery/_aihwkit_fields.py", "WEIGHT_NOISE_TYPES[noise.law]"): "of the periphery's noise, under aihwkit's name",
     ("periphery/_converters.py", "noise.law == 'pcm-read'"): "of the periphery's noise",
     ("_device_choice.py", "isinstance(choice, Device)"): "what a user gives: is it a device at all, of whatever kind?",
+    (
+        "_device_plot.py",
+        "isinstance(device, DevicePreset)",
+    ): "what a user gives: a mix has a card for each of its devices",
     ("training/_noise.py", "isinstance(choice, Device)"): "what a user gives: is it a device at all, of whatever kind?",
     ("training/_noise.py", "type(choice)"): "for the message that it is none",
 }

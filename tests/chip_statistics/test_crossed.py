@@ -167,6 +167,19 @@ def test_nothing_is_claimed_of_one_chip_or_one_sample() -> None:
     assert not math.isnan(one_sample.interval("these")[0])
 
 
+@pytest.mark.parametrize("chips", [2, 3, 10, 25])
+def test_chips_whose_means_are_equal_by_accident_have_an_interval(chips: int) -> None:
+    """Each chip loses another sample, as good devices do on a small test set."""
+    y = np.zeros((chips, 597))
+    y[range(chips), range(chips)] = 1.0
+    found = crossed(y)
+    for on in get_args(On):
+        low, high = found.interval(on)
+        assert low < found.mean < high
+        # as wide as if the same number of losses fell at random: a share p of N K has the error √(p / N K)
+        assert found.error(on) == pytest.approx(math.sqrt(1 / (597 * 597 * chips)), rel=0.6)
+
+
 def test_chips_without_any_difference() -> None:
     same = crossed(np.tile(np.array([True, False, True]), (4, 1)))
     assert same.interval("these") == (same.mean, same.mean)

@@ -34,11 +34,12 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing and write no page, where a test is about something else."""
 
-    def page(records: object, out: Path, keep: object = None) -> Path:
+    def page(records: object, out: Path, keep: object = None, title: str = "", said: str = "") -> Path:
         return out / "index.html"
 
     monkeypatch.setattr("driftproof._reporting.report", page)
-    monkeypatch.setattr("driftproof._reporting.figures.render", lambda *_: (b"", b""))
+    monkeypatch.setattr("driftproof._drawing._save", lambda *_: b"")
+    monkeypatch.setattr("driftproof._drawing._exactly", lambda *_: b"")
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ def test_arrays_that_would_fill_the_memory_are_refused(make: Callable[[Path], No
 @pytest.mark.parametrize("header", [",".join(["a"] * 150_000), ",".join(map(str, range(150_000)))])
 def test_a_table_of_too_many_columns_is_refused_at_once(header: str, tmp_path: Path) -> None:
     (tmp_path / "wide.csv").write_text(f"{header}\n{header}\n")
-    with in_time(), pytest.raises(DriftproofError, match=r"wide\.csv: 150,000 cells in a line"):
+    with in_time(), pytest.raises(DriftproofError, match=r"wide\.csv: line 1: 150,000 cells"):
         read_measurements(tmp_path / "wide.csv")
 
 

@@ -195,6 +195,7 @@ CALLED = {
 """Public names that take a network, or an evaluator of one, and are called above; ``run`` is called by each plan."""
 ELSEWHERE = {
     **dict.fromkeys(("train", "Method", "Distillation", "OnTiles"), "test_training_leaves.py"),
+    "from_aihwkit": "tests/from_aihwkit",
     **dict.fromkeys(("AnalogModel", "ProgrammedChip", "Training"), "results, which only the package makes"),
 }
 

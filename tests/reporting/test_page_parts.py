@@ -56,7 +56,8 @@ def test_the_heat_map_has_a_shade_per_loss_and_no_shade_outside_validity() -> No
         ("90.5", "h2"),
         ("(11.0)", "out"),
     ]
-    assert (flat_row["kept"], pcm["kept"]) == ("≥ 1 h", "≥ 1 min")
+    # two chips of 90.0 and 91.0 % do not decide that the mean of all stays above 90 %
+    assert (flat_row["kept"], pcm["kept"]) == ("≥ 1 h ?", "≥ 1 min ?")
     hover = pcm["cells"][1]["hover"]
     assert hover.startswith("pcm, 1 min: 90.5 % [")
     assert "drop 1.23 [" in hover

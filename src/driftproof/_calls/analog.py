@@ -20,6 +20,7 @@ def check_digital(network: nn.Module) -> None:
     aihwkit's tiles have noise, converters and drift of their own, which would be taken for the digital network's.
     aihwkit's modules without tiles, such as an LSTM after ``convert_to_digital``, are a network's code like any other.
     """
+    check_network(network)
     held = [path for path, module in network.named_modules() if is_tile(module)]
     if not held:
         return
@@ -34,6 +35,19 @@ def check_digital(network: nn.Module) -> None:
         "(aihwkit.nn.conversion.convert_to_digital(network) is the network alone). To train, train the digital network "
         "(the noise is drawn from the same device), then convert it"
     )
+
+
+def check_network(network: object) -> None:
+    """Raise DriftproofError for anything that is no network.
+
+    >>> check_network(3)
+    Traceback (most recent call last):
+    driftproof.DriftproofError: network: a int came; wanted a torch.nn.Module
+    """
+    if not isinstance(network, nn.Module):
+        inner = next((name for name in ("network", "model") if isinstance(getattr(network, name, None), nn.Module)), "")
+        way = f": give its .{inner}" if inner else ""
+        raise DriftproofError(f"network: a {type(network).__name__} came; wanted a torch.nn.Module{way}")
 
 
 def is_tile(module: nn.Module) -> bool:

@@ -159,7 +159,8 @@ def _show(record: Record, evaluator: Evaluator, wanted: Sequence[Deployment], pr
 
 def _content(record: Record, out: Path, page: Path) -> dict[str, Any]:
     """Return the summary and where everything lies, as plain values."""
+    from driftproof._record.table import with_shown_ids
     from driftproof._reporting import summarise
 
-    rows = json.loads(summarise(record).to_json(orient="records", double_precision=15))
+    rows = json.loads(with_shown_ids(summarise(record)).to_json(orient="records", double_precision=15))
     return {"record": str(record.where), "report": str(page), "folder": str(out.resolve()), "summary": rows}

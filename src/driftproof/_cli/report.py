@@ -65,7 +65,7 @@ def export_command(
             record is refused.
 
     Example:
-        driftproof export my-report --format latex --table pivot --time 1d --out table.tex
+        driftproof export my-report --format latex --table pivot --out table.tex
     """
     from contextlib import ExitStack
 

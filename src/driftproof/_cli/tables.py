@@ -27,7 +27,7 @@ def plain_table(headings: Iterable[str], rows: Iterable[Sequence[str] | None], *
         words: Number of columns, from the left, that hold words and may be broken. The others hold numbers.
     """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for place, heading in enumerate(headings):
+    for place, heading in enumerate(map(Text, headings)):  # a name in square brackets is no markup
         if place < words:
             table.add_column(heading, overflow="fold")
         else:

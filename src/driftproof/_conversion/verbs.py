@@ -25,7 +25,7 @@ from driftproof._conversion.unread import stand_for_weight
 from driftproof._defaults import COMPENSATION, SCALE, SEED
 from driftproof._device_choice import as_device
 from driftproof._devices import Device, ReadOuts
-from driftproof._errors import DriftproofError, warn
+from driftproof._errors import DriftproofError, aihwkit_hint, warn
 from driftproof._inputs import Inputs
 from driftproof._keywords import checks_keywords
 from driftproof._mapping import (
@@ -278,6 +278,11 @@ def program(
     >>> chip.drift(t_s=3600.0).model(torch.ones(1, 8)).shape
     torch.Size([1, 4])
     """
+    if not isinstance(analog, AnalogModel):
+        raise DriftproofError(
+            f"program: a {type(analog).__name__} came; wanted the result of driftproof.convert(network, device)"
+            f"{aihwkit_hint(analog, 'network')}"
+        )
     model, tiled, passes = copied((analog.model, analog.tiled, analog.passes))
     made = Chip(
         analog.mapping, analog.preset, seed=seed, chip=chip, compensation=analog.compensation, read_outs=read_outs

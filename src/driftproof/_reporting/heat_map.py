@@ -11,6 +11,7 @@ from driftproof._record import Quantity
 from driftproof._reporting.gather import Evidence
 from driftproof._reporting.lifetime import Lifetime, default_keep, in_words
 from driftproof._reporting.repeated import is_repeated
+from driftproof._reporting.shares import lifetimes
 from driftproof._reporting.statistics import KINDS
 from driftproof._reporting.verdict import holds_for, verdicts
 from driftproof.times import format_time
@@ -33,7 +34,11 @@ def heat_map(evidence: Evidence, keep: float | None) -> dict[str, Any] | None:
     groups = []
     for preset in evidence.measured_presets:
         rows = [
-            {"name": name, "cells": _cells(evidence, key, preset, times), "kept": _kept(found[key, preset])}
+            {
+                "name": name,
+                "cells": _cells(evidence, key, preset, times),
+                "kept": _kept(found[key, preset], _is_decided(evidence, key, preset, keep)),
+            }
             for key, name in evidence.names.items()
             if (key, preset) in found
         ]
@@ -46,6 +51,7 @@ def heat_map(evidence: Evidence, keep: float | None) -> dict[str, Any] | None:
         "groups": groups,
         "key": [*(f"≤ {loss:g}" for loss in LOSSES), f"> {LOSSES[-1]:g}"],
         "outside": bool((~measured["in_validity"].astype(bool)).any()),
+        "undecided": any(row["kept"].endswith("?") for group in groups for row in group["rows"]),
         "keeps": _threshold(evidence.quantity, thresholds),
     }
 
@@ -57,19 +63,31 @@ def _threshold(quantity: Quantity, thresholds: set[float]) -> str:
     return f"keeps {keep:g} %" if quantity.percent else f"keeps {keep:g}"
 
 
-def _kept(lifetime: Lifetime | None) -> str:
+def _is_decided(evidence: Evidence, key: str, preset: str, keep: float | None) -> bool:
+    """Whether the interval of a mean lies above the threshold at every measured time."""
+    bar = default_keep(evidence.digital(key), evidence.quantity) if keep is None else keep
+    rows = lifetimes(evidence, key, preset, bar)
+    if not rows:
+        return False
+    span = rows[0].spans["new"] or rows[0].spans["these"]
+    return span is not None and span.from_s == rows[0].times[-1]
+
+
+def _kept(lifetime: Lifetime | None, decided: bool) -> str:
     """Return how long a mean keeps the threshold, in few letters.
 
-    >>> [_kept(Lifetime(kind, 3600.0)) for kind in ("below", "crossed", "held")]
-    ['no', '1 h', '≥ 1 h']
+    >>> [_kept(Lifetime(kind, 3600.0), decided=True) for kind in ("below", "crossed", "held")]
+    ['no', '≈ 1 h', '≥ 1 h']
+    >>> _kept(Lifetime("held", 3600.0), decided=False)
+    '≥ 1 h ?'
     """
     if lifetime is None:
         return "–"
     number, unit = in_words(lifetime.t_s).split(" ")
     return {
         "below": "no",
-        "crossed": f"{number} {_UNITS[unit.removesuffix('s')]}",
-        "held": f"≥ {format_time(lifetime.t_s)}",
+        "crossed": f"≈ {number} {_UNITS[unit.removesuffix('s')]}",
+        "held": f"≥ {format_time(lifetime.t_s)}" + ("" if decided else " ?"),
     }[lifetime.kind]
 
 

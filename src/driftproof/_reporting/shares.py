@@ -117,6 +117,7 @@ def yields(evidence: Evidence, key: str, preset: str, keep: float) -> list[dict[
                     "threshold": bar.keep,
                     "against": "digital" if bar.paired else "",
                     "share": these.share if math.isnan(new.low) else new.share,
+                    "share_measured": these.share,
                     "share_ci95_low": these.low,
                     "share_ci95_high": these.high,
                     "share_ci95_new_low": new.low,

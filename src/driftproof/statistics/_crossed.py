@@ -119,8 +119,7 @@ class Crossed:
         Chips that saw parts of the samples were added until an interval was narrow, which happens too early where they
         are alike by accident. Their error is larger by ``STOPPED / √chips`` of itself.
         """
-        chips = self.chip_square / self.chips
-        error = math.sqrt(chips + (self._sample_part if check_on(on) == "new" else 0.0))
+        error = math.sqrt(self._chip_part + (self._sample_part if check_on(on) == "new" else 0.0))
         return error if self.whole else error * (1 + STOPPED / math.sqrt(self.chips))
 
     def interval(self, on: On, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -160,6 +159,17 @@ class Crossed:
             return math.nan
         shape = error, self._skewness(on), self._freedom(on)
         return max(tails(self.mean + margin, *shape)[0], tails(self.mean - margin, *shape)[1])
+
+    @property
+    def _chip_part(self) -> float:
+        """Part of the mean's variance that comes with other chips.
+
+        Few chips on few samples can have equal means although they differ in samples. Their means' variance of 0 is an
+        accident then, and what neither chip nor sample explains takes its place.
+        """
+        if self.whole and self.chip_square == 0 and self.rest_square > 0:
+            return self.rest_square / (self.chips * self.samples)
+        return self.chip_square / self.chips
 
     @property
     def _sample_part(self) -> float:

@@ -94,7 +94,7 @@ def _read(path: Path) -> Any:
         raise DriftproofError(
             f"weights {path}: not a file of plain weights. Only plain tensors are loaded, because anything else in "
             f"such a file can run code. If you trust the file, load it with torch and save the tensors alone: "
-            f"torch.save(model.state_dict(), 'weights.pt')"
+            f"torch.save(model.state_dict(), 'weights.pt'). (A network on aihwkit's tiles: driftproof.from_aihwkit)"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:
         raise DriftproofError(
