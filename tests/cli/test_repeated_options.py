@@ -30,6 +30,7 @@ OPTIONS = [
 AXES = {"periphery", "ranges", "compensation", "recalibrate", "read_outs", "where", "tile", "scale", "clip"}
 REPEATED = {("evaluate", name) for name in AXES | {"presets", "times", "changes"}}
 REPEATED |= {(name, "changes") for name in ("sensitivity", "train", "presets show")}
+REPEATED |= {("presets fit", name) for name in ("columns", "unit")}
 QUICK = ("--data", "digits", "--preset", "pcm-nandakumar-2019", "--chips", "1", "--limit", "24")
 pytestmark = pytest.mark.usefixtures("no_pages")
 
