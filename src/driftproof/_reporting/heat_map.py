@@ -31,7 +31,7 @@ def heat_map(evidence: Evidence, keep: float | None) -> dict[str, Any] | None:
     found = {
         (key, verdict.preset): verdict.lifetime for key in evidence.names for verdict in verdicts(evidence, key, keep)
     }
-    groups = []
+    groups: list[dict[str, Any]] = []
     for preset in evidence.measured_presets:
         rows = [
             {
