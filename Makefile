@@ -14,9 +14,8 @@ NEEDED  := experiments/few_passes/results.csv
 demo: $(READY)
 	$(BIN)/driftproof demo
 
-# two processes of one thread each: torch's threads would wait for each other in tests this small
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -101,7 +101,7 @@ def compiled_in_part(model: nn.Sequential) -> nn.Module:
     return nn.Sequential(model[0], rest)
 
 
-@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile, compiled_in_part], ids=str)
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile, compiled_in_part], ids=lambda wrap: wrap.__name__)
 def test_wrapped_networks_give_what_the_plain_one_gives(wrap: Callable[[nn.Sequential], nn.Module]) -> None:
     model = network()
     wrapped = wrap(copy.deepcopy(model))
