@@ -41,8 +41,8 @@ def _can_compile() -> bool:
             return True
         reason = "NUMBA_DISABLE_JIT is set"
     warn(
-        f"{reason}. Converters and the noise of single MVMs are computed operator by operator instead: the same numbers, "
-        "in about 3 and 40 times the time"
+        f"{reason}. Converters and the noise of single MVMs are computed operator by operator instead: the "
+        "same numbers, in about 3 and 40 times the time"
     )
     return False
 
