@@ -14,8 +14,9 @@ NEEDED  := experiments/few_passes/results.csv
 demo: $(READY)
 	$(BIN)/driftproof demo
 
+# one process per core, each with one thread: more threads than cores would wait for each other
 test: check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff format --check .

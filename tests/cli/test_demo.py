@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from driftproof._cli.demo import _one_thread, demo_command
+from driftproof._cli.demo import demo_command
 from driftproof._cli.demo_curves import CURVES, TRAINED
+from driftproof._cli.threads import exactly
 from driftproof._record import Record
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -80,7 +81,7 @@ def test_the_next_command_runs_and_downloads_nothing(lines: list[str], cli: Cli,
     program, *words = shlex.split("\n".join(lines[place:]).removeprefix("next: ").replace("\\\n", " "))
     assert program == "driftproof"
     words[words.index("--out") + 1] = str(tmp_path / "next")
-    code, _, err = cli(*words, "--chips", 2, "--times", "1s", "--limit", 50)
+    code, _, err = cli(*words, "--chips", 2, "--times", "1s", "--limit", 50, "--threads", 1)
     assert (code, err) == (0, "")
 
 
@@ -111,7 +112,7 @@ def test_it_computes_in_one_thread_and_leaves_the_callers_number() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with _one_thread():
+        with exactly(1):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
     finally:

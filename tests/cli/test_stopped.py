@@ -10,7 +10,9 @@ from pathlib import Path
 
 from driftproof._record import Record
 
-WORDS = "evaluate digits-cnn --data digits --limit 50 --preset gaussian:0.1 --times 1s --chips 2000 --out out"
+WORDS = (
+    "evaluate digits-cnn --data digits --limit 50 --preset gaussian:0.1 --times 1s --chips 2000 --threads 1 --out out"
+)
 
 
 def test_a_command_that_is_terminated_says_so_and_leaves_one_file(tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driftproof._cli.console import print_line
 from driftproof._cli.demo_curves import CURVES, DEVICE, KEEP, NETWORK, PLAIN, TIMES, TRAINED, Curve
+from driftproof._cli.threads import exactly
 from driftproof._defaults import CHIPS
 from driftproof._errors import DriftproofError
 from driftproof._files import make_folder
@@ -43,7 +42,9 @@ def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None
     if (out / TRAINED).exists():
         print_line(f"{out} holds a demo: what is finished there is kept, the rest is computed.\n")
     make_folder(out)
-    with _one_thread():
+    # several threads wait for each other in a network this small, for minutes on a busy machine; and one thread
+    # trains it to the same numbers on any number of cores
+    with exactly(1):
         folders = _measured(out, chips)
     page = report(list(folders.values()), out, keep=KEEP, title=TITLE, said=gains(folders))
     for line in story(folders):
@@ -87,20 +88,3 @@ def _trained_with_noise(model: nn.Module, folder: Path) -> nn.Module:
     method = RWP(noise=NOISE, strength=STRENGTH, clip=ClipWeights(sigmas=CLIP_SIGMAS))
     data = digits("train")
     return train(model, data, method=method, epochs=EPOCHS, batch_size=BATCH_SIZE, lr=LEARNING_RATE, out=folder).model
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute in one thread.
-
-    Several threads wait for each other in a network this small, for minutes on a busy machine. In one thread, the
-    training also has the same numbers on any number of cores.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

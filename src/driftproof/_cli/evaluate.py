@@ -88,8 +88,6 @@ def evaluate_command(
         driftproof evaluate digits-cnn --data digits --times 1d --out converters \
             --preset pcm-nandakumar-2019 --periphery ideal --periphery standard
     """
-    import torch
-
     from driftproof._reporting import report
     from driftproof.data import load_data
     from driftproof.evaluation._backends import check_backend
@@ -107,10 +105,8 @@ def evaluate_command(
     layers = evaluator.mapping(wanted[0].mapping).layers
     with contextlib.ExitStack() as stack:
         stack.enter_context(output.progress())
-        executor = stack.enter_context(executors.executor(layers, evaluation.batch_size))
         used = stack.enter_context(kept_beside(context, out))
-        if executors.workers is None and executors.cluster is None:
-            used["threads"] = torch.get_num_threads()
+        executor = stack.enter_context(executors.executor(layers, evaluation.batch_size, used, quiet=output.quiet))
         record = stack.enter_context(
             evaluate_deployments(
                 evaluator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -46,7 +46,9 @@ class WorkerOptions:
     worker_timeout: str | None = None
 
     @contextmanager
-    def executor(self, layers: Sequence[LayerEntry], batch_size: int) -> Iterator[Executor]:
+    def executor(
+        self, layers: Sequence[LayerEntry], batch_size: int, used: dict[str, Any], *, quiet: bool
+    ) -> Iterator[Executor]:
         """Yield the executor, whose workers end with the ``with`` block.
 
         Without workers, this process has the number of threads that the options ask for, or that suits the network.
@@ -54,7 +56,11 @@ class WorkerOptions:
         Args:
             layers: Layers of the network.
             batch_size: Number of samples in a forward pass.
+            used: Values that ``run.toml`` keeps; it gets the number of threads of this process.
+            quiet: Whether to say nothing of the number of threads.
         """
+        import torch
+
         from driftproof._cli.threads import threads_for
         from driftproof.evaluation._executor_choice import executor_for
         from driftproof.times import parse_time
@@ -64,7 +70,11 @@ class WorkerOptions:
             with executor_for(self.workers, self.cluster, self.threads, timeout_s) as executor:
                 yield executor
         else:
-            with threads_for(layers, batch_size, self.threads), executor_for(timeout_s=timeout_s) as executor:
+            with (
+                threads_for(layers, batch_size, self.threads, quiet=quiet),
+                executor_for(timeout_s=timeout_s) as executor,
+            ):
+                used["threads"] = torch.get_num_threads()
                 yield executor
 
 

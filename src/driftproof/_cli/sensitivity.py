@@ -133,8 +133,6 @@ def sensitivity_command(
         driftproof sensitivity digits-cnn --data digits \
             --preset pcm-nandakumar-2019 --time 1y --target 98 --out my-layers
     """
-    import torch
-
     from driftproof._record import Record
     from driftproof._reporting.sensitivity_page import where_of, write_sensitivity
     from driftproof.data import load_data
@@ -155,10 +153,8 @@ def sensitivity_command(
     layers = evaluator.mapping(chosen.mapping).layers
     with contextlib.ExitStack() as stack:
         stack.enter_context(output.progress())
-        executor = stack.enter_context(executors.executor(layers, evaluation.batch_size))
         used = stack.enter_context(kept_beside(context, out))
-        if executors.workers is None and executors.cluster is None:
-            used["threads"] = torch.get_num_threads()
+        executor = stack.enter_context(executors.executor(layers, evaluation.batch_size, used, quiet=output.quiet))
         record = stack.enter_context(Record.create_or_open(out))
         work = _Work(evaluator, chosen, time, chips, record, executor, out, quiet=output.quiet)
         parts, curve = work.take_apart(), None

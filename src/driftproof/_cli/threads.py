@@ -51,7 +51,17 @@ def threads_for(
             stderr=True,
             quiet=quiet,
         )
-    torch.set_num_threads(chosen)
+    with exactly(chosen):
+        yield
+
+
+@contextmanager
+def exactly(threads: int) -> Iterator[None]:
+    """Compute with a number of threads inside the ``with`` block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         yield
     finally:
