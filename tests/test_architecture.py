@@ -53,8 +53,10 @@ ORDER = (
     "_provenance",
     "_conversion",
     "data",
+    "_hopfield",
     "zoo",
     "training",
+    "energy",
     "_from_aihwkit",
     "analysis",
     "evaluation",
@@ -114,7 +116,7 @@ def test_only_devices_draws_device_noise() -> None:
     # networks draw their first weights, a data loader its workers' seeds, dropout its masks, a benchmark its inputs:
     # none is device noise
     others = {"_random_state.py"}
-    assert {user for user in users if part_of(SOURCE / user) not in ("zoo", "data", "bench")} - others == {
+    assert {user for user in users if part_of(SOURCE / user) not in ("zoo", "data", "bench", "_hopfield")} - others == {
         "_devices/keys.py",
         "_devices/normals.py",
     }

@@ -82,7 +82,7 @@ def test_a_class_with_a_name_is_known_by_it() -> None:
             super().__init__(strength=0.5, **options)
             self.mine = mine
 
-    assert METHODS["mine"] == (Mine, True, False, True)
+    assert METHODS["mine"] == (Mine, True, False, True, True)
     assert list(METHODS)[-1] == "mine"
     made = make_method("mine", noise="gaussian:0.1", rho=0.2, mine=3)
     assert isinstance(made, Mine)
@@ -204,7 +204,7 @@ def test_a_constructor_that_hands_everything_on_takes_what_the_class_above_takes
         def accumulate(self, passes: Passes, closures: Sequence[Closure]) -> Tensor:
             return passes.plain(closures[0])
 
-    assert METHODS["passing"] == (Passing, False, True, False)
-    assert METHODS["alone"] == (Alone, False, False, False)
+    assert METHODS["passing"] == (Passing, False, True, False, False)
+    assert METHODS["alone"] == (Alone, False, False, False, False)
     assert make_method("passing", strength=0.5).describe()["strength"] == "0.5"
     assert make_method("alone", seed=4).seed == 4

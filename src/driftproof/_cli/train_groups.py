@@ -17,7 +17,6 @@ from driftproof._defaults import (
     DIAGNOSE_EVERY,
     EPOCHS,
     LEARNING_RATE,
-    LOSS,
     METHOD,
     METRIC,
     MICRO_BATCHES,
@@ -158,8 +157,9 @@ class SettingsOptions:
         lr: Largest learning rate, reached after a linear warm-up and followed by a cosine to zero.
         optimizer: Optimizer: sgd (momentum 0.9, Nesterov) or adamw.
         weight_decay: Weight decay of all parameters.
-        loss: Loss: cross-entropy, binary (one logit for yes or no), mse, or causal (next-token cross-entropy of a
-            language model).
+        loss (LOSS): Loss: cross-entropy, binary (one logit for yes or no), mse, squared-error (half the sum over
+            outputs of squared differences from one-hot targets), or causal (next-token cross-entropy of a language
+            model). Default: squared-error for energy-based methods, cross-entropy for others.
         clip_norm (NORM): Largest norm of the gradient; a larger gradient is scaled down to it. Default: no limit.
         precision: Number format of multiplications: float32, bfloat16 or float16. Weights stay float32.
         augment: Augmentation of images: none, crop-flip (shifts by up to 4 pixels, mirror images), crop, or another
@@ -177,7 +177,7 @@ class SettingsOptions:
     lr: float = LEARNING_RATE
     optimizer: str = OPTIMIZER
     weight_decay: float = WEIGHT_DECAY
-    loss: str = LOSS
+    loss: str | None = None
     clip_norm: float | None = None
     precision: str = PRECISION
     augment: str = "none"

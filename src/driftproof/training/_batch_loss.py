@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from driftproof._defaults import LOSS
 from driftproof._inputs import Inputs, call, on_tensors, to_device
 from driftproof._outputs import main_output
 from driftproof.training._losses import as_loss, with_classes_last
@@ -53,7 +54,7 @@ class BatchLoss:
     def _loss(self, inputs: Inputs, targets: Tensor, taught: Tensor | None) -> Tensor:
         with self._autocast():
             returned = call(self.model, inputs)
-        name, function = as_loss(self.settings.loss)
+        name, function = as_loss(self.settings.loss or LOSS)
         loss = function(returned, targets)
         if taught is None or self.settings.distillation is None:
             return loss

@@ -136,6 +136,8 @@ def train(
     if within_validity or strict:
         for noise in method.noises():
             noise.check_validity()
+    if settings.loss is None:
+        settings = replace(settings, loss=method.usual_loss)
     if method.updates:
         raise DriftproofError(f"method {method.name} has made {method.updates} updates already; give a new one")
     with distributed(settings.torch_device) as torch_device, random_state_kept(settings.seed):

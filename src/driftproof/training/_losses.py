@@ -153,6 +153,34 @@ def mse(returned: Any, targets: Tensor) -> Tensor:
     return F.mse_loss(outputs, targets.float())
 
 
+def squared_error(returned: Any, targets: Tensor) -> Tensor:
+    """Return the mean over samples of ½ ‖outputs − targets‖², the loss of energy-based methods.
+
+    Targets are numbers of the outputs' shape, or classes [N] of outputs [N, classes], which are taken as one-hot.
+
+    Raises:
+        DriftproofError: Other shapes, or classes that the network does not have.
+
+    >>> float(squared_error(torch.zeros(2, 3), torch.tensor([0, 2])))
+    0.5
+    """
+    classes = targets.dim() == 1 and not targets.is_floating_point()
+    fits = (lambda part: part.dim() == 2) if classes else (lambda part: part.shape == targets.shape)
+    outputs = _meant("squared-error", returned, targets, fits)
+    targets = targets.to(outputs.device)
+    if classes and outputs.dim() == 2 and len(outputs) == len(targets):
+        _check_classes(outputs, targets)
+        wanted = F.one_hot(targets.long(), outputs.shape[1])
+    elif outputs.shape == targets.shape:
+        wanted = targets
+    else:
+        raise DriftproofError(
+            f"loss squared-error: outputs have shape {list(outputs.shape)}, targets {list(targets.shape)}; wanted the "
+            "same, or outputs [N, classes] and the class of each sample, [N]"
+        )
+    return (outputs - wanted.float()).square().sum() / (2 * len(outputs))
+
+
 def causal(returned: Any, targets: Tensor) -> Tensor:
     """Return the cross-entropy of a causal language model's logits [N, L, vocabulary] and its token ids [N, L].
 
@@ -176,7 +204,13 @@ def _name(dtype: torch.dtype) -> str:
 _ROUNDING = 1e-3
 IGNORED = -100
 """Target that torch's cross-entropy does not count."""
-LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "binary": binary, "mse": mse, "causal": causal}
+LOSSES: dict[str, Loss] = {
+    "cross-entropy": cross_entropy,
+    "binary": binary,
+    "mse": mse,
+    "squared-error": squared_error,
+    "causal": causal,
+}
 
 
 def as_loss(choice: str | Loss) -> tuple[str, Loss]:

@@ -37,8 +37,8 @@ class Settings(ChecksKeywords):
         lr_schedule: Learning rate after a linear warm-up: ``cosine`` to zero, or ``constant`` (default: ``cosine``).
         warm_up: Share of the updates in which the learning rate rises, in [0, 1) (default: 0.05).
         weight_decay: Weight decay of all parameters, for ``sgd`` and ``adamw`` (default: 0.0001).
-        loss: ``cross-entropy``, ``binary``, ``mse``, ``causal``, or a function of (outputs, targets) (default:
-            ``cross-entropy``).
+        loss: ``cross-entropy``, ``binary``, ``mse``, ``squared-error``, ``causal``, or a function of (outputs, targets)
+            (default: that of the method: ``squared-error`` for energy-based ones, else ``cross-entropy``).
         clip_norm: Largest norm of the gradient (default: no clipping).
         precision: Precision of the network's products in forward and backward passes (autocast): ``float32``,
             ``bfloat16`` or ``float16``. Weights stay float32 (default: ``float32``).
@@ -60,7 +60,7 @@ class Settings(ChecksKeywords):
     lr_schedule: Literal["cosine", "constant"] = "cosine"
     warm_up: float = 0.05
     weight_decay: float = default.WEIGHT_DECAY
-    loss: str | Loss = default.LOSS
+    loss: str | Loss | None = None
     clip_norm: float | None = None
     precision: Precision = default.PRECISION
     augment: str | CropFlip | None = None
@@ -84,7 +84,7 @@ class Settings(ChecksKeywords):
         check_choice("lr_schedule", self.lr_schedule, ("cosine", "constant"))
         if isinstance(self.optimizer, str):
             check_choice("optimizer", self.optimizer, ("sgd", "adamw"))
-        as_loss(self.loss)
+        as_loss(self.loss or default.LOSS)
         as_augmentation(self.augment)
         if self.torch_device != "cpu" and not self.torch_device.startswith("cuda"):
             raise DriftproofError(f"device {self.torch_device!r}: wanted cpu or cuda")
@@ -132,7 +132,7 @@ class Settings(ChecksKeywords):
             "learning rate": f"{self.lr:g}",
             "learning-rate schedule": f"{self.lr_schedule}, warm-up {self.warm_up:g}",
             "weight decay": f"{self.weight_decay:g}",
-            "loss": as_loss(self.loss)[0],
+            "loss": as_loss(self.loss or default.LOSS)[0],
             "gradient clipping": "none" if self.clip_norm is None else f"{self.clip_norm:g}",
             "precision": self.precision,
             "augmentation": str(as_augmentation(self.augment) or "none"),

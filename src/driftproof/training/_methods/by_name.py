@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 class Named(NamedTuple):
-    """How a method is made, and whether its constructor takes a noise, a strength and a rho."""
+    """How a method is made, and whether its constructor takes a noise (and needs one), a strength and a rho."""
 
     make: Callable[..., Method]
     noise: bool = False
     strength: bool = False
     rho: bool = False
+    needs_noise: bool = False
 
 
 METHODS: dict[str, Named] = {}
@@ -68,7 +69,7 @@ def make_method(
     '0.1'
     """
     named = named_method(name)
-    if named.noise and noise is None:
+    if named.needs_noise and noise is None:
         raise DriftproofError(f"method {name} draws a device's noise: say which, such as pcm-nandakumar-2019@1y")
     given = {"noise": noise, "strength": strength, "rho": rho}
     given = {key: value for key, value in given.items() if value is not None}
@@ -97,7 +98,20 @@ def make_known(kind: type[Method]) -> None:
     if not same:
         raise TypeError(f"method {_place(kind)}: {_place(known)} is called {kind.name!r} already")
     taken = kind.keywords()
-    METHODS[kind.name] = Named(kind, noise="noise" in taken, strength="strength" in taken, rho="rho" in taken)
+    METHODS[kind.name] = Named(
+        kind,
+        noise="noise" in taken,
+        strength="strength" in taken,
+        rho="rho" in taken,
+        needs_noise="noise" in taken and _needs(kind, "noise"),
+    )
+
+
+def _needs(kind: type, name: str) -> bool:
+    """Whether a class cannot be made without a keyword."""
+    signatures = (inspect.signature(vars(one)["__init__"]) for one in kind.__mro__ if "__init__" in vars(one))
+    part = next((s.parameters[name] for s in signatures if name in s.parameters), None)
+    return part is not None and part.default is part.empty
 
 
 def _takes_keywords(kind: type[Method]) -> bool:

@@ -1,0 +1,259 @@
+"""Hopfield networks: layers that pull at each other until they rest, dense or convolutional, of any depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from driftproof._errors import DriftproofError, check_choice
+from driftproof._hopfield.edges import Edge, Feedback, ForwardProduct, Precision
+from driftproof._hopfield.energy import energy_of
+from driftproof._hopfield.measures import Measures, settled
+from driftproof._hopfield.recording import Recording
+from driftproof._hopfield.relaxation import ORDER, Order, Relaxed, Schedule, States, relax
+
+ITERATIONS, BACKPROPAGATED = 60, 15
+"""Iterations of a relaxation, and those at its end that backpropagation goes through, as in the study."""
+
+
+class HopfieldNetwork(nn.Module):
+    """A layered Hopfield network with the energy
+
+    E = Σ ½ ‖s_l‖² − Σ ⟨s_l, P(W_l ⋆ s_{l−1} + b_l)⟩
+
+    of hidden layers s_l in [0, 1] and an output layer o that is not bounded (Scellier, Ernoult, Kendall & Kumar 2023).
+    :meth:`forward` relaxes from zero and returns the output, so that the network can be evaluated as any other.
+
+    Under ``torch.enable_grad``, the last iterations of the relaxation can be differentiated (truncated backpropagation
+    through time).
+
+    Args:
+        edges: Edges from the input to the output.
+        image: Channels and size of the input images, or None for vectors. Smaller images are padded with zeros.
+        iterations: Iterations of a relaxation; with a tolerance the largest number (default: 60).
+        tolerance: Residual, the largest change of a unit in an iteration, below which a sample rests (default: none).
+        order: ``asynchronous`` or ``synchronous`` (default: ``asynchronous``).
+        cached: Whether forward products are kept until their layer changes. The states are the same, bit for bit
+            (default: True).
+        backpropagated: Iterations through which gradients go (default: 15).
+
+    Attributes:
+        edges: The edges.
+        schedule: Length and order of the relaxation.
+        measures: What the relaxations since the last ``measures.clear()`` were like.
+
+    >>> from driftproof._hopfield.named import hopfield_dense
+    >>> network = hopfield_dense([6, 8, 3])
+    >>> network(torch.rand(4, 6)).shape
+    torch.Size([4, 3])
+    """
+
+    def __init__(
+        self,
+        edges: Sequence[Edge],
+        *,
+        image: tuple[int, int] | None = None,
+        iterations: int = ITERATIONS,
+        tolerance: float | None = None,
+        order: Order = ORDER,
+        cached: bool = True,
+        backpropagated: int = BACKPROPAGATED,
+    ) -> None:
+        super().__init__()
+        if not edges:
+            raise DriftproofError("a Hopfield network needs at least one edge, from the input to the output")
+        self.edges = nn.ModuleList(edges)
+        self.image, self.cached, self.backpropagated = image, cached, backpropagated
+        self.schedule = Schedule(iterations=iterations, tolerance=tolerance, order=order)
+        self.measures = Measures()
+        self._recording: Recording | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the output of each sample at rest, [N, classes].
+
+        Args:
+            inputs: Vectors [N, in], or images [N, channels, size, size].
+
+        Raises:
+            DriftproofError: Inputs of another shape or type; a relaxation whose residual grows.
+        """
+        with torch.autocast(inputs.device.type, enabled=False):
+            x = self.placed(inputs)
+            if self._recording is not None:
+                return self._recording.free_phase(self, x)
+            states = self.start(x)
+            if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+                return self._differentiable(states)
+            relaxed = self.relaxed(states)
+        return relaxed.states.output
+
+    def relaxed(self, states: States, schedule: Schedule | None = None) -> Relaxed:
+        """Relax freely from some states.
+
+        Args:
+            states: States to start from. They are moved.
+            schedule: Length and order (default: those of the network).
+        """
+        chosen = schedule or self.schedule
+        with torch.no_grad():
+            relaxed = settled(relax(states, chosen), chosen)
+        self.measures.note(relaxed)
+        return relaxed
+
+    def _differentiable(self, states: States) -> Tensor:
+        """Relax with a graph of the last iterations."""
+        before = self.schedule.iterations - self.backpropagated
+        if before > 0:
+            with torch.no_grad():
+                states = relax(states, self._shorter(before)).states
+        # products of the layers before were made without a graph
+        states = States(self._edges, states.layers[0], states.layers[1:], cached=self.cached)
+        last = relax(states, self._shorter(min(self.backpropagated, self.schedule.iterations)))
+        return last.states.output
+
+    def _shorter(self, iterations: int) -> Schedule:
+        return Schedule(iterations=iterations, order=self.schedule.order)
+
+    def placed(self, inputs: Tensor) -> Tensor:
+        """Return inputs in the shape that the first edge takes: images padded, or vectors.
+
+        Raises:
+            DriftproofError: Another shape, or numbers that are not floating-point.
+        """
+        if not inputs.is_floating_point():
+            raise DriftproofError(f"a Hopfield network takes floating-point inputs, got {inputs.dtype}")
+        if self.image is None:
+            wanted, x = self._edges[0].weight.shape[1], inputs.flatten(1)
+            if x.shape[1] != wanted:
+                raise DriftproofError(
+                    f"inputs have {x.shape[1]} numbers a sample ({list(inputs.shape[1:])}), the network takes "
+                    f"{wanted}; make it for them, such as hopfield-dense:{x.shape[1]}-1024-10"
+                )
+            return x
+        channels, size = self.image
+        came = list(inputs.shape)
+        if len(came) != 4 or came[1] != channels or came[2] != came[3] or came[2] > size or (size - came[2]) % 2:
+            raise DriftproofError(
+                f"inputs of shape {came}: the network takes images [N, {channels}, {size}, {size}], or smaller square "
+                "ones that can be padded with as many zeros on each side"
+            )
+        margin = (size - came[2]) // 2
+        x = F.pad(inputs, (margin,) * 4) if margin else inputs
+        return x.contiguous(memory_format=torch.channels_last)  # convolutions and pooling take half of the time
+
+    def start(self, x: Tensor, layers: Sequence[Tensor] | None = None, first: ForwardProduct | None = None) -> States:
+        """Return the states of a batch before its relaxation: all zero, or given ones.
+
+        Args:
+            x: Inputs as :meth:`placed` returns them.
+            layers: States of the layers behind the edges, [N, …] (default: zeros).
+            first: Forward product of the inputs, if it is known.
+        """
+        if layers is None:
+            layers = [_zeros(x, shape) for shape in self.shapes]
+        return States(self._edges, x, layers, cached=self.cached, first=first)
+
+    @property
+    def _edges(self) -> list[Edge]:
+        return list(self.edges)  # type: ignore[arg-type]
+
+    def edge(self, number: int) -> Edge:
+        """Return an edge, from 0 at the input."""
+        return self._edges[number]
+
+    @property
+    def feedback(self) -> Feedback:
+        """By which weights layers are driven from above; see :meth:`set_feedback`."""
+        return self._edges[-1].feedback
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shape of each layer behind an edge, without the samples."""
+        shapes: list[tuple[int, ...]] = []
+        size = 0 if self.image is None else self.image[1]
+        for edge in self._edges:
+            outputs = edge.weight.shape[0]
+            if edge.weight.dim() == 4:
+                size //= 2
+                shapes.append((outputs, size, size))
+            else:
+                shapes.append((outputs,))
+        return shapes
+
+    def set_feedback(self, feedback: Feedback) -> HopfieldNetwork:
+        """Choose by which weights layers are driven from above; return the network.
+
+        Args:
+            feedback: ``same``: the array of the forward product, read transposed. ``second``: an array of its own,
+                whose noise is another. ``digital``: the exact weights.
+
+        >>> from driftproof._hopfield.named import hopfield_dense
+        >>> sorted(dict(hopfield_dense([6, 8, 3]).set_feedback("second").named_parameters()))
+        ['edges.0.bias', 'edges.0.weight', 'edges.1.bias', 'edges.1.weight', 'edges.1.weight_back']
+        """
+        check_choice("feedback", feedback, get_args(Feedback))
+        for edge in self._edges[1:]:  # nothing is fed back to the inputs
+            edge.set_feedback(feedback)
+        return self
+
+    def set_precision(self, precision: Precision) -> HopfieldNetwork:
+        """Choose the type of the products' factors, for inference; states and sums are float32. Return the network."""
+        check_choice("precision", precision, get_args(Precision))
+        for edge in self._edges:
+            edge.precision = precision
+        return self
+
+    @contextmanager
+    def recording(self, recording: Recording) -> Iterator[None]:
+        """Let the next call of the network be the free phase of an energy-based method."""
+        if self._recording is not None:
+            raise DriftproofError("the network is in the free phase of another method already")
+        self._recording = recording
+        try:
+            yield
+        finally:
+            self._recording = None
+
+    @torch.no_grad()
+    def energy(self, inputs: Tensor, layers: Sequence[Tensor]) -> Tensor:
+        """Return the energy of some states, [N].
+
+        Args:
+            inputs: Inputs [N, …].
+            layers: States of the layers behind the edges, [N, …].
+        """
+        return energy_of(self.start(self.placed(inputs), layers))
+
+    def symmetry_error(self) -> float:
+        """Return ‖W_forward − W_back‖ / ‖W_forward‖ over all edges with feedback."""
+        pairs = [(edge.weight.detach(), edge.back.detach()) for edge in self._edges[1:]]
+        size = math.sqrt(sum(float(w.double().square().sum()) for w, _ in pairs))
+        difference = math.sqrt(sum(float((w - b).double().square().sum()) for w, b in pairs))
+        return difference / size if size else 0.0
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return what the relaxations since ``measures.clear()`` were like: name → number.
+
+        ``residual`` is the largest of all samples, ``iterations`` and ``energy`` are means over samples.
+        """
+        return self.measures.means()
+
+    def extra_repr(self) -> str:
+        """Return the settings, for ``print``."""
+        s = self.schedule
+        return f"iterations={s.iterations}, tolerance={s.tolerance}, order={s.order}"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._recording = None
+
+
+def _zeros(x: Tensor, shape: Sequence[int]) -> Tensor:
+    layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
+    return torch.zeros(len(x), *shape, dtype=x.dtype, device=x.device).contiguous(memory_format=layout)
