@@ -81,7 +81,6 @@ class Settings(ChecksKeywords):
         _ = self.distillation  # it checks a number
         check_clip_norm(self.clip_norm)
         check_choice("precision", self.precision, get_args(Precision))
-        check_choice("lr_schedule", self.lr_schedule, ("cosine", "constant"))
         if isinstance(self.optimizer, str):
             check_choice("optimizer", self.optimizer, ("sgd", "adamw"))
         as_loss(self.loss or default.LOSS)
@@ -118,6 +117,8 @@ class Settings(ChecksKeywords):
 
         def factor(step: int) -> float:
             rising = min(1.0, (step + 1) / warm) if warm >= 1 else 1.0
+            if self.lr_schedule.startswith("exponential:"):
+                return rising * float(self.lr_schedule.split(":")[1]) ** (step * self.epochs // updates)
             return rising * (0.5 * (1 + math.cos(math.pi * step / updates)) if self.lr_schedule == "cosine" else 1.0)
 
         return LambdaLR(optimizer, factor)

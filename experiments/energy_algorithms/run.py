@@ -1,0 +1,94 @@
+"""Train Hopfield networks with the seven algorithms and with backpropagation. See README.md.
+
+    python experiments/energy_algorithms/run.py --data ROOT [--only PART] [--processes N]
+
+Each training is kept in out/ after every epoch, so that a stopped run continues. A finished one is a row of
+trainings.csv, which is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from trainings import ALGORITHMS, TASKS
+
+from driftproof.evaluation import Evaluator, Trial
+
+HERE = Path(__file__).parent
+TABLE = HERE / "trainings.csv"
+FULL, COMPARED = 100, 10
+"""Epochs of the dense network: of the full length with C-EP, and of the comparison of all algorithms."""
+
+
+@dataclass(frozen=True)
+class Run:
+    task: str
+    algorithm: str
+    seed: int
+    epochs: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}-{self.algorithm}-{self.seed}-{self.epochs}"
+
+
+def wanted() -> Iterator[Run]:
+    """Yield all trainings, seed by seed, so that a run that is stopped early has whole comparisons."""
+    for seed in range(3):
+        yield Run("dense-mnist", "c-ep", seed, FULL)
+    for seed in range(3):
+        for algorithm in ALGORITHMS:
+            yield Run("dense-mnist", algorithm, seed, COMPARED)
+    for seed in range(2):
+        for task in ("dchn-mnist", "dchn-cifar10"):
+            for algorithm in ALGORITHMS:
+                yield Run(task, algorithm, seed, int(TASKS[task].settings["epochs"]))
+
+
+def train(run: Run, root: Path) -> None:
+    """Make one training, and add its row to the table."""
+    torch.set_num_threads(1)
+    task = TASKS[run.task]
+    start = time.process_time()
+    result = task.train(run.algorithm, run.seed, root, HERE / "out" / run.name, run.epochs)
+    used = time.process_time() - start
+    row = {"task": run.task, "algorithm": run.algorithm, "seed": run.seed, "epochs": run.epochs}
+    for part in ("train", "test"):
+        outcome = Evaluator(result.model, task.images(root, part))(Trial(None))
+        row[f"{part}_error"] = round(100 - outcome.value, 3)
+        row |= {f"{part}_{name}": of for name, of in outcome.diagnostics.items() if name != "symmetry_error"}
+    row["loss"] = result.rows[-1]["loss"]
+    row["s_per_epoch"] = round(float(result.rows[-1]["seconds"]) / run.epochs, 1)
+    row["cpu_s"] = round(used)
+    with TABLE.open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        pd.DataFrame([row]).to_csv(file, header=file.tell() == 0, index=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with cifar-10-batches-py and MNIST/raw")
+    parser.add_argument("--only", default="", help="beginning of the names of the trainings to make")
+    parser.add_argument("--processes", type=int, default=1, help="trainings at a time, each with one thread")
+    options = parser.parse_args()
+    done = set()
+    if TABLE.exists():
+        keys = ["task", "algorithm", "seed", "epochs"]
+        done = {Run(*row) for row in pd.read_csv(TABLE)[keys].itertuples(index=False)}
+    left = [run for run in wanted() if run not in done and run.name.startswith(options.only)]
+    with ProcessPoolExecutor(options.processes) as pool:
+        for run, job in [(run, pool.submit(train, run, options.data)) for run in left]:
+            job.result()
+            print(run.name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The trainings of this experiment: which network, data, algorithm and seed, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import driftproof as dp
+from driftproof.data import Data, load_data
+from driftproof.energy import (
+    CenteredCpL,
+    CenteredEP,
+    ContrastiveLearning,
+    HopfieldNetwork,
+    NegativeCpL,
+    NegativeEP,
+    PositiveCpL,
+    PositiveEP,
+    dchn,
+    hopfield_dense,
+)
+
+BASELINE = "backpropagation"
+ALGORITHMS: dict[str, Callable[..., dp.Method]] = {
+    "cl": ContrastiveLearning,
+    "p-ep": PositiveEP,
+    "n-ep": NegativeEP,
+    "c-ep": CenteredEP,
+    "p-cpl": PositiveCpL,
+    "n-cpl": NegativeCpL,
+    "c-cpl": CenteredCpL,
+    BASELINE: dp.Plain,
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network, its data, and the settings that all algorithms share.
+
+    Attributes:
+        network: Function that draws a network.
+        data: Name of the data in driftproof's names, without its folder.
+        samples: Number of training images, from the start of the data.
+        beta: Strength of the pull.
+        perturbed: Iterations of a perturbed phase, and those that backpropagation goes through.
+        rates: Learning rate of each edge.
+        momentum, weight_decay: Settings of the optimizer.
+        settings: Further settings of the training.
+    """
+
+    network: Callable[[], HopfieldNetwork]
+    data: str
+    samples: int
+    beta: float
+    perturbed: int
+    rates: tuple[float, ...]
+    momentum: float
+    weight_decay: float
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return SGD with a learning rate for each edge, which has a weight and a bias."""
+        listed = list(parameters)
+        groups = [{"params": listed[2 * n : 2 * n + 2], "lr": rate} for n, rate in enumerate(self.rates)]
+        return torch.optim.SGD(groups, lr=self.rates[0], momentum=self.momentum, weight_decay=self.weight_decay)
+
+    def images(self, root: Path, part: str) -> Data:
+        """Return the training images of this task, or the test images."""
+        name = f"{self.data}:{root}" if part == "test" else f"{self.data}-train:{root}"
+        images = load_data(name)
+        return images if part == "test" else images.head(self.samples)
+
+    def method(self, algorithm: str) -> dp.Method:
+        """Return an algorithm with the settings of this task."""
+        if algorithm == BASELINE:
+            return dp.Plain()
+        beta = {} if algorithm == "cl" else {"beta": self.beta}
+        return ALGORITHMS[algorithm](perturbed_iterations=self.perturbed, **beta)
+
+    def train(self, algorithm: str, seed: int, root: Path, out: Path, epochs: int | None = None) -> dp.Training:
+        """Train a network, or continue a training that was stopped."""
+        torch.manual_seed(seed)
+        network = self.network()
+        network.backpropagated = self.perturbed
+        settings = self.settings | {"seed": seed, "loss": "squared-error", "warm_up": 0.0}
+        if epochs is not None:
+            settings["epochs"] = epochs
+        images = self.images(root, "train")
+        method = self.method(algorithm)
+        return dp.train(network, images, method=method, optimizer=self.optimizer, out=out, progress=False, **settings)
+
+
+def dense() -> HopfieldNetwork:
+    return hopfield_dense([784, 1024, 10], gain=0.7, iterations=15)
+
+
+def small(channels: int) -> HopfieldNetwork:
+    return dchn([16, 32, 32], image=(channels, 32), iterations=30)
+
+
+RATES = (0.0625, 0.0375, 0.025, 0.0125)
+"""Those of the study for the first three and the last edge."""
+SMALL: dict[str, Any] = {"batch_size": 64, "epochs": 15, "lr": RATES[0], "lr_schedule": "cosine"}
+DENSE: dict[str, Any] = {"batch_size": 16, "epochs": 100, "lr": 0.05, "lr_schedule": "exponential:0.99"}
+TASKS = {
+    "dense-mnist": Task(dense, "mnist", 60_000, 0.2, 15, (0.05, 0.05), 0.0, 0.0, DENSE),
+    "dchn-mnist": Task(partial(small, 1), "mnist", 10_000, 0.25, 15, RATES, 0.9, 3e-4, SMALL),
+    "dchn-cifar10": Task(partial(small, 3), "cifar10", 10_000, 0.25, 15, RATES, 0.9, 3e-4, SMALL),
+}
