@@ -60,7 +60,7 @@ def told(network: HopfieldNetwork, trial: Trial, backend: str = "folded") -> dic
     """Return what the network tells of itself after a trial."""
     outcome = Evaluator(network, images(network), backend=backend)(trial)
     own = ("residual", "iterations", "energy", "symmetry_error")
-    return {name: outcome.diagnostics[name]["(network)"] for name in own}
+    return {name: outcome.diagnostics[name] for name in own}
 
 
 @pytest.mark.parametrize("feedback", ["same", "second", "digital"])

@@ -311,6 +311,22 @@ class Record(RecordFile):
         table = pd.DataFrame(rows, columns=columns).groupby(columns[:3], sort=False, as_index=False).mean()
         return table[(table["inputs"] > 0) | (table["outputs"] > 0)].reset_index(drop=True)
 
+    def network_measures(self) -> pd.DataFrame:
+        """Return what networks measured of themselves: one row per configuration, preset and time.
+
+        There is a column for each number, such as ``residual`` of a Hopfield network: the mean over the chips of the
+        cells in which no layer is kept digital. It is empty if no network measures itself.
+        """
+        rows = []
+        for cell, _ in self.entries():
+            own = {name: value for name, value in cell.diagnostics.items() if isinstance(value, float)}
+            if own and not cell.digital:
+                rows.append({"config_id": cell.config_id, "preset": cell.preset, "t_s": cell.t_s, **own})
+        columns = ["config_id", "preset", "t_s"]
+        if not rows:
+            return pd.DataFrame(columns=columns)
+        return pd.DataFrame(rows).groupby(columns, sort=False, as_index=False).mean()
+
     # --- SQL ---
 
     def _put(self, table: str, **columns: Any) -> int:

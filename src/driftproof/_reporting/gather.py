@@ -58,6 +58,7 @@ class Evidence:
         every_cell: ``cells`` and the cells in which layers are kept digital or causes of error are switched off, as
             ``sensitivity`` measures them.
         saturation: Percentage of clipped conversions of each configuration, preset and layer that has some.
+        network_measures: What networks measured of themselves, by configuration, preset and time.
     """
 
     records: int
@@ -71,6 +72,7 @@ class Evidence:
     quantity: Quantity
     every_cell: pd.DataFrame
     saturation: pd.DataFrame
+    network_measures: pd.DataFrame
 
     @property
     def mixed_cells(self) -> int:
@@ -136,6 +138,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
     tables: list[pd.DataFrame] = []
     outcomes = Outcomes()
     clipped: list[pd.DataFrame] = []
+    own: list[pd.DataFrame] = []
     with ExitStack() as opened:
         for source in sources:
             record = source if isinstance(source, Record) else opened.enter_context(Record.open(source))
@@ -145,6 +148,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
                     f"no cells yet in {record.where}; run `driftproof evaluate ... --out` with this folder to fill it"
                 )
             clipped.append(record.saturation())
+            own.append(record.network_measures())
             accounts += _accounts(record, record.subject)
             _add_presets(presets, record)
             order |= dict.fromkeys(record.preset_order())
@@ -166,6 +170,7 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
         quantity=quantity,
         every_cell=every_cell,
         saturation=_mean_shares(pd.concat(clipped, ignore_index=True)),
+        network_measures=pd.concat(own, ignore_index=True).drop_duplicates(ignore_index=True),
     )
 
 
