@@ -136,6 +136,7 @@ def sensitivity_command(
     from driftproof._record import Record
     from driftproof._reporting.sensitivity_page import where_of, write_sensitivity
     from driftproof.data import load_data
+    from driftproof.evaluation._chance import warn_of_chance
     from driftproof.evaluation._checks import check_validity
     from driftproof.times import parse_time
 
@@ -155,6 +156,7 @@ def sensitivity_command(
         stack.enter_context(output.progress())
         used = stack.enter_context(kept_beside(context, out))
         executor = stack.enter_context(executors.executor(layers, evaluation.batch_size, used, quiet=output.quiet))
+        warn_of_chance(evaluator)
         record = stack.enter_context(Record.create_or_open(out))
         work = _Work(evaluator, chosen, time, chips, record, executor, out, quiet=output.quiet)
         parts, curve = work.take_apart(), None

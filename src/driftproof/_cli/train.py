@@ -98,6 +98,8 @@ def train_command(
     loaded = network.load()
     samples = load_data(data)
     samples = samples if limit is None else samples.head(limit)
+    if settings.batch_size is None and samples.loader_batch is not None:
+        tell(f"updates take {samples.loader_batch} samples, as the DataLoader of --data does (--batch-size changes it)")
     noise, validate, where = None, None, ""
     if preset is not None:
         noise, validate, samples, where = validated.on_chips(preset, time, samples, tiles)
@@ -109,7 +111,7 @@ def train_command(
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(output.progress())
-        stack.enter_context(_threads(model, samples, settings.batch_size, threads, quiet=quiet))
+        stack.enter_context(_threads(model, samples, settings.settings().batch_size_on(samples), threads, quiet=quiet))
         if is_first():
             used = stack.enter_context(kept_beside(context, out))
             used["threads"] = torch.get_num_threads()

@@ -26,7 +26,6 @@ from driftproof._defaults import (
     PRECISION,
     SEED,
     TORCH_DEVICE,
-    TRAINING_BATCH_SIZE,
     VALIDATION_CHIPS,
     WEIGHT_DECAY,
 )
@@ -152,7 +151,8 @@ class SettingsOptions:
         distil (SHARE): Share of the loss, between 0 and 1, that compares the outputs with those of the network before
             this training (distillation). Default: no distillation.
         epochs: Number of passes through the data.
-        batch_size: Number of samples per update.
+        batch_size (N): Number of samples per update. Default: that of the DataLoader if --data FILE.py:FUNCTION returns
+            one, else 128.
         micro_batches: Number of parts into which the samples of an update are divided. Each part has noise of its own;
             the gradients are averaged.
         lr: Largest learning rate, reached after a linear warm-up and followed by a cosine to zero.
@@ -172,7 +172,7 @@ class SettingsOptions:
     panel: ClassVar[str] = TRAINING
     distil: float | None = None
     epochs: int = EPOCHS
-    batch_size: int = TRAINING_BATCH_SIZE
+    batch_size: int | None = None
     micro_batches: int = MICRO_BATCHES
     lr: float = LEARNING_RATE
     optimizer: str = OPTIMIZER
