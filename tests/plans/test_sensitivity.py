@@ -44,6 +44,13 @@ def test_the_only_noisy_layer_has_the_whole_drop() -> None:
         assert drops[name].values == gains[name].values == (0.0,) * 4
 
 
+def test_chips_with_equal_drops_have_an_interval_if_they_differ_in_samples() -> None:
+    few, device = Evaluator(MODEL, digits().head(40)), Deployment(device="gaussian:0.3", seed=1)
+    drop = sensitivity(few, device, "1s", chips=2).layers[1].drop
+    assert drop.values[0] == drop.values[1]
+    assert drop.interval[0] < drop.mean < drop.interval[1]
+
+
 def test_each_layer_has_the_values_of_its_own_trials() -> None:
     found, deployment = asked("gaussian:0.4", chips=2), Deployment(device="gaussian:0.4")
 

@@ -159,6 +159,8 @@ def sensitivity_command(
         warn_of_chance(evaluator)
         record = stack.enter_context(Record.create_or_open(out))
         work = _Work(evaluator, chosen, time, chips, record, executor, out, quiet=output.quiet)
+        if target is not None:  # before the layers are measured, which takes long
+            work.check_target(target, search)
         parts, curve = work.take_apart(), None
         if others is not None and target is not None:
             curve = work.search(evaluator.on(others), target, search)
@@ -184,6 +186,14 @@ class _Work:
     quiet: bool
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Figures as SVG, by their names."""
+
+    def check_target(self, target: float, search: SearchOptions) -> None:
+        """Refuse a target that the digital network does not reach."""
+        from driftproof.plans._measure import ready
+        from driftproof.plans._search import reached_by_digital
+
+        with ready(self.evaluator, {self.deployment.device.name: self.deployment}, self.record) as held:
+            reached_by_digital(self.evaluator, held, target, search.margin or 0.0, self.executor)
 
     def take_apart(self) -> tuple[Sensitivity, Causes | None]:
         """Measure and show what each layer and each cause costs (None: causes cannot be told apart)."""
