@@ -57,8 +57,8 @@ def export_command(
             (what `driftproof compare` prints). Default: summary for latex and markdown, else cells; the cells of one
             record as json come with everything else that it holds.
         time: Time of the pivot, such as 1d. Default: the last time that all devices and configurations have.
-        against (NAME): Name of the configuration or of the preset that differences are taken against. Default: the
-            first.
+        against (NAME): Name of the configuration, or a part of it that no other has, or name of the preset that
+            differences are taken against. Default: the first.
         out (FILE): File to write, or - for the standard output. Default: a file named after the table, such as
             cells.csv or summary.tex, in the folder of the record.
         leave_out_damaged: Leave damaged rows out of the export, with a warning that counts them. Default: a damaged

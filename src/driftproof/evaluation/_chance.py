@@ -51,8 +51,8 @@ def chance(answers: Classes, targets: Classes) -> float:
     A network with random weights gives like images like answers, and is therefore far from guessing: its accuracy may be
     significantly above 1/K. But which of its outputs stands for which class is arbitrary. The test therefore gives its
     K classes other names in a random order, and counts how often as many answers are right (a permutation test, exact
-    up to its 1,999 draws, with a fixed seed). Without training the p-value is uniform, and 95 of 100 networks have one above 0.05;
-    of a trained network nearly every other order is worse.
+    up to its 1,999 draws, with a fixed seed). Without training the p-value is uniform, and 95 of 100 networks have one
+    above 0.05; of a trained network nearly every other order is worse.
 
     Two to four classes have too few orders. There, the answers are exchanged between samples.
 

@@ -66,7 +66,8 @@ class PerChip:
     def times(self, factor: int) -> PerChip:
         """Return every value multiplied by 1 or -1."""
         assert factor in (1, -1)
-        return PerChip(tuple(factor * x for x in self.values), None if self.outcomes is None else factor * self.outcomes)
+        outcomes = None if self.outcomes is None else factor * self.outcomes
+        return PerChip(tuple(factor * value for value in self.values), outcomes)
 
     @property
     def mean(self) -> float:
