@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from driftproof._record import Quantity
-from driftproof._reporting.page_tables import p_text
+from driftproof._reporting.page_tables import alone_note, p_text
 from driftproof.times import format_time
 
 OUTSIDE = "* outside the device's range of validity"
@@ -85,8 +85,8 @@ def comparison_groups(table: pd.DataFrame, quantity: Quantity, margin: float | N
         f"{quantity.title} on the same {chips} chips and {int(table['n_samples'].min()):,} samples",
         plain_table(headings, rows),
         f"95 % interval: of each difference alone, for {holds}",
-        f"p: adjusted for {count(len(table), 'comparison')} (Holm); below 0.05 the two differ",
-        alone_only(table),
+        f"p: adjusted for the number of rows, {len(table)} (Holm); below 0.05 the two differ",
+        alone_note(table),
         "" if margin is None else f"p equal: adjusted; below 0.05 they differ by less than {margin:g}",
         "" if table["in_validity"].all() else OUTSIDE,
     )

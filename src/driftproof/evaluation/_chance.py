@@ -39,7 +39,7 @@ def warn_of_chance(evaluator: Evaluator) -> None:
     warn(
         f"the digital network is no better than chance: {right:.1f} % of {len(targets):,} samples are right, and its "
         f"answers in a random order are as often right with a probability of {p:.2f} (of a trained network, below "
-        f"{LEVEL:g}). What chips do with it says nothing about a trained one. Load its trained weights (--weights FILE, "
+        f"{LEVEL:g}). What chips do with it says nothing about a trained one. Load its trained weights (--weights FILE "
         "or in the function of FILE.py); if they are loaded, check that the classes and the scaling of the inputs are "
         "those of its training"
     )
@@ -48,8 +48,8 @@ def warn_of_chance(evaluator: Evaluator) -> None:
 def chance(answers: Classes, targets: Classes) -> float:
     """Return the probability that answers of the same kind are right as often by chance; NaN where that is not known.
 
-    A network with random weights gives like images like answers, and is therefore far from guessing: its accuracy may be
-    significantly above 1/K. But which of its outputs stands for which class is arbitrary. The test therefore gives its
+    A network with random weights gives like images like answers, and does not guess: its accuracy may be significantly
+    above 1/K. But which of its outputs stands for which class is arbitrary. The test therefore gives its
     K classes other names in a random order, and counts how often as many answers are right (a permutation test, exact
     up to its 1,999 draws, with a fixed seed). Without training the p-value is uniform, and 95 of 100 networks have one
     above 0.05; of a trained network nearly every other order is worse.
