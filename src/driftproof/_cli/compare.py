@@ -21,8 +21,9 @@ def compare_command(
     """Compare networks, devices, compensations or peripheries on the same chips and samples.
 
     Differences are taken chip by chip and sample by sample. Their p-values are adjusted for the number of rows (Holm);
-    an interval is that of one difference alone. With two records, each preset of the second is compared with the same preset of the first. With one record of one
-    configuration, its presets are compared with the first of them.
+    an interval is that of one difference alone. With two records, each preset of the second is compared with the same
+    preset of the first. A record of several configurations (peripheries, compensations, ...) compares them with its
+    first one on each preset, and a record of one configuration its presets with the first of them.
 
     Args:
         records (FOLDER): Folders that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
@@ -36,6 +37,7 @@ def compare_command(
 
     Example:
         driftproof compare plain-report robust-report --margin 0.5
+        driftproof compare converters-report --against standard
     """
     from driftproof._cli.tables import comparison_groups
     from driftproof._files import write_csv

@@ -85,7 +85,7 @@ def write_command(
     out: Annotated[Path, typer.Option(rich_help_panel=OUTPUT)],
     changes: Set = None,
 ) -> None:
-    """Write a periphery with other numbers as a file, which `evaluate --periphery FILE.toml` takes.
+    r"""Write a periphery with other numbers as a file, which `evaluate --periphery FILE.toml` takes.
 
     Args:
         name (PERIPHERY): The periphery to start from: NAME of one that comes with driftproof, or FILE.toml.
@@ -97,7 +97,7 @@ def write_command(
 
     Example:
         driftproof periphery write standard --set adc_bits=6 --set dac_bits=6 --out six.toml
-        driftproof evaluate digits-cnn --data digits --preset pcm-nandakumar-2019 \\
+        driftproof evaluate digits-cnn --data digits --preset pcm-nandakumar-2019 \
             --periphery standard --periphery six.toml --out converters
     """
     from driftproof.periphery import write_periphery

@@ -57,9 +57,9 @@ class MethodOptions:
             at which the ramp begins and ends; the defaults are start=0, delay=0 and until=1); sampled:LOW,HIGH (a new
             value at every update); adaptive:to=2 (grows to 2 while the gradient does not collapse); auto (the best of
             several short trainings). Default: 1.
-        schedule (SHAPE): Shape in which the strength (or ρ, if the method has no strength) grows from 0 to its value:
-            linear, quadratic or cosine. It needs a --strength (or --rho) that is a number, the default
-            or auto. Default: linear for multi-step-sam, constant for other methods.
+        schedule (SHAPE): Shape in which ρ, or a --strength that is not written as a ramp itself (auto, the default, a
+            number), grows from 0 to its value: linear, quadratic or cosine. A ramp of the strength is better written as
+            --strength quadratic:to=2. Default: linear for multi-step-sam, constant for other methods.
         rho (RHO): Radius ρ of the ascent of sharpness-aware methods, a number. Default: 0.5 for asam, 0.05 for other
             methods (multi-step-sam ramps to it).
         norms (PASS): Which forward pass updates the BatchNorm statistics: perturbed (with noise) or clean (without).

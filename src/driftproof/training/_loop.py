@@ -50,7 +50,8 @@ class Training:
     Attributes:
         model: The trained network in eval mode, with the weights of the best epoch (without validation: of the last).
         rows: Rows of the log. Each is the mean over several updates.
-        best_epoch: Number of the best epoch, from 1. None without validation.
+        best_epoch: Number of the best epoch, from 1. None without validation. Every epoch counts, also those at the
+            beginning of a ramp: a validation on chips has the whole noise of the device, whatever the strength.
         best: Validation value of the best epoch. None without validation.
         out: Folder of the checkpoints. None if nothing was written.
     """
