@@ -14,7 +14,9 @@ from driftproof._errors import DriftproofError
 STDOUT = Path("-")
 
 
-def report_command(records: list[Path], *, out: Path, keep: str | None = None, title: str = "") -> None:
+def report_command(
+    records: list[Path], *, out: Path, keep: str | None = None, title: str = "", width: float | None = None
+) -> None:
     """Write one report (index.html) of one or several records.
 
     Args:
@@ -24,14 +26,16 @@ def report_command(records: list[Path], *, out: Path, keep: str | None = None, t
             0.5%). The report states how long the chips keep it. Default: the accuracy of the digital network minus one
             point, rounded down to a whole percent; for other metrics, a value 10 % worse than that of the digital
             network.
-        title (TEXT): Title of the report's page. Default: the names of the networks and of the data.
+        title (TEXT): Title of the report's page. Default: the names of the networks, their labels, and the data.
+        width (INCHES): Width of the figures for papers (PDF, SVG, PNG). Default: 3.5, one column of a journal, and
+            7.16, its page, where there are two columns of panels.
 
     Example:
         driftproof report my-report another-report --out both --keep 90
     """
     from driftproof._reporting import report
 
-    print_line(f"report: {report(records, out, keep=keep, title=title)}")
+    print_line(f"report: {report(records, out, keep=keep, title=title, width=width)}")
 
 
 def export_command(
