@@ -81,9 +81,7 @@ def overview(evidence: Evidence, leads: Sequence[dict[str, Any]]) -> dict[str, A
         "configurations": len(leads),
         "devices": len({verdict.preset for _, verdict in found}),
         "held": sum(verdict.lifetime is not None and verdict.lifetime.kind == "held" for _, verdict in found),
-        "keep": thresholds[0]
-        if len(thresholds) == 1
-        else f"the threshold of the configuration ({', '.join(thresholds)})",
+        "keep": thresholds[0] if len(thresholds) == 1 else several,
         "ends": [_loss_in_words(evidence, *loss[1:]) for loss in (losses[0], losses[-1])] if losses else [],
     }
 

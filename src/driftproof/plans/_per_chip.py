@@ -11,11 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from driftproof._errors import DriftproofError
-from driftproof._intervals import paired_interval
-from driftproof.statistics import crossed
-
-EQUAL = 1e-9
-"""Values that differ by less are equal up to rounding."""
+from driftproof.statistics._equal_chips import are_equal, change_interval
 
 
 @dataclass(frozen=True)
@@ -76,21 +72,13 @@ class PerChip:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean over chips (:func:`driftproof._intervals.paired_interval`), NaN for one chip.
-
-        Few chips on few samples can have equal values although they differ in samples. Their spread of 0 is an accident
-        then, and the interval comes from the samples (:class:`driftproof.statistics.Crossed`) where they are known.
-        """
-        if len(self) > 1 and self.are_equal and self.outcomes is not None:
-            low, high = crossed(self.outcomes, percent=self.outcomes.dtype == np.int8).interval("these")
-            if high - low > EQUAL:
-                return low, high
-        return paired_interval(self.values)
+        """95 % interval of the mean over chips (:func:`driftproof.statistics._equal_chips.change_interval`)."""
+        return change_interval(self.values, self.outcomes)
 
     @property
     def are_equal(self) -> bool:
         """Whether all chips have the same value."""
-        return max(self.values) - min(self.values) < EQUAL
+        return are_equal(self.values)
 
     def within(self, ends: tuple[float, float]) -> tuple[float, float]:
         """Return the interval, cut at the ends of the range of possible values.
