@@ -91,6 +91,7 @@ def evaluate_command(
     from driftproof._reporting import report
     from driftproof.data import load_data
     from driftproof.evaluation._backends import check_backend
+    from driftproof.evaluation._chance import warn_of_chance
     from driftproof.evaluation._checks import check_devices
     from driftproof.plans._evaluate import evaluate_deployments
     from driftproof.times import parse_times
@@ -107,6 +108,7 @@ def evaluate_command(
         stack.enter_context(output.progress())
         used = stack.enter_context(kept_beside(context, out))
         executor = stack.enter_context(executors.executor(layers, evaluation.batch_size, used, quiet=output.quiet))
+        warn_of_chance(evaluator)
         record = stack.enter_context(
             evaluate_deployments(
                 evaluator,

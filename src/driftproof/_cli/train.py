@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FEW = 8
 """Number of samples with which the multiply-accumulates of a network are counted."""
+EARLY = 0.5
+"""Share of the largest strength below which the best epoch had little noise."""
 COLUMNS = ("epoch", "strength", "loss", "update_norm", "noise", "validation")
 
 
@@ -81,7 +83,7 @@ def train_command(
 
     Example:
         driftproof train digits-cnn --data digits-train --preset pcm-nandakumar-2019 \
-            --time 1h..1y --strength 2 --schedule quadratic --epochs 20 --out trained
+            --time 1h..1y --strength quadratic:to=2 --epochs 20 --out trained
         driftproof evaluate digits-cnn --weights trained/best.safetensors \
             --data digits --preset pcm-nandakumar-2019 --out my-report
     """
@@ -98,6 +100,8 @@ def train_command(
     loaded = network.load()
     samples = load_data(data)
     samples = samples if limit is None else samples.head(limit)
+    if settings.batch_size is None and samples.loader_batch is not None:
+        tell(f"updates take {samples.loader_batch} samples, as the DataLoader of --data does (--batch-size changes it)")
     noise, validate, where = None, None, ""
     if preset is not None:
         noise, validate, samples, where = validated.on_chips(preset, time, samples, tiles)
@@ -109,7 +113,7 @@ def train_command(
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(output.progress())
-        stack.enter_context(_threads(model, samples, settings.batch_size, threads, quiet=quiet))
+        stack.enter_context(_threads(model, samples, settings.settings().batch_size_on(samples), threads, quiet=quiet))
         if is_first():
             used = stack.enter_context(kept_beside(context, out))
             used["threads"] = torch.get_num_threads()
@@ -131,11 +135,24 @@ def train_command(
     print_table(_table(result), quiet=quiet)
     if result.best is not None:
         tell(f"best: epoch {result.best_epoch}, validation {result.best:.2f} on {where}, held out of this training")
+        _tell_early(result, tell)
     name = "last" if result.best is None else "best"
     tell(f"weights: {(out / f'{name}.safetensors').resolve()}")
     if network.is_hugging_face and not quiet:
         _write_hugging_face(network, result, out, where)
         tell(f"folder of Hugging Face with a model card: hf:{out}")
+
+
+def _tell_early(result: Training, tell: Callable[[str], None]) -> None:
+    """Say that the best epoch had little training noise, which a ramp from 0 leads to."""
+    ends = {row["epoch"]: row["strength"] or 0.0 for row in result.rows}
+    strength, largest = ends[result.best_epoch], max(ends.values())
+    if strength < EARLY * largest:
+        tell(
+            f"epoch {result.best_epoch} was trained with noise of strength {strength:.2g}; the later ones, with up to "
+            f"{largest:.2g}, were no better on these chips, which have the whole noise of the device at every epoch. "
+            "Try a smaller --strength or more --epochs; last.safetensors has the weights of the last epoch"
+        )
 
 
 def _write_hugging_face(network: NetworkOptions, result: Training, out: Path, where: str) -> None:

@@ -25,7 +25,6 @@ from driftproof._defaults import (
     PRECISION,
     SEED,
     TORCH_DEVICE,
-    TRAINING_BATCH_SIZE,
     VALIDATION_CHIPS,
     WEIGHT_DECAY,
 )
@@ -57,9 +56,9 @@ class MethodOptions:
             at which the ramp begins and ends; the defaults are start=0, delay=0 and until=1); sampled:LOW,HIGH (a new
             value at every update); adaptive:to=2 (grows to 2 while the gradient does not collapse); auto (the best of
             several short trainings). Default: 1.
-        schedule (SHAPE): Shape in which the strength (or ρ, if the method has no strength) grows from 0 to its value:
-            linear, quadratic or cosine. It needs a --strength (or --rho) that is a number, the default
-            or auto. Default: linear for multi-step-sam, constant for other methods.
+        schedule (SHAPE): Shape in which ρ, or a --strength that is not written as a ramp itself (auto, the default, a
+            number), grows from 0 to its value: linear, quadratic or cosine. A ramp of the strength is better written as
+            --strength quadratic:to=2. Default: linear for multi-step-sam, constant for other methods.
         rho (RHO): Radius ρ of the ascent of sharpness-aware methods, a number. Default: 0.5 for asam, 0.05 for other
             methods (multi-step-sam ramps to it).
         norms (PASS): Which forward pass updates the BatchNorm statistics: perturbed (with noise) or clean (without).
@@ -151,7 +150,8 @@ class SettingsOptions:
         distil (SHARE): Share of the loss, between 0 and 1, that compares the outputs with those of the network before
             this training (distillation). Default: no distillation.
         epochs: Number of passes through the data.
-        batch_size: Number of samples per update.
+        batch_size (N): Number of samples per update. Default: that of the DataLoader if --data FILE.py:FUNCTION returns
+            one, else 128.
         micro_batches: Number of parts into which the samples of an update are divided. Each part has noise of its own;
             the gradients are averaged.
         lr: Largest learning rate, reached after a linear warm-up and followed by a cosine to zero.
@@ -172,7 +172,7 @@ class SettingsOptions:
     panel: ClassVar[str] = TRAINING
     distil: float | None = None
     epochs: int = EPOCHS
-    batch_size: int = TRAINING_BATCH_SIZE
+    batch_size: int | None = None
     micro_batches: int = MICRO_BATCHES
     lr: float = LEARNING_RATE
     optimizer: str = OPTIMIZER

@@ -250,14 +250,20 @@ class Record(RecordFile):
 
     def add_configuration(self, config_id: str, configuration: Configuration) -> None:
         """Set how a configuration is shown. One without a label keeps the label that the record has."""
-        if not configuration.label and (held := self.configurations().get(config_id)):
+        held = self.configurations().get(config_id)
+        if held and not configuration.label:
             configuration = configuration.model_copy(update={"label": held.label})
-        self._put("configurations", config_id=config_id, body=configuration.model_dump_json())
+        if configuration != held:
+            self._put("configurations", config_id=config_id, body=configuration.model_dump_json())
 
     def configurations(self) -> dict[str, Configuration]:
         """Return the configurations by ``config_id``, in order of label and id."""
         by_id = self._entries("configurations", "config_id", Configuration)
         return dict(sorted(by_id.items(), key=lambda item: (item[1].label, item[0])))
+
+    def configuration_order(self) -> list[str]:
+        """Return the ids of the configurations in the order in which they were asked for."""
+        return [key for (key,) in self._connection.execute("SELECT config_id FROM configurations ORDER BY rowid")]
 
     def show(self, config_id: str, preset: str, series_id: str) -> None:
         """Set the configuration and the preset's name under which the cells of a series are shown."""

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 import driftproof._defaults as default
 from driftproof._errors import DriftproofError, check_choice
 from driftproof._keywords import ChecksKeywords
+from driftproof.data import Data
 from driftproof.data._augmentation import CropFlip, as_augmentation
 from driftproof.training._losses import Distillation, Loss, as_loss, name_of
 from driftproof.training._update import check_clip_norm
@@ -29,7 +30,8 @@ class Settings(ChecksKeywords):
 
     Attributes:
         epochs: Number of passes through the data.
-        batch_size: Samples of one update, over all micro-batches and processes (default: 128).
+        batch_size: Samples of one update, over all micro-batches and processes (default: that of the DataLoader if one
+            is trained on, else 128).
         micro_batches: Micro-batches of one update, each with its own perturbation (gradient accumulation; default: 1).
         optimizer: ``sgd`` (momentum 0.9, Nesterov), ``adamw``, or a function of the parameters that returns an
             optimizer (default: ``sgd``).
@@ -53,7 +55,7 @@ class Settings(ChecksKeywords):
     """
 
     epochs: int
-    batch_size: int = default.TRAINING_BATCH_SIZE
+    batch_size: int | None = None
     micro_batches: int = default.MICRO_BATCHES
     optimizer: Literal["sgd", "adamw"] | MakeOptimizer = default.OPTIMIZER
     lr: float = default.LEARNING_RATE
@@ -101,6 +103,11 @@ class Settings(ChecksKeywords):
         """The type of the network's products."""
         return _DTYPES[self.precision]
 
+    def batch_size_on(self, data: Data) -> int:
+        """Return the number of samples of one update on some data."""
+        sizes = (self.batch_size, data.loader_batch, default.TRAINING_BATCH_SIZE)
+        return next(size for size in sizes if size is not None)
+
     def make_optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return an optimizer of a network's parameters that take a gradient."""
         parameters = [p for p in network.parameters() if p.requires_grad]
@@ -126,7 +133,6 @@ class Settings(ChecksKeywords):
         """Return the settings as text; a run is resumed with the same settings only."""
         return {
             "epochs": str(self.epochs),
-            "batch size": str(self.batch_size),
             "micro-batches": str(self.micro_batches),
             "optimizer": self.optimizer if isinstance(self.optimizer, str) else name_of(self.optimizer),
             "learning rate": f"{self.lr:g}",
