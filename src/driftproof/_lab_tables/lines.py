@@ -129,7 +129,7 @@ def not_found(cells: Sequence[str], layout: Layout, wanted: Sequence[Column], op
     ]
     pairs = ",".join(f'{column.name}="…"' for column in named if column.name != "t_s" or not numbers)
     name = f": name other headers with {options.flag('columns')} {pairs}" if pairs else ""
-    if any(column.dimensions for column in named):
+    if pairs and any(column.dimensions for column in named):
         name += f", and their units, where they have none, with {options.flag('unit')}"
     has = f"it has {_cut(', '.join(cells))}"
     return "; ".join([", ".join(absent), has, f"wanted {in_words(wanted)}{name}", *hints])
