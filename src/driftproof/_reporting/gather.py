@@ -24,6 +24,7 @@ from driftproof._record import (
     Run,
     Subject,
 )
+from driftproof._reporting.origin import Origin, origin_of
 from driftproof._reporting.outcomes import Outcomes, Row
 from driftproof._reporting.statistics import Source as Source
 from driftproof._reporting.statistics import SummaryRow, summarise_cells, summary_of
@@ -71,6 +72,11 @@ class Evidence:
     quantity: Quantity
     every_cell: pd.DataFrame
     saturation: pd.DataFrame
+
+    @property
+    def origin(self) -> Origin:
+        """Words for where the chips come from."""
+        return origin_of(self.presets[name].definition for name in self.measured_presets if name in self.presets)
 
     @property
     def mixed_cells(self) -> int:

@@ -25,7 +25,7 @@ def title_of(evidence: Evidence) -> str:
     """Return the title of a report that got none."""
     models = dict.fromkeys(account.subject.model for account in evidence.accounts)
     data = dict.fromkeys(account.subject.data for account in evidence.accounts)
-    return f"{' and '.join(models)} on simulated analog hardware, with {' and '.join(data)}"
+    return f"{' and '.join(models)} {evidence.origin.hardware}, with {' and '.join(data)}"
 
 
 def lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
