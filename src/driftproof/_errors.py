@@ -87,6 +87,11 @@ def aihwkit_hint(thing: object, part: str) -> str:
     >>> aihwkit_hint(3, "device")
     ''
     """
+    if thing is None and part == "device":
+        return (
+            ". (from_aihwkit(…).device is None where no device has the noise model's law, and not_taken_over says why: "
+            "name a preset, or fit or write one of your own, see docs/from_aihwkit.md)"
+        )
     if any(kind.__module__.partition(".")[0] == "aihwkit" for kind in type(thing).__mro__):
         return f"; it is aihwkit's: give driftproof.from_aihwkit(…).{part}"
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from driftproof._errors import DriftproofError, did_you_mean, explained
+from driftproof._errors import DriftproofError, aihwkit_hint, did_you_mean, explained
 from driftproof._files import read_toml
 from driftproof._presets.preset import DevicePreset
 from driftproof.laws._curve import Piece
@@ -52,6 +52,11 @@ def load_preset(name: str | Path, changes: Mapping[str, Any] | None = None) -> D
     >>> load_preset("gaussian:0.02").programming.sigma
     0.02
     """
+    if not isinstance(name, str | Path):
+        raise DriftproofError(
+            f"preset: a {type(name).__name__} came; wanted the name of a preset or the path of a .toml file"
+            f"{aihwkit_hint(name, 'device')}"
+        )
     path, argument = _find(str(name))
     raw = _read(path)
     if argument is not None:
