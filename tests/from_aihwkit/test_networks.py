@@ -317,7 +317,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_weights_that_training_made_smaller_are_named() -> None:
-    """After a training, a column's largest weight on the tile is no longer 1; here every column gets the whole range."""
+    """After a training, a column's largest weight on the tile is no longer 1; here it gets the whole range."""
     config = ranged()
     config.mapping.weight_scaling_omega, config.mapping.weight_scaling_columnwise = 1.0, True
 

@@ -83,7 +83,8 @@ def shown(changes: Mapping[str, Any] | None) -> str:
 def _read(path: Path, children: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return a preset file's tables. With ``extends = "NAME"``, its keys replace those of that preset.
 
-    A table that names another ``law`` or ``encoding`` replaces the whole table, and an empty table removes it.
+    A table that names another ``law`` or ``encoding`` replaces the whole table, and an empty table removes it. So does
+    a source with a title: it is another work, which the authors and the DOI of the old one would be wrong for.
     """
     raw = read_toml(path)
     if "extends" not in raw:
@@ -100,11 +101,16 @@ def _read(path: Path, children: tuple[Path, ...] = ()) -> dict[str, Any]:
         old = merged.get(key)
         if value == {}:
             merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(old, dict) and not {"law", "encoding"} & set(value):
+        elif isinstance(value, dict) and isinstance(old, dict) and not _replaces(key, value):
             merged[key] = old | value
         else:
             merged[key] = value
     return merged
+
+
+def _replaces(key: str, table: dict[str, Any]) -> bool:
+    """Return whether a table takes nothing from the table of the preset that it extends."""
+    return bool({"law", "encoding"} & set(table)) or (key == "source" and "title" in table)
 
 
 def parse_changes(pairs: Iterator[str] | list[str]) -> dict[str, float]:
