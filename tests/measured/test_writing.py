@@ -102,7 +102,7 @@ def test_the_command_that_goes_on_has_the_mapping_and_the_weights(tmp_path: Path
     words = shlex.split(result.output.partition("then: ")[2])
     assert words[:5] == ["driftproof", "evaluate", "digits-cnn", "--data", "DATA"]
     words = ["digits" if word == "DATA" else word for word in words[1:]]
-    result = CliRunner().invoke(app, [*words, "--samples", "20", "--quiet"])
+    result = CliRunner().invoke(app, [*words, "--limit", "20", "--quiet"])
     assert result.exception is None, result.output
     page = (tmp_path / "chips-report" / "index.html").read_text(encoding="utf-8")
     assert "digits-cnn on measured chips" in page
