@@ -154,9 +154,9 @@ class _Values:
     @staticmethod
     def of(one: Found, cells: pd.DataFrame, decimals: Decimals) -> _Values:
         """Return the values of a column, in the own unit of its dimension."""
-        texts = (
-            cells[one.place].str.cat([cells[place] for place in one.more], sep="/") if one.more else cells[one.place]
-        )
+        texts = cells[one.place]
+        for place in one.more:
+            texts = texts + "/" + cells[place]
         if one.column.kind == "text":
             return _Values(one, texts, texts, pd.Series(False, texts.index))
         numbers = decimals.numbers(texts)
