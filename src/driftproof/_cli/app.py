@@ -25,7 +25,7 @@ from driftproof._cli.presets import presets_app
 from driftproof._cli.report import export_command, report_command
 from driftproof._cli.sensitivity import sensitivity_command
 from driftproof._cli.train import train_command
-from driftproof._errors import DriftproofError, DriftproofWarning
+from driftproof._errors import DriftproofError, DriftproofWarning, ReadAs
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
@@ -63,7 +63,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Show the versio
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: object, **_: object) -> None:
-    if issubclass(category, DriftproofWarning):
+    if issubclass(category, ReadAs):
+        print_line(str(message), head="read: ", stderr=True)
+    elif issubclass(category, DriftproofWarning):
         print_line(str(message), head="warning: ", style="yellow", stderr=True)
 
 

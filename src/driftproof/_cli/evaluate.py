@@ -146,7 +146,7 @@ def _show(record: Record, evaluator: Evaluator, wanted: Sequence[Deployment], pr
     quantity, last = evidence.quantity, float(summary["t_s"].max())
     names = {key: evidence.names[key] for key in dict.fromkeys(summary["config_id"])}
     notes = [f"{name}: with a {text}" for name, text in conditions(record.presets()).items()]
-    title = f"{evaluator.name}: {quantity.title} up to {format_time(last)} after the first read"
+    title = f"{evaluator.name}: {quantity.title} up to {format_time(last)} {evidence.origin.since}"
     if len(summary[summary["chips"] > 0].groupby(["config_id", "preset"])) <= MOST_BLOCKS:
         print_table(summary_table(summary, quantity, title, *notes, on=on, names=names))
     else:

@@ -24,6 +24,7 @@ from driftproof._record import (
     Run,
     Subject,
 )
+from driftproof._reporting.origin import Origin, origin_of
 from driftproof._reporting.outcomes import Outcomes, Row
 from driftproof._reporting.statistics import Source as Source
 from driftproof._reporting.statistics import SummaryRow, summarise_cells, summary_of
@@ -73,6 +74,11 @@ class Evidence:
     every_cell: pd.DataFrame
     saturation: pd.DataFrame
     network_measures: pd.DataFrame
+
+    @property
+    def origin(self) -> Origin:
+        """Words for where the chips come from."""
+        return origin_of(self.presets[name].definition for name in self.measured_presets if name in self.presets)
 
     @property
     def mixed_cells(self) -> int:

@@ -30,7 +30,7 @@ def title_of(evidence: Evidence) -> str:
     items = (account.configurations.get(key) for key in evidence.names for account in evidence.accounts)
     labels = [label for label in dict.fromkeys(item.label for item in items if item) if label and label not in models]
     labelled = f" ({', '.join(labels)})" if 0 < len(labels) <= _MOST_LABELS else ""
-    return f"{' and '.join(models)}{labelled} on simulated analog hardware, with {' and '.join(data)}"
+    return f"{' and '.join(models)}{labelled} {evidence.origin.hardware}, with {' and '.join(data)}"
 
 
 def lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:

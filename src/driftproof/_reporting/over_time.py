@@ -153,7 +153,7 @@ def _panels(evidence: Evidence, width: float, height: float) -> Figure:
 
 
 def _axis(evidence: Evidence) -> TimeAxis:
-    return TimeAxis(evidence.summary.loc[evidence.summary["chips"] > 0, "t_s"].tolist())
+    return TimeAxis(evidence.summary.loc[evidence.summary["chips"] > 0, "t_s"].tolist(), evidence.origin.since)
 
 
 def _value_label(axes: Axes, evidence: Evidence, of: Of, compressed: bool) -> str:

@@ -63,6 +63,7 @@ def page(
         heat_map=heat_map(evidence, keep),
         files=file_links(files),
         several=len(evidence.names) > 1,
+        origin=evidence.origin,
         said=said,
         longest=LONGEST,
         quantity=evidence.quantity,
