@@ -2,7 +2,7 @@
 
 import sys
 
-from trained import inputs, labels, net
+from trained import inputs, labels, net  # type: ignore[import-not-found]  # beside this file
 
 import driftproof as dp
 

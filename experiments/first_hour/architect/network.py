@@ -23,8 +23,8 @@ def test_set() -> tuple[torch.Tensor, torch.Tensor]:
     return inputs[5000:], labels[5000:]
 
 
-def unlabelled() -> torch.Tensor:
-    return inputs[:500]
+def calibration() -> tuple[torch.Tensor, torch.Tensor]:
+    return inputs[:500], labels[:500]  # the labels are not used
 
 
 if __name__ == "__main__":

@@ -9,6 +9,6 @@ python network.py "$out/net.pt"
 python converters.py "$out/six.toml"
 driftproof evaluate network.py:net --weights "$out/net.pt" --data network.py:test_set \
     --preset pcm-nandakumar-2019 --preset reram-wan-2022 --preset sonos-agrawal-2022 \
-    --periphery ideal --periphery standard --periphery "$out/six.toml" --calibration-data network.py:unlabelled \
+    --periphery ideal --periphery standard --periphery "$out/six.toml" --calibration-data network.py:calibration \
     --times 1s,1d --chips 25 --out "$out/report"
 driftproof export "$out/report" --table comparisons --format latex --out "$out/differences.tex"

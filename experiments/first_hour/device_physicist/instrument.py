@@ -1,6 +1,7 @@
 """Write what a probe station writes: here of a synthetic ReRAM, so that the right answer is known."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -15,5 +16,4 @@ for cell in range(90):
         conductance = programmed * ((seconds + 20) / 20) ** -exponent * (1 + draw.normal(0, 0.004))
         cells = f"W2-{cell:03d}", f"{goal}", f"{seconds}", f"{conductance * 0.1 * 1e-6:.5e}"
         lines.append(";".join(cells).replace(".", ","))
-with open(sys.argv[1], "w", encoding="latin-1") as file:
-    file.write("\r\n".join(lines) + "\r\n")
+Path(sys.argv[1]).write_bytes("\r\n".join([*lines, ""]).encode("latin-1"))
