@@ -8,6 +8,6 @@ mkdir -p "$out"
 python instrument.py "$out/lab.csv"
 driftproof presets fit "$out/lab.csv" --columns g_target_us="Goal (µS)" --voltage 0.1 --family ReRAM \
     --out "$out/my-reram.toml"
-driftproof presets show "$out/my-reram.toml" --out "$out/card.html" --quiet
+driftproof presets show "$out/my-reram.toml" --out "$out/card.html"
 driftproof evaluate digits-cnn --data digits --preset "$out/my-reram.toml" --preset reram-wan-2022 \
     --times 1s,1h,1d --chips 25 --out "$out/report"
