@@ -11,4 +11,4 @@ driftproof evaluate network.py:net --weights "$out/net.pt" --data network.py:tes
     --preset pcm-nandakumar-2019 --preset reram-wan-2022 --preset sonos-agrawal-2022 \
     --periphery ideal --periphery standard --periphery "$out/six.toml" --calibration-data network.py:calibration \
     --times 1s,1d --chips 25 --out "$out/report"
-driftproof export "$out/report" --table comparisons --format latex --out "$out/differences.tex"
+driftproof export "$out/report" --format latex --table pivot --time 1d --out "$out/table.tex"
