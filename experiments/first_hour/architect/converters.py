@@ -4,5 +4,5 @@ import sys
 
 from driftproof.periphery import load_periphery, write_periphery
 
-six = load_periphery("standard").with_changes(name="6 bits", dac_bits=6, adc_bits=6)
+six = load_periphery("standard").with_changes(name="six-bits", dac_bits=6, adc_bits=6)
 write_periphery(six, sys.argv[1])
