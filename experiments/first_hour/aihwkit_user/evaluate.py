@@ -8,6 +8,8 @@ import driftproof as dp
 
 found = dp.from_aihwkit(sys.argv[1], net())
 print(found)
+assert found.network is not None
+assert found.device is not None
 record = dp.evaluate(
     found.network,
     (inputs[100:], labels[100:]),

@@ -36,8 +36,8 @@ if __name__ == "__main__":
     optimizer = AnalogSGD(analog.parameters(), lr=0.1)
     optimizer.regroup_param_groups(analog)
     for _ in range(60):
-        for batch in torch.arange(100).split(20):
+        for batch in torch.arange(100).split(20):  # type: ignore[no-untyped-call]
             optimizer.zero_grad()
-            nn.functional.cross_entropy(analog(inputs[batch]), labels[batch]).backward()
+            nn.functional.cross_entropy(analog(inputs[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     torch.save(analog.state_dict(), sys.argv[1])

@@ -32,8 +32,8 @@ if __name__ == "__main__":
     network = net()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
     for _ in range(30):
-        for batch in torch.randperm(5000).split(100):
+        for batch in torch.randperm(5000).split(100):  # type: ignore[no-untyped-call]
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(inputs[batch]), labels[batch]).backward()
+            nn.functional.cross_entropy(network(inputs[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     torch.save(network.state_dict(), sys.argv[1])

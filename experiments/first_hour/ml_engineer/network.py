@@ -39,7 +39,7 @@ def net() -> nn.Module:
     )
 
 
-def test_set() -> DataLoader:
+def test_set() -> DataLoader[tuple[torch.Tensor, ...]]:
     return DataLoader(TensorDataset(*signals(600, seed=1)), batch_size=100)
 
 
@@ -55,7 +55,7 @@ if __name__ == "__main__":
     for _ in range(10):
         for inputs, labels in DataLoader(train_set(), batch_size=64, shuffle=True):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(inputs), labels).backward()
+            nn.functional.cross_entropy(network(inputs), labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
     torch.save(network.state_dict(), sys.argv[1])
