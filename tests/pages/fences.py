@@ -48,6 +48,9 @@ def commands(text: str) -> list[list[str]]:
 
 def parse(words: list[str]) -> None:
     """Parse a command with the parser of the command line."""
+    if "--config" in words:  # of a file that a command above it writes: here with the options that every run has
+        at = words.index("--config")
+        words = [*words[:at], "digits-cnn", "--data", "digits", "--preset", "ideal", *words[at + 2 :]]
     command, context = get_command(app), None
     while hasattr(command, "commands"):
         name, *words = words

@@ -293,5 +293,7 @@ def _safe_class(name: str) -> Any:
     except ImportError as error:
         if not module.startswith("aihwkit."):
             return None
-        raise DriftproofError(f"the file holds objects of aihwkit, which does not import: {error}") from error
+        raise DriftproofError(
+            f"the file holds objects of aihwkit, which does not import: {error}. Install it (pip install aihwkit)"
+        ) from error
     return found if isinstance(found, type) else None

@@ -277,6 +277,7 @@ def _names(accounts: Sequence[Account], used: Sequence[str]) -> dict[str, str]:
 
 def _facts(subject: Subject, conversion: Conversion, item: Configuration) -> dict[str, str]:
     clipped = f", clipped at {conversion.clip} %" if conversion.clip else ""
+    layers = sum(layer.analog for layer in conversion.layers)
     return {
         "label": item.label or subject.model,
         "model": subject.model,
@@ -290,7 +291,7 @@ def _facts(subject: Subject, conversion: Conversion, item: Configuration) -> dic
         "ranges": str(item.ranges or "no measured ranges"),
         "tile": f"tiles {conversion.tile_rows} × {conversion.tile_cols}",
         "scale": f"weights relative to the {conversion.scale}{clipped}",
-        "layers": f"{sum(layer.analog for layer in conversion.layers)} analog layers",
+        "layers": f"{layers} analog layer{'s' if layers != 1 else ''}",
         "seed": f"seed {item.seed}",
         "device": f"drawn on {item.device}",
         "weights": f"weights {subject.model_hash[:8]}",
