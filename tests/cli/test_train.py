@@ -14,6 +14,7 @@ import pytest
 import driftproof as dp
 from driftproof._cli.train import _tell_early
 from driftproof.data import digits
+from driftproof.training._log import Row
 from driftproof.training._loop import Training
 from driftproof.zoo import trained_digits_cnn
 
@@ -226,7 +227,9 @@ def test_the_share_of_distillation_is_a_number_in_python(tmp_path: Path) -> None
 
 def test_a_best_epoch_with_little_noise_is_told() -> None:
     told: list[str] = []
-    rows = tuple({"epoch": epoch, "strength": epoch / 2 - 0.4, "updates": epoch} for epoch in (1, 2, 3))
+    rows: tuple[Row, ...] = tuple(
+        {"epoch": epoch, "strength": epoch / 2 - 0.4, "updates": epoch} for epoch in (1, 2, 3)
+    )
     for best in (1, 2, 3):
         result = Training(model=trained_digits_cnn(), rows=rows, best_epoch=best, best=1.0, out=None)
         _tell_early(result, told.append)

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from driftproof._errors import DriftproofWarning
 from driftproof._random_state import random_state_kept
@@ -84,4 +84,5 @@ def test_wrong_classes_are_told_and_other_metrics_are_not() -> None:
         warn_of_chance(Evaluator(trained_digits_cnn(), digits().head(15)))
         regression = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
         inputs = digits().inputs
+        assert isinstance(inputs, Tensor)
         warn_of_chance(Evaluator(regression, (inputs, inputs.flatten(1)[:, :1]), "mse"))

@@ -69,14 +69,15 @@ def test_other_things_are_no_devices(thing: Any) -> None:
 def test_a_device_that_is_none_is_explained() -> None:
     """A noise model of a user's own has no device here, and ``presets=found.device`` is what the page writes."""
 
-    class Mine(PCMLikeNoiseModel):
+    class Mine(PCMLikeNoiseModel):  # type: ignore[misc]  # aihwkit has no types
         pass
 
     found = dp.from_aihwkit(InferenceRPUConfig(noise_model=Mine()))
     assert found.device is None
     assert any("or fit one to measurements" in text for text in found.not_taken_over)
     assert "or a device of your own: there is none for the noise model" in str(found)
-    for call in (lambda: evaluate(presets=found.device), lambda: load_any(None)):
+    calls: list[Callable[[], object]] = [lambda: evaluate(presets=found.device), lambda: load_any(None)]
+    for call in calls:
         with pytest.raises(
             DriftproofError, match=r"device is None where no device has .*name a preset, or fit or write"
         ):

@@ -36,7 +36,9 @@ def write_files(found: FromAihwkit, folder: Path) -> str:
         words += ["--preset", str(write_toml(folder / DEVICE, found.device.definition()))]
     if (mapping := found.mapping) is not None:
         words += ["--tile", f"{mapping.tile.rows}x{mapping.tile.columns}", "--scale", mapping.scale]
-        words += [] if mapping.where is None else ["--where", ",".join(mapping.where)]
+        if mapping.where is not None:
+            assert not callable(mapping.where), "an imported mapping names its layers"
+            words += ["--where", ",".join(mapping.where)]
     if found.compensation is not None:
         words += ["--compensation", found.compensation]
     if (periphery := found.periphery) is not None and not periphery.is_ideal:
