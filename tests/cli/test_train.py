@@ -230,7 +230,7 @@ def test_a_best_epoch_with_little_noise_is_told() -> None:
     rows: tuple[Row, ...] = tuple(
         {"epoch": epoch, "strength": epoch / 2 - 0.4, "updates": epoch} for epoch in (1, 2, 3)
     )
-    for best in (1, 2, 3):
+    for best in epochs:
         result = Training(model=trained_digits_cnn(), rows=rows, best_epoch=best, best=1.0, out=None)
         _tell_early(result, told.append)
     assert [text.partition(";")[0] for text in told] == ["epoch 1 was trained with noise of strength 0.1"]
