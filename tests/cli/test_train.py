@@ -227,9 +227,8 @@ def test_the_share_of_distillation_is_a_number_in_python(tmp_path: Path) -> None
 
 def test_a_best_epoch_with_little_noise_is_told() -> None:
     told: list[str] = []
-    rows: tuple[Row, ...] = tuple(
-        {"epoch": epoch, "strength": epoch / 2 - 0.4, "updates": epoch} for epoch in (1, 2, 3)
-    )
+    epochs = (1, 2, 3)
+    rows: tuple[Row, ...] = tuple({"epoch": n, "strength": n / 2 - 0.4, "updates": n} for n in epochs)
     for best in epochs:
         result = Training(model=trained_digits_cnn(), rows=rows, best_epoch=best, best=1.0, out=None)
         _tell_early(result, told.append)
