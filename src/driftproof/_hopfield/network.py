@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import torch
@@ -17,6 +19,7 @@ from driftproof._hopfield.energy import energy_of
 from driftproof._hopfield.measures import Measures, settled
 from driftproof._hopfield.recording import Recording
 from driftproof._hopfield.relaxation import ORDER, Order, Relaxed, Schedule, States, relax
+from driftproof._keywords import check_keywords
 from driftproof._own_measures import WeightOf
 
 ITERATIONS, BACKPROPAGATED = 60, 15
@@ -185,6 +188,24 @@ class HopfieldNetwork(nn.Module):
             else:
                 shapes.append((outputs,))
         return shapes
+
+    def with_relaxation(self, *, cached: bool | None = None, **changes: Any) -> HopfieldNetwork:
+        """Return a network of the same weights whose relaxation is another one.
+
+        Args:
+            cached: Whether forward products are kept until their layer changes (default: as here).
+            changes: ``iterations``, ``tolerance`` or ``order``.
+
+        >>> from driftproof._hopfield.named import hopfield_dense
+        >>> hopfield_dense([6, 8, 3]).with_relaxation(iterations=200, tolerance=1e-4).schedule.iterations
+        200
+        """
+        check_keywords("with_relaxation", changes, [field.name for field in fields(Schedule)])
+        other = copy.copy(self)
+        other.schedule, other.measures = replace(self.schedule, **changes), Measures()
+        if cached is not None:
+            other.cached = cached
+        return other
 
     def set_feedback(self, feedback: Feedback) -> HopfieldNetwork:
         """Choose by which weights layers are driven from above; return the network.
