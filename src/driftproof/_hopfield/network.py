@@ -115,7 +115,7 @@ class HopfieldNetwork(nn.Module):
         # products of the layers before were made without a graph
         states = States(self._edges, states.layers[0], states.layers[1:], cached=self.cached)
         last = relax(states, self._shorter(min(self.backpropagated, self.schedule.iterations)))
-        return last.states.output
+        return settled(last, self.schedule).states.output
 
     def _shorter(self, iterations: int) -> Schedule:
         return Schedule(iterations=iterations, order=self.schedule.order)
@@ -154,9 +154,14 @@ class HopfieldNetwork(nn.Module):
             x: Inputs as :meth:`placed` returns them.
             layers: States of the layers behind the edges, [N, …] (default: zeros).
             first: Forward product of the inputs, if it is known.
+
+        Raises:
+            DriftproofError: Layers of other shapes; hidden units outside [0, 1].
         """
         if layers is None:
             layers = [_zeros(x, shape) for shape in self.shapes]
+        else:
+            _check_layers(layers, [(len(x), *shape) for shape in self.shapes])
         return States(self._edges, x, layers, cached=self.cached, first=first)
 
     @property
@@ -227,6 +232,9 @@ class HopfieldNetwork(nn.Module):
         Args:
             inputs: Inputs [N, …].
             layers: States of the layers behind the edges, [N, …].
+
+        Raises:
+            DriftproofError: Inputs or layers of other shapes; hidden units outside [0, 1].
         """
         return energy_of(self.start(self.placed(inputs), layers))
 
@@ -257,3 +265,19 @@ class HopfieldNetwork(nn.Module):
 def _zeros(x: Tensor, shape: Sequence[int]) -> Tensor:
     layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     return torch.zeros(len(x), *shape, dtype=x.dtype, device=x.device).contiguous(memory_format=layout)
+
+
+def _check_layers(layers: Sequence[Tensor], wanted: Sequence[tuple[int, ...]]) -> None:
+    came = [tuple(layer.shape) for layer in layers]
+    if came != list(wanted):
+        raise DriftproofError(
+            f"states of shapes {came}: wanted one for each layer behind an edge, {list(wanted)}, the input's number of "
+            "samples first"
+        )
+    for number, layer in enumerate(layers[:-1], start=1):
+        low, high = (float(bound) for bound in torch.aminmax(layer.detach())) if layer.numel() else (0.0, 1.0)
+        if not (low >= 0 and high <= 1):  # "not >=" is also true for NaN
+            raise DriftproofError(
+                f"states of hidden layer {number} are from {low:.6g} to {high:.6g}, wanted 0 to 1 (the output alone is "
+                "not bounded); clamp them, or start from zero"
+            )

@@ -7,6 +7,7 @@ weight needs the states of its two layers only.
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -47,7 +48,8 @@ class EnergyBased(DrawsNoise):
         options: Further options of :class:`driftproof.training.Method`, except ``norms``.
 
     Raises:
-        DriftproofError: β is not above 0, or so large that the relaxation has no minimum (β ≥ 1 with n = −β).
+        DriftproofError: β is not above 0, or so large that the relaxation has no minimum (β ≥ 1 with n = −β); less
+            than one iteration.
     """
 
     described: ClassVar[tuple[str, ...]] = ("beta", "iterations", "perturbed_iterations", "start")
@@ -83,9 +85,14 @@ class EnergyBased(DrawsNoise):
         self._layers: list[Tensor] | None = None
         if noise is None and strength != STRENGTH:
             raise DriftproofError(f"method {self.name}: a strength came without a noise, whose factor it is")
-        if not beta > 0:
+        if not (beta > 0 and math.isfinite(beta)):
             raise DriftproofError(
                 f"method {self.name}: beta {beta!r}, wanted a number above 0: with 0 both phases are the same"
+            )
+        if (iterations is not None and iterations < 1) or perturbed_iterations < 1:
+            raise DriftproofError(
+                f"method {self.name}: wanted at least one iteration of each phase, got {iterations} of the free phase "
+                f"(None for the network's) and {perturbed_iterations} of a perturbed one"
             )
         if self.phases[0] < 0 and not self.holds_output and beta >= 1:
             raise DriftproofError(
