@@ -253,9 +253,9 @@ class HopfieldNetwork(nn.Module):
         return self.measures.means()
 
     def extra_repr(self) -> str:
-        """Return the settings, for ``print``."""
-        s = self.schedule
-        return f"iterations={s.iterations}, tolerance={s.tolerance}, order={s.order}"
+        """Return the settings, for ``print`` and for a network's hash."""
+        s, through = self.schedule, self.backpropagated
+        return f"iterations={s.iterations}, tolerance={s.tolerance}, order={s.order}, backpropagated={through}"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]

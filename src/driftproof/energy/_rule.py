@@ -21,13 +21,25 @@ from driftproof._hopfield.measures import settled
 from driftproof._mapping import unwrap
 from driftproof.energy._targets import targets_of
 from driftproof.training._methods.perturbation import DrawsNoise, measure_noise_periodically
-from driftproof.training._noise import NoiseLike, as_noise
+from driftproof.training._noise import Key, Noise, NoiseLike, as_noise
 from driftproof.training._parallel import processes
 from driftproof.training._passes import Closures, Passes
 from driftproof.training._schedules import STRENGTH, StrengthLike
+from driftproof.training._weights import AnalogWeights
 
 BETA, PERTURBED_ITERATIONS = 0.25, 15
 """Strength of the pull, and iterations of a perturbed phase, as in the study."""
+
+
+class NoNoise(Noise):
+    """The noise of exact weights: none is drawn."""
+
+    def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
+        """Return no weights, because none is perturbed."""
+        return {}
+
+    def __str__(self) -> str:
+        return "none"
 
 
 class EnergyBased(DrawsNoise):
@@ -80,8 +92,7 @@ class EnergyBased(DrawsNoise):
             perturbed_iterations,
             start,
         )
-        if noise is not None:
-            self.noise = as_noise(noise)
+        self.noise = NoNoise() if noise is None else as_noise(noise)
         self._layers: list[Tensor] | None = None
         if noise is None and strength != STRENGTH:
             raise DriftproofError(f"method {self.name}: a strength came without a noise, whose factor it is")
