@@ -40,7 +40,7 @@ def convolutional() -> HopfieldNetwork:
 @pytest.mark.parametrize("noise", [None, "gaussian:0.1", "pcm-nandakumar-2019@1d"])
 @pytest.mark.parametrize("make", [dense, convolutional])
 def test_a_run_that_goes_on_equals_one_that_never_stopped(make: Any, noise: str | None, tmp_path: Path) -> None:
-    """The last batch of an epoch is smaller, so that the next free phase starts from zero; others from the last one."""
+    """Stopped after an epoch, before the end of the next; each free phase starts from the state of the batch before."""
     data, options = digits("train").head(72), {} if noise is None else {"noise": noise}
 
     def train(folder: str, stop_at: int = 0) -> dp.training.Training:
