@@ -27,8 +27,11 @@ def network_of(name: str, seed: int = 0, *, gain: float = 0.5, dtype: Any = torc
     else:
         network = dchn([4, 3], image=(2, SIZE), classes=3, pool=name, gain=gain, **settings)  # type: ignore[arg-type]
     with torch.no_grad():
-        for number in range(len(network.edges) - 1):  # more units between their bounds than at 0
-            network.edge(number).bias.add_(0.1)
+        for number in range(len(network.edges) - 1):  # units at both bounds, and between them
+            bias = network.edge(number).bias
+            bias.add_(0.2)
+            bias[0].add_(1.4)
+            bias[1].sub_(0.4)
     return network.to(dtype)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from driftproof.training._methods.by_name import make_method
-from energy.reference import ALGORITHMS, Phases, drive, energy, net_of, pooled, product, zeros
+from energy.reference import ALGORITHMS, Phases, drive, energy, free_phase, net_of, pooled, product, zeros
 from energy.small import batch_of, gradients, network_of, pool_of, relative, squared_error, started, states_of
 
 PHASES = Phases(free=8, perturbed=5, order="asynchronous")
@@ -42,6 +42,16 @@ def test_the_gradient_is_that_of_the_definition(name: str, kind: str, order: str
             assert all(float(w.norm()) > 1e-6 for w in wanted.gradient)
             errors = [relative(a, b) for a, b in zip(got, wanted.gradient, strict=True)]
             assert max(errors) <= TOLERANCE, errors
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_networks_have_units_at_both_bounds(kind: str) -> None:
+    """Otherwise a bound that is missing would not be seen."""
+    net, (x, _) = net_of(network_of(kind, gain=0.7), pool_of(kind)), batch_of(kind)
+    hidden = free_phase(net, zeros(net, x), 20, "asynchronous")[1:-1]
+    for layer in hidden:
+        shares = [float(part.double().mean()) for part in (layer == 0, (layer > 0) & (layer < 1), layer == 1)]
+        assert min(shares) > 0.02, shares
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -140,17 +140,27 @@ def test_the_relaxation_is_that_of_the_definition(kind: str, order: str) -> None
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_both_orders_come_to_the_same_fixed_point(kind: str) -> None:
-    """From zero at gain 0.5; from any states without max pooling, whose choices can rest in several ways."""
+    """At gain 0.5, from zero and from other states.
+
+    With max pooling there may be several, because a choice of arg-max can confirm itself: each order's end is a fixed
+    point of the other order, and at least 0.9 of the samples, from zero, come to the same one.
+    """
+    same = []
     for seed in range(6):
         ends = []
         for order in ORDERS:
-            network, (x, _) = network_of(kind, seed, order=order, iterations=400), batch_of(kind, seed=seed)
-            ends.append(
-                network.relaxed(started(network, x, states_of(network, len(x)) if seed % 2 and kind != "max" else None))
-            )
+            network, (x, _) = network_of(kind, seed, order=order, iterations=200), batch_of(kind, seed=seed)
+            start = states_of(network, len(x)) if seed % 2 and kind != "max" else None
+            ends.append(network.relaxed(started(network, x, start)))
         assert all(float(end.residual.max()) <= 1e-10 for end in ends)
-        for a, b in zip(ends[0].states.layers, ends[1].states.layers, strict=True):
-            torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+        with torch.no_grad():
+            for end, order in zip(ends, reversed(ORDERS), strict=True):
+                states = started(network, x, end.states.layers[1:])
+                assert float(relax(states, Schedule(iterations=1, order=order)).residual.max()) <= 1e-10  # type: ignore[arg-type]
+        for a, b in zip(*(end.states.layers[1:] for end in ends), strict=True):
+            same.append((a - b).abs().flatten(1).amax(1) <= 1e-9)
+    share = float(torch.stack([part.double() for part in same]).mean())
+    assert share == 1 or (kind == "max" and share >= 0.9)
 
 
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
@@ -158,9 +168,9 @@ def test_both_orders_come_to_the_same_fixed_point(kind: str) -> None:
 @pytest.mark.parametrize("kind", NAMES)
 def test_the_answer_of_a_sample_does_not_depend_on_its_batch(kind: str, order: str, dtype: Any, close: float) -> None:
     """Alone, in a batch, and in the batch in another order: the same states after the same number of iterations."""
-    network, (x, _) = network_of(kind, gain=0.9, order=order, dtype=dtype), batch_of(kind, samples=7, dtype=dtype)
+    network, (x, _) = network_of(kind, gain=1.5, order=order, dtype=dtype), batch_of(kind, samples=7, dtype=dtype)
     x = x * torch.logspace(-2, 0.7, 7, dtype=dtype).view(-1, *[1] * (x.dim() - 1))
-    schedule = Schedule(iterations=100, order=order, tolerance=3e-4)  # type: ignore[arg-type]
+    schedule = Schedule(iterations=150, order=order, tolerance=3e-4)  # type: ignore[arg-type]
     whole = network.relaxed(started(network, x), schedule)
     assert len(set(whole.iterations.tolist())) > 1
     permutation = torch.tensor([3, 0, 6, 2, 5, 1, 4])
@@ -176,14 +186,14 @@ def test_the_answer_of_a_sample_does_not_depend_on_its_batch(kind: str, order: s
 @pytest.mark.parametrize("kind", ["dense 3", "max"])
 def test_a_tolerance_stops_samples_one_by_one(kind: str, order: str) -> None:
     """Each rests at the first iteration whose residual is below the tolerance; the others go on."""
-    network, (x, _) = network_of(kind, gain=0.9, order=order), batch_of(kind, samples=6)
+    network, (x, _) = network_of(kind, gain=1.5, order=order), batch_of(kind, samples=6)
     x = x * torch.logspace(-2, 0.7, 6, dtype=torch.float64).view(-1, *[1] * (x.dim() - 1))
-    end = network.relaxed(started(network, x), Schedule(iterations=100, order=order, tolerance=1e-5))  # type: ignore[arg-type]
-    assert len(set(end.iterations.tolist())) > 1
+    end = network.relaxed(started(network, x), Schedule(iterations=150, order=order, tolerance=3e-4))  # type: ignore[arg-type]
+    assert len(set(end.iterations.tolist())) > 2
     for sample, number in enumerate(end.iterations.tolist()):
         fixed = network.relaxed(started(network, x), Schedule(iterations=number, order=order))  # type: ignore[arg-type]
         before = network.relaxed(started(network, x), Schedule(iterations=number - 1, order=order))  # type: ignore[arg-type]
-        assert fixed.residual[sample] < 1e-5 <= before.residual[sample]
+        assert fixed.residual[sample] < 3e-4 <= before.residual[sample]
         assert end.residual[sample] == fixed.residual[sample]
         for a, b in zip(end.states.layers, fixed.states.layers, strict=True):
             assert torch.equal(a[sample], b[sample])
