@@ -18,7 +18,7 @@ TOLERANCE = 1e-10
 
 
 def method_of(name: str, phases: Phases, beta: float, **options: Any) -> Any:
-    strength = {} if name == "cl" else {"beta": beta}
+    strength: dict[str, Any] = {} if name == "cl" else {"beta": beta}
     return make_method(name, iterations=phases.free, perturbed_iterations=phases.perturbed, **strength, **options)
 
 

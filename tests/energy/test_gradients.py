@@ -77,7 +77,7 @@ def test_c_ep_is_the_gradient_through_the_relaxation(kind: str, seed: int, beta:
 def test_backpropagation_goes_through_the_last_iterations(kind: str, iterations: int, through: int, order: Any) -> None:
     network = network_of(kind, gain=0.8, iterations=iterations, backpropagated=through, order=order)
     (x, y), net = batch_of(kind), net_of(network, pool_of(kind))
-    squared_error(network, x, y)().backward()
+    torch.autograd.backward(squared_error(network, x, y)())
     last = min(iterations, through)
     wanted = unrolled(net, x, y, iterations - last, last, order)
     for a, b in zip(grads(network), wanted, strict=True):
@@ -100,7 +100,7 @@ def test_more_iterations_come_nearer_to_the_whole_gradient() -> None:
     whole = unrolled(net_of(network_of("dense 4")), x, y, 0, 60, "asynchronous")
     for through in (1, 4, 30):
         network = network_of("dense 4", iterations=60, backpropagated=through)
-        squared_error(network, x, y)().backward()
+        torch.autograd.backward(squared_error(network, x, y)())
         found = grads(network)
         errors.append(max(1.0 if a is None else relative(a, b) for a, b in zip(found, whole, strict=True)))
     assert errors[0] > 0.5

@@ -139,6 +139,7 @@ def test_states_outside_their_bounds(kind: str, value: float, message: str) -> N
         layers = states_of(network, len(x))
         layers[number].view(-1)[3] = value
         calls = (lambda: network.energy(x, layers), lambda: network.start(network.placed(x), layers))  # noqa: B023
+        call: Callable[[], Any]
         for call in calls:
             if number == len(network.edges) - 1:
                 call()
