@@ -119,7 +119,7 @@ class HopfieldNetwork(nn.Module):
         # products of the layers before were made without a graph
         states = States(self._edges, states.layers[0], states.layers[1:], cached=self.cached)
         last = relax(states, self._shorter(min(self.backpropagated, self.schedule.iterations)))
-        return last.states.output
+        return settled(last, self.schedule).states.output
 
     def _shorter(self, iterations: int) -> Schedule:
         return Schedule(iterations=iterations, order=self.schedule.order)
@@ -158,7 +158,12 @@ class HopfieldNetwork(nn.Module):
             x: Inputs as :meth:`placed` returns them.
             layers: States of the layers behind the edges, [N, …] (default: zeros).
             first: Forward product of the inputs, if it is known.
+
+        Raises:
+            DriftproofError: Layers of other shapes; hidden units outside [0, 1].
         """
+        if layers is not None:
+            _check_layers(layers, [(len(x), *shape) for shape in self.shapes])
         given = layers if layers is not None else [_zeros(x, shape) for shape in self.shapes]
         return States(self._edges, x, given, cached=self.cached, first=first, at_zero=layers is None)
 
@@ -248,6 +253,9 @@ class HopfieldNetwork(nn.Module):
         Args:
             inputs: Inputs [N, …].
             layers: States of the layers behind the edges, [N, …].
+
+        Raises:
+            DriftproofError: Inputs or layers of other shapes; hidden units outside [0, 1].
         """
         return energy_of(self.start(self.placed(inputs), layers))
 
@@ -287,9 +295,9 @@ class HopfieldNetwork(nn.Module):
         return [f"edges.{number}.{edge.back_name}" for number, edge in edges if edge.feedback == "digital"]
 
     def extra_repr(self) -> str:
-        """Return the settings, for ``print``."""
-        s = self.schedule
-        return f"iterations={s.iterations}, tolerance={s.tolerance}, order={s.order}"
+        """Return the settings, for ``print`` and for a network's hash."""
+        s, through = self.schedule, self.backpropagated
+        return f"iterations={s.iterations}, tolerance={s.tolerance}, order={s.order}, backpropagated={through}"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -299,3 +307,19 @@ class HopfieldNetwork(nn.Module):
 def _zeros(x: Tensor, shape: Sequence[int]) -> Tensor:
     layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     return torch.zeros(len(x), *shape, dtype=x.dtype, device=x.device).contiguous(memory_format=layout)
+
+
+def _check_layers(layers: Sequence[Tensor], wanted: Sequence[tuple[int, ...]]) -> None:
+    came = [tuple(layer.shape) for layer in layers]
+    if came != list(wanted):
+        raise DriftproofError(
+            f"states of shapes {came}: wanted one for each layer behind an edge, {list(wanted)}, the input's number of "
+            "samples first"
+        )
+    for number, layer in enumerate(layers[:-1], start=1):
+        low, high = (float(bound) for bound in torch.aminmax(layer.detach())) if layer.numel() else (0.0, 1.0)
+        if not (low >= 0 and high <= 1):  # "not >=" is also true for NaN
+            raise DriftproofError(
+                f"states of hidden layer {number} are from {low:.6g} to {high:.6g}, wanted 0 to 1 (the output alone is "
+                "not bounded); clamp them, or start from zero"
+            )

@@ -84,6 +84,16 @@ class States:
             known = self._known[edge] = self.edges[edge].product(self.layers[edge])
         return known
 
+    def put_back(self, before: Sequence[Tensor], samples: Tensor) -> None:
+        """Put the layers of some samples, booleans [N], back to what they were. Their forward products stay behind."""
+        for layer in range(1, len(self.layers)):
+            now = self.layers[layer]
+            self.layers[layer] = torch.where(samples.view(-1, *[1] * (now.dim() - 1)), before[layer], now)
+
+    def forget(self) -> None:
+        """Forget the forward products of all layers but the inputs, because the layers are others now."""
+        self._known[1:] = [None] * (len(self.edges) - 1)
+
     def drive(self, layer: int) -> Tensor:
         """Return the drive of a layer (from 1): the forward product from below plus the feedback from above."""
         up = self.last_up[layer - 1] = self.product(layer - 1).up
@@ -189,8 +199,8 @@ def relax(states: States, schedule: Schedule, pull: Pull = FREE) -> Relaxed:
         change = _largest_change(before, states.layers)
         if moving is None:
             moving = torch.ones_like(change, dtype=torch.bool)
-        else:  # a sample that rests stays as it was
-            _restore(states, before, ~moving)
+        elif not bool(moving.all()):  # a sample that rests stays as it was
+            states.put_back(before, ~moving)
         residual = torch.where(moving.cpu(), change.cpu(), residual)
         if schedule.tolerance is not None:
             resting = moving & (change < schedule.tolerance)
@@ -198,6 +208,8 @@ def relax(states: States, schedule: Schedule, pull: Pull = FREE) -> Relaxed:
             moving = moving & ~resting
             if not bool(moving.any()):
                 break
+    if schedule.tolerance is not None:  # until here, products of samples that rest were of no consequence
+        states.forget()
     return Relaxed(states, made, residual)
 
 
@@ -205,12 +217,3 @@ def relax(states: States, schedule: Schedule, pull: Pull = FREE) -> Relaxed:
 def _largest_change(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
     pairs = zip(before[1:], after[1:], strict=True)
     return torch.stack([(a - b).abs().flatten(1).amax(1) for a, b in pairs]).amax(0)
-
-
-def _restore(states: States, before: Sequence[Tensor], resting: Tensor) -> None:
-    if not bool(resting.any()):
-        return
-    for layer in range(1, len(states.layers)):
-        now = states.layers[layer]
-        rests = resting.view(-1, *[1] * (now.dim() - 1))
-        states.layers[layer] = torch.where(rests, before[layer], now)
