@@ -41,6 +41,7 @@ ORDER = (
     "_presets",
     "_calls",
     "_behaviour",
+    "_own_measures",
     "_mapping",
     "_compensation",
     "arrays",

@@ -92,6 +92,11 @@ class Edge(nn.Module):
         self.feedback = feedback
 
     @property
+    def back_name(self) -> str:
+        """Name of the weight of the feedback."""
+        return "weight" if self.feedback == "same" else "weight_back"
+
+    @property
     def back(self) -> Tensor:
         """The weight of the feedback."""
         return self.weight if self.feedback == "same" else self.weight_back

@@ -17,6 +17,7 @@ from driftproof._hopfield.energy import energy_of
 from driftproof._hopfield.measures import Measures, settled
 from driftproof._hopfield.recording import Recording
 from driftproof._hopfield.relaxation import ORDER, Order, Relaxed, Schedule, States, relax
+from driftproof._own_measures import WeightOf
 
 ITERATIONS, BACKPROPAGATED = 60, 15
 """Iterations of a relaxation, and those at its end that backpropagation goes through, as in the study."""
@@ -46,7 +47,7 @@ class HopfieldNetwork(nn.Module):
     Attributes:
         edges: The edges.
         schedule: Length and order of the relaxation.
-        measures: What the relaxations since the last ``measures.clear()`` were like.
+        measures: What the relaxations since the last :meth:`clear_diagnostics` were like.
 
     >>> from driftproof._hopfield.named import hopfield_dense
     >>> network = hopfield_dense([6, 8, 3])
@@ -233,19 +234,40 @@ class HopfieldNetwork(nn.Module):
         """
         return energy_of(self.start(self.placed(inputs), layers))
 
-    def symmetry_error(self) -> float:
-        """Return ‖W_forward − W_back‖ / ‖W_forward‖ over all edges with feedback."""
-        pairs = [(edge.weight.detach(), edge.back.detach()) for edge in self._edges[1:]]
-        size = math.sqrt(sum(float(w.double().square().sum()) for w, _ in pairs))
-        difference = math.sqrt(sum(float((w - b).double().square().sum()) for w, b in pairs))
-        return difference / size if size else 0.0
+    def clear_diagnostics(self) -> None:
+        """Forget what past relaxations were like."""
+        self.measures.clear()
 
-    def diagnostics(self) -> dict[str, float]:
-        """Return what the relaxations since ``measures.clear()`` were like: name → number.
+    def diagnostics(self, weight_of: WeightOf = lambda _: None) -> dict[str, float]:
+        """Return what the relaxations since :meth:`clear_diagnostics` were like: name → number.
 
-        ``residual`` is the largest of all samples, ``iterations`` and ``energy`` are means over samples.
+        ``residual`` is the largest of all samples, ``iterations`` and ``energy`` are means over samples, and
+        ``symmetry_error`` is ‖W_forward − W_back‖ / ‖W_forward‖ over all edges with feedback.
+
+        Args:
+            weight_of: Effective weights of a chip (default: those of the network).
         """
-        return self.measures.means()
+        means = self.measures.means()
+        if not means:
+            return {}
+        difference, size = 0.0, 0.0
+        for number, edge in enumerate(self._edges[1:], start=1):
+            forward, back = (self._effective(number, name, weight_of) for name in ("weight", edge.back_name))
+            difference += float((forward - back).square().sum())
+            size += float(forward.square().sum())
+        return means | {"symmetry_error": math.sqrt(difference / size) if size else 0.0}
+
+    def _effective(self, number: int, name: str, weight_of: WeightOf) -> Tensor:
+        # a layer's name leaves out "weight"
+        layer = f"edges.{number}" if name == "weight" else f"edges.{number}.{name}"
+        found = weight_of(layer)
+        stored: Tensor = getattr(self.edge(number), name)
+        return (stored.detach() if found is None else found).double()
+
+    def digital_weights(self) -> list[str]:
+        """Return the names of the weights of a digital feedback."""
+        edges = enumerate(self._edges[1:], start=1)
+        return [f"edges.{number}.{edge.back_name}" for number, edge in edges if edge.feedback == "digital"]
 
     def extra_repr(self) -> str:
         """Return the settings, for ``print``."""

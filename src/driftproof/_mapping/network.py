@@ -25,6 +25,7 @@ from driftproof._mapping.places import TABLES, Place, listed
 from driftproof._mapping.rules import array_layout, known_uses, why_digital
 from driftproof._mapping.weight import MappedWeight, Scale, TileSize, map_weight
 from driftproof._mapping.where import Where, choose
+from driftproof._own_measures import digital_weights
 from driftproof._random_state import random_state_kept
 from driftproof._shares import analog_share
 
@@ -175,8 +176,11 @@ def map_plain(
             taken[place.owner.name] = entry.name
             entry = _on_tiles(entry, mapped, tile, use, watched)
         entries.append(entry)
+    on_purpose = digital_weights(network)
     for entry in left:
         entry = replace(entry, unasked=entry.unasked and entry.name in wished)
+        if entry.name in on_purpose:
+            entry = replace(entry, unasked=False, reason="digital as the network wants it")
         listed_as = next((place for place, other in enumerate(entries) if other.name == entry.name), None)
         if listed_as is None:
             entries.append(entry)

@@ -78,8 +78,7 @@ class EnergyBased(DrawsNoise):
             perturbed_iterations,
             start,
         )
-        if noise is not None:
-            self.noise = as_noise(noise)
+        self.noise = None if noise is None else as_noise(noise)  # type: ignore[assignment]  # drawn only if `noisy`
         self._layers: list[Tensor] | None = None
         if noise is None and strength != STRENGTH:
             raise DriftproofError(f"method {self.name}: a strength came without a noise, whose factor it is")

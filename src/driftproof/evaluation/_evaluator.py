@@ -21,6 +21,7 @@ from driftproof._inputs import Inputs, call_on_copies, to_device
 from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import Mapping, MappingOptions, map_plain, plain_copy, unasked_text, unwrap
 from driftproof._numerics import VERSION
+from driftproof._own_measures import WHOLE_NETWORK, clear_diagnostics, diagnostics_of
 from driftproof._provenance import model_hash
 from driftproof._random_state import random_state_kept
 from driftproof._record import Outcome, Samples, Subject, as_samples
@@ -172,15 +173,21 @@ class Evaluator(ChecksKeywords):
         if trial.deployment is None and chosen is None and self._digital_outcome is not None:
             return self._digital_outcome  # measured together with the margins
         network: Network = self._digital
+        clear_diagnostics(self.network)
         hardware = None
         if trial.deployment is not None:
             hardware = self.ready(trial.deployment)
             network = hardware.become(trial).outputs
         measured = score(self.metric, network, data, self.at_once, self.torch_device, str(trial), indices)
-        diagnostics = {} if hardware is None else hardware.diagnostics()
+        diagnostics = self._of_digital() if hardware is None else hardware.diagnostics()
         if trial.deployment is not None:
             self.warn_of_saturation(trial.deployment, diagnostics)
         return self.outcome(trial, measured, chosen, diagnostics, time.perf_counter() - start)
+
+    def _of_digital(self) -> dict[str, dict[str, float]]:
+        """Return what the digital network measured of itself."""
+        measured = diagnostics_of(self.network, lambda _: None)
+        return {name: {WHOLE_NETWORK: value} for name, value in measured.items()}
 
     def chosen(self, samples: Iterable[int] | None) -> tuple[Samples | None, list[int] | None, Data]:
         """Return the wanted samples as an array and as a list, None for all, and their data."""
@@ -217,6 +224,7 @@ class Evaluator(ChecksKeywords):
         kept, and not measured again.
         """
         start, margins = time.perf_counter(), []
+        clear_diagnostics(self.network)
         of = self.metric.margin
 
         def watch(outputs: Any, targets: Tensor) -> None:
@@ -232,7 +240,13 @@ class Evaluator(ChecksKeywords):
             watch=None if of is None else watch,
         )
         seconds = time.perf_counter() - start
-        self._digital_outcome = Outcome(value=value, total=len(self.data), per_sample=entries, seconds=seconds)
+        self._digital_outcome = Outcome(
+            value=value,
+            total=len(self.data),
+            per_sample=entries,
+            diagnostics=self._of_digital(),
+            seconds=seconds,
+        )
         return self._digital_outcome, np.concatenate(margins) if margins else None
 
     def warn_of_saturation(self, deployment: Deployment, diagnostics: dict[str, Any]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from driftproof._batch_norm import batch_norms
 from driftproof._chip import Chip, Programmer
 from driftproof._errors import DriftproofError, did_you_mean
+from driftproof._own_measures import WHOLE_NETWORK, clear_diagnostics, diagnostics_of
 from driftproof._random_state import random_state_kept
 from driftproof.arrays import input_ranges
 from driftproof.evaluation._backends import Backend, TilesNetwork
@@ -87,6 +90,7 @@ class Hardware:
             )
         if digital >= self.mapping.weights.keys():  # then no layer is on the chip
             self.network.load_exact()
+            clear_diagnostics(self.network.model)
             self._norms_key = None
             for buffer, trained in self._trained:
                 buffer.copy_(trained)
@@ -104,21 +108,29 @@ class Hardware:
             self.network.recalibrate(self._inputs(recalibration.data))
             self.network.clear_counts()
         self.network.load(chip, trial.t_s, digital)
+        clear_diagnostics(self.network.model)
         return self.network
 
     def diagnostics(self) -> dict[str, dict[str, float]]:
         """Return diagnostics of the trial that was loaded last: name → layer on tiles → number.
 
         ``compensation_factor`` is the mean α. ``saturated_inputs`` and ``saturated_outputs`` are the shares of a
-        layer's DAC and ADC conversions that were clipped since the trial was loaded.
+        layer's DAC and ADC conversions that were clipped since the trial was loaded. A network that measures itself
+        adds numbers under :data:`WHOLE_NETWORK`.
         """
-        numbers: dict[str, dict[str, float]] = {}
+        numbers: dict[str, dict[str, float]] = {
+            name: {WHOLE_NETWORK: value} for name, value in diagnostics_of(self.network.model, self._weight_of).items()
+        }
         for name, alpha in self.network.alphas.items():
             numbers.setdefault("compensation_factor", {})[name or "(root)"] = round(float(alpha.mean()), 6)
         for name, shares in self.network.diagnostics().items():
             for kind, share in shares.items():
                 numbers.setdefault(kind, {})[name or "(root)"] = share
         return numbers
+
+    def _weight_of(self, layer: str) -> Tensor | None:
+        array = self.network.arrays.get(layer)
+        return None if array is None or array.reading is None else array.weight
 
     def _programmed(self, deployment: Deployment, number: int) -> Chip:
         """Return a chip. Only the last one is kept, and the next one is programmed into its memory.
