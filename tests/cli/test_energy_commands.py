@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from typer.main import get_command
 
 import driftproof as dp
+from driftproof._cli.app import app
 from driftproof._cli.run_file import STUDY
 from driftproof.data import digits, part
 from driftproof.data._parts import held_out
@@ -83,6 +85,28 @@ def test_options_reach_the_method_and_the_settings(cli: Cli, tmp_path: Path) -> 
     assert found["learning-rate schedule"] == "exponential:0.99, warm-up 0.1"
 
 
+def test_beta_is_also_that_of_arwp(cli: Cli, tmp_path: Path) -> None:
+    words = ("--method", "arwp", "--beta", 0.5, "--preset", "gaussian:0.05", "--validation-chips", 1)
+    assert cli("train", "digits-cnn", *ONE, *words, "--out", tmp_path)[0] == 0
+    assert settings(tmp_path)["beta"] == "0.5"
+
+
+def test_the_help_states_the_defaults_of_beta_and_the_phases() -> None:
+    texts = option_texts()
+    for name, default in {"c-ep": "0.25", "arwp": "0.99"}.items():
+        keywords = {"noise": "gaussian:0.1"} if name == "arwp" else {}
+        assert METHODS[name].make(**keywords).describe()["beta"] == default
+        assert re.search(rf"\b{default}\b", texts["beta"])
+    energy = METHODS["c-ep"].make().describe()
+    assert f"Default: {energy['perturbed iterations']}." in texts["perturbed_iterations"]
+    assert f"Default: {energy['start']}." in texts["start"]
+
+
+def option_texts() -> dict[str, str]:
+    command = get_command(app).commands["train"]  # type: ignore[attr-defined]
+    return {parameter.name: parameter.help or "" for parameter in command.params if hasattr(parameter, "help")}
+
+
 def test_without_them_the_method_has_its_own_defaults(cli: Cli, tmp_path: Path) -> None:
     assert cli("train", MODEL, *ONE, "--method", "p-cpl", "--out", tmp_path)[0] == 0
     named = METHODS["p-cpl"].make().describe()
@@ -100,8 +124,8 @@ def test_the_noise_of_a_preset_is_trained_with(cli: Cli, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--method", "plain", "--beta", 0.1), r"--beta: method plain takes none; p-ep, n-ep, .* n-cpl, c-cpl do"),
-        (("--method", "cl", "--beta", 0.1), r"--beta: method cl takes none; p-ep"),
+        (("--method", "plain", "--beta", 0.1), r"--beta: method plain takes none; arwp, p-ep, .*, c-cpl do"),
+        (("--method", "cl", "--beta", 0.1), r"--beta: method cl takes none; arwp, p-ep"),
         (("--method", "sam", "--start", "zero"), r"--start: method sam takes none; .*, c-cpl, cl do"),
         (("--method", "sam", "--perturbed-iterations", 3), r"--perturbed-iterations: method sam takes none"),
         (("--method", "c-ep", "--norms", "clean"), r"--norms: method c-ep takes none; plain, rwp"),

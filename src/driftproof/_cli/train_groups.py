@@ -79,17 +79,17 @@ class MethodOptions:
         rho (RHO): Radius ρ of the ascent of sharpness-aware methods, a number. Default: 0.5 for asam, 0.05 for other
             methods (multi-step-sam ramps to it).
         norms (PASS): Which forward pass updates the BatchNorm statistics: perturbed (with noise) or clean (without).
-            recalibrate: no pass does; they are re-estimated after every epoch. frozen: they are never changed.
-            Default: perturbed for rwp, two-point-rwp, arwp and noise-injection, frozen for p-ep, n-ep, c-ep, p-cpl,
-            n-cpl, c-cpl and cl (which take no other one), clean for other methods.
+            recalibrate: no pass does; they are re-estimated after every epoch. frozen: they are never changed, as
+            always in energy-based methods. Default: perturbed for rwp, two-point-rwp, arwp and noise-injection, frozen
+            for p-ep, n-ep, c-ep, p-cpl, n-cpl, c-cpl and cl, clean for other methods.
         clip_weights (SIGMAS): Clip analog weights after every update to this number of standard deviations, such as
             2.5. Default: 2 for noise-injection, no clipping for other methods.
         clip_per: Weights whose standard deviation --clip-weights uses: those of a column or of a layer. Default: layer
             for noise-injection, column for other methods.
         diagnose_every (UPDATES): Number of updates between diagnostics, each of which costs an additional pass; 0 for
             no diagnostics.
-        beta (BETA): Strength β with which energy-based methods, except cl, pull the output to its target, above 0.
-            Default: 0.25.
+        beta (BETA): Strength β with which energy-based methods, except cl, pull the output to its target, above 0; or
+            share β of the past gradients that arwp keeps. Default: 0.25, but 0.99 for arwp.
         perturbed_iterations (N): Iterations of a perturbed phase of energy-based methods. The length of the free phase
             is that of the network. Default: 15.
         start: State from which the free phase of energy-based methods starts: previous (where the batch before ended)
