@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from driftproof.data import Data
     from driftproof.plans import ChipValidation
     from driftproof.plans._digital_validation import DigitalValidation
-    from driftproof.training._methods.by_name import Named
     from driftproof.training._noise import Noise
     from driftproof.training._settings import Settings
 
@@ -47,15 +46,19 @@ FLAGS = {"changes": "set"}
 """Options whose flag has another name."""
 OF_SOME_METHODS = ("beta", "perturbed_iterations", "start")
 """Options that are keywords of the methods that take them."""
+NO_VALIDATION = (
+    "belongs to a validation: for a validation on chips name their device with --preset, for one of the digital "
+    "network give --validation-share or --validation-data"
+)
 HELD_OUT = 0.1  # share of the samples that is validated on, unless --validation-data gives others
 
 
-def _methods() -> dict[str, Named]:
-    """Return all methods by name."""
+def _keywords_of_methods() -> dict[str, list[str]]:
+    """Return the keywords of all methods by name."""
     import driftproof.energy  # noqa: F401  its methods are known as soon as they are imported
     from driftproof.training._methods.by_name import METHODS
 
-    return METHODS
+    return {name: one.make.keywords() for name, one in METHODS.items()}  # type: ignore[attr-defined]
 
 
 @dataclass(kw_only=True)
@@ -127,7 +130,7 @@ class MethodOptions:
             options["clip"] = ClipWeights(sigmas=self.clip_weights, per=per)  # type: ignore[arg-type]
         if self.method != "plain":
             options["diagnose_every"] = self.diagnose_every
-        if _methods()[self.method].noise:
+        if "noise" in _keywords_of_methods()[self.method]:
             options["noise"] = noise
         options |= {name: value for name in OF_SOME_METHODS if (value := getattr(self, name)) is not None}
         return make_method(self.method, **self._scheduled(strength), on_tiles=on_tiles, seed=seed, **options)
@@ -150,14 +153,12 @@ class MethodOptions:
         """Raise DriftproofError if one of the options given has no effect without another one, or one is missing."""
         from driftproof.training._methods.by_name import named_method
 
-        known = _methods()
+        takes = _keywords_of_methods()
         named, auto, without_preset = named_method(self.method), self.strength == "auto", "preset" not in given
         for name in (*OF_SOME_METHODS, "norms"):
-            takers = [method for method, one in known.items() if name in one.make.keywords()]  # type: ignore[attr-defined]
-            if getattr(self, name) is not None and self.method not in takers:
-                raise DriftproofError(
-                    f"--{name.replace('_', '-')}: method {self.method} takes none; {', '.join(takers)} do"
-                )
+            if getattr(self, name) is not None and name not in takes[self.method]:
+                others = ", ".join(method for method, known in takes.items() if name in known)
+                raise DriftproofError(f"--{name.replace('_', '-')}: method {self.method} takes none; {others} do")
         if named.needs_noise and without_preset:
             raise DriftproofError(
                 f"--method {self.method} trains with a device's noise: name the device with --preset DEVICE"
@@ -171,14 +172,15 @@ class MethodOptions:
         for names, idle, reason in (
             ({"time"}, without_preset, "is the time of a device: name the device with --preset"),
             (on_chips, without_preset, "belongs to the validation on chips: name their device with --preset"),
-            (
-                any_validation,
-                not asked,
-                "belongs to a validation: give --validation-share, --validation-data or --preset",
-            ),
+            (any_validation, not asked, NO_VALIDATION),
             ({"clip_per"}, self.clip_weights is None, "belongs to weight clipping: give the limit with --clip-weights"),
             ({"auto_epochs"}, not auto, "belongs to --strength auto"),
             ({"diagnose_every"}, self.method == "plain", "examines the training noise; plain has none"),
+            (
+                {"diagnose_every"},
+                "start" in takes[self.method],
+                f"examines gradients of a loss; {self.method} has none",
+            ),
             ({"schedule"}, not (named.strength or named.rho), f"scales a perturbation; {self.method} has none"),
         ):
             if idle and names & given:
