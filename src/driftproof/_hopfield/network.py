@@ -159,9 +159,8 @@ class HopfieldNetwork(nn.Module):
             layers: States of the layers behind the edges, [N, …] (default: zeros).
             first: Forward product of the inputs, if it is known.
         """
-        if layers is None:
-            layers = [_zeros(x, shape) for shape in self.shapes]
-        return States(self._edges, x, layers, cached=self.cached, first=first)
+        given = layers if layers is not None else [_zeros(x, shape) for shape in self.shapes]
+        return States(self._edges, x, given, cached=self.cached, first=first, at_zero=layers is None)
 
     @property
     def _edges(self) -> list[Edge]:

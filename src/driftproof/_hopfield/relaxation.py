@@ -49,6 +49,7 @@ class States:
         layers: States of the layers behind the edges.
         cached: Whether a forward product is kept until the layer before its edge changes.
         first: Forward product of the inputs, if it is known.
+        at_zero: Whether all layers are at zero. A layer there feeds nothing back, so no array is read for it.
 
     Attributes:
         layers: The inputs, and the states of all layers.
@@ -62,9 +63,11 @@ class States:
         *,
         cached: bool = True,
         first: ForwardProduct | None = None,
+        at_zero: bool = False,
     ) -> None:
         self.edges, self.cached = edges, cached
         self.layers = [inputs, *layers]
+        self._at_zero = [False, *[at_zero] * len(layers)]
         self._known: list[ForwardProduct | None] = [None] * len(edges)
         self._known[0] = first
         self.last_up: list[Tensor | None] = [None] * len(edges)
@@ -86,6 +89,8 @@ class States:
         up = self.last_up[layer - 1] = self.product(layer - 1).up
         if layer == len(self.edges):
             return up
+        if self._at_zero[layer + 1]:
+            return up.clone()
         edge = self.edges[layer]
         where = self.product(layer).where if edge.needs_where else None
         return edge.add_feedback(up, self.layers[layer + 1], where)
@@ -94,6 +99,7 @@ class States:
         """Move some layers to their minima, all from the present states."""
         for layer, state in [(layer, self._minimum(layer, pull)) for layer in layers]:
             self.layers[layer] = state
+            self._at_zero[layer] = False
             if layer < len(self.edges):
                 self._known[layer] = None
 
