@@ -191,11 +191,11 @@ def test_validation_on_given_samples_leaves_all_for_training(cli: Cli, tmp_path:
     assert "on 50 samples of mine.py:last" in out
     assert settings(tmp_path / "x")["samples"] == 64
     assert settings(tmp_path / "x")["validation's metric"] == "top5"
-    other = part(digits("train"), slice(900, 950))
+    inputs, targets = next(part(digits("train"), slice(900, 950)).batches(50))
     best = float(re.search(r"best: epoch 1, validation ([\d.]+)", out)[1])  # type: ignore[index]
     with torch.no_grad():
-        top = load_model(MODEL, tmp_path / "x" / "best.safetensors").model(other.inputs).topk(5).indices
-    assert best == pytest.approx(float((top == other.targets[:, None]).any(1).float().mean() * 100))
+        top = load_model(MODEL, tmp_path / "x" / "best.safetensors").model(inputs).topk(5).indices
+    assert best == pytest.approx(float((top == targets[:, None]).any(1).float().mean() * 100))
 
 
 def test_without_a_wish_nothing_is_validated(cli: Cli, tmp_path: Path) -> None:
@@ -284,8 +284,9 @@ def test_the_digital_validation_is_a_number_in_python() -> None:
 
     validate = DigitalValidation(data=digits().head(50), metric="accuracy")
     model = load_model("digits-cnn").model
+    inputs, targets = next(digits().batches(50))
     with torch.no_grad():
-        right = (model(digits().inputs[:50]).argmax(1) == digits().targets[:50]).float().mean()
+        right = (model(inputs).argmax(1) == targets).float().mean()
     assert validate(model) == pytest.approx(float(right * 100))
     with pytest.raises(dp.DriftproofError, match="metrc"):
         DigitalValidation(data=digits(), metrc="accuracy")  # type: ignore[call-arg]

@@ -96,7 +96,7 @@ def test_a_training_with_rates_of_layers_is_resumed_to_the_last_bit(tmp_path: Pa
 
     whole = dp.train(network(), data, settings=settings, progress=False)
     with pytest.raises(Stop):
-        dp.train(network(), data, settings=settings, out=tmp_path, on_row=stop, progress=False)  # type: ignore[arg-type]
+        dp.train(network(), data, settings=settings, out=tmp_path, on_row=stop, progress=False)
     resumed = dp.train(network(), data, settings=settings, out=tmp_path, progress=False)
     for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(a, b)

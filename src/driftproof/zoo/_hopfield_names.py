@@ -45,7 +45,9 @@ def _gains(text: str) -> float | list[float]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-SETTINGS: dict[str, Callable[[str], Any]] = {
+type Read = Callable[[str], Any]
+"""A function that reads a value from its text, or raises ValueError with what is wanted."""
+SETTINGS: dict[str, Read] = {
     "gain": _gains,
     "iterations": _whole,
     "tolerance": _number,
@@ -61,15 +63,15 @@ class _Kind:
 
     build: Callable[..., HopfieldNetwork]
     first: str
-    keys: Mapping[str, Callable[[str], Any]]
+    keys: Mapping[str, Read]
 
 
+_SIZES: dict[str, Read] = {"sizes": _sizes}
+_WIDTHS: dict[str, Read] = {"widths": _sizes, "image": _image, "classes": _whole, "pool": str}
 KINDS = {
-    "hopfield-dense": _Kind(hopfield_dense, "sizes", {"sizes": _sizes} | SETTINGS),
-    "dchn": _Kind(
-        dchn, "widths", {"widths": _sizes, "image": _image, "classes": _whole, "pool": str} | SETTINGS
-    ),
-}  # fmt: skip
+    "hopfield-dense": _Kind(hopfield_dense, "sizes", _SIZES | SETTINGS),
+    "dchn": _Kind(dchn, "widths", _WIDTHS | SETTINGS),
+}
 
 
 def hopfield_named(spec: str) -> HopfieldNetwork:
