@@ -117,10 +117,10 @@ def sensitivity_command(
         search: Options of the search for digital layers.
         executors: Options of the processes or the cluster that compute.
         output: Options of the run and of what it prints.
-        data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
-            cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
-            that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
-            downloaded to.
+        data (DATA): Samples to evaluate on: digits, cifar10:ROOT, cifar100:ROOT, mnist:ROOT, fashion-mnist:ROOT or
+            svhn:ROOT (test samples), digits-train, cifar10-train:ROOT and so on (training samples), or
+            FILE.py:FUNCTION, a function without arguments that returns a pair (inputs, targets), a Dataset or a
+            DataLoader. ROOT is the folder that torchvision downloaded to.
         preset (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names.

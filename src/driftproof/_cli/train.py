@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from driftproof.data import Data
     from driftproof.plans import ChipValidation
+    from driftproof.plans._digital_validation import DigitalValidation
     from driftproof.training import Method
     from driftproof.training._auto_strength import Tried
     from driftproof.training._log import Row
     from driftproof.training._loop import Training
+    from driftproof.training._noise import Noise
 
 FEW = 8
 """Number of samples with which the multiply-accumulates of a network are counted."""
@@ -55,8 +57,9 @@ def train_command(
     r"""Train or fine-tune a network with the noise of a device, so that it keeps its accuracy on chips.
 
     With --preset, the network is validated on simulated chips after every epoch, and best.safetensors holds the weights
-    of the best epoch; last.safetensors holds those of the last. A training that was stopped continues when the same
-    command is given again.
+    of the best epoch; last.safetensors holds those of the last. With --validation-share or --validation-data and
+    without --preset, the digital network is validated. A training that was stopped continues when the same command is
+    given again.
 
     Args:
         context: The options that were given.
@@ -66,9 +69,9 @@ def train_command(
         validated: Options of the validation on chips.
         tiles: Options of the mapping onto tiles.
         output: Options of the run and of what it prints.
-        data (DATA): Samples to train on: digits-train, cifar10-train:ROOT or mnist-train:ROOT, or
-            FILE.py:FUNCTION, a function without arguments that returns a pair (inputs, targets), a Dataset or a
-            DataLoader. ROOT is the folder that torchvision downloaded to.
+        data (DATA): Samples to train on: digits-train, cifar10-train:ROOT, cifar100-train:ROOT, mnist-train:ROOT,
+            fashion-mnist-train:ROOT or svhn-train:ROOT, or FILE.py:FUNCTION, a function without arguments that returns
+            a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision downloaded to.
         out (FOLDER): Folder for the weights, the log (log.csv), the state of the training and the options of the run
             (run.toml).
         preset (DEVICE): Device whose noise the --method draws and on whose chips the network is validated: NAME of a
@@ -102,9 +105,12 @@ def train_command(
     samples = samples if limit is None else samples.head(limit)
     if settings.batch_size is None and samples.loader_batch is not None:
         tell(f"updates take {samples.loader_batch} samples, as the DataLoader of --data does (--batch-size changes it)")
-    noise, validate, where = None, None, ""
+    noise: Noise | None = None
+    validate: ChipValidation | DigitalValidation | None
     if preset is not None:
         noise, validate, samples, where = validated.on_chips(preset, time, samples, tiles)
+    else:
+        validate, samples, where = validated.digital(samples)
     model = loaded.model if loaded.trained else _untrained(network, settings.seed, tell)
 
     def make(strength: str | float | None) -> Method:
@@ -196,7 +202,7 @@ def _chosen_strength(
     model: nn.Module,
     samples: Data,
     make: Callable[[float], Method],
-    validate: ChipValidation,
+    validate: ChipValidation | DigitalValidation,
     settings: SettingsOptions,
     tell: Callable[[str], None],
 ) -> str:

@@ -58,6 +58,9 @@ class HopfieldNetwork(nn.Module):
     torch.Size([4, 3])
     """
 
+    usual_loss = "squared-error"
+    """Loss of a training, with any method, unless another one is asked for."""
+
     def __init__(
         self,
         edges: Sequence[Edge],

@@ -139,7 +139,7 @@ def train(
         for noise in method.noises():
             noise.check_validity()
     if settings.loss is None:
-        settings = replace(settings, loss=method.usual_loss)
+        settings = replace(settings, loss=getattr(unwrap(model), "usual_loss", method.usual_loss))
     if method.updates:
         raise DriftproofError(f"method {method.name} has made {method.updates} updates already; give a new one")
     with distributed(settings.torch_device) as torch_device, random_state_kept(settings.seed):
