@@ -163,6 +163,7 @@ def test_both_orders_come_to_the_same_fixed_point(kind: str) -> None:
     assert share == 1 or (kind == "max" and share >= 0.9)
 
 
+@pytest.mark.filterwarnings("ignore:the relaxation does not settle")  # one sample swings in the synchronous order
 @pytest.mark.parametrize(("dtype", "close"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", NAMES)
@@ -307,13 +308,13 @@ def test_feedback_of_a_second_or_digital_weight_starts_as_the_same(kind: str) ->
     network, (x, _) = network_of(kind), batch_of(kind)
     with torch.no_grad():
         wanted = network(x)
-        assert network.symmetry_error() == 0
+        assert network.diagnostics()["symmetry_error"] == 0
         for feedback in ("second", "digital"):
             assert torch.equal(network.set_feedback(feedback)(x), wanted)
             for edge in network.edges:
                 edge.weight.mul_(1.5)
-            assert network.symmetry_error() == pytest.approx(1 / 3)
             different = network(x)
+            assert network.diagnostics()["symmetry_error"] == pytest.approx(1 / 3)
             for edge in network.edges:
                 edge.weight.div_(1.5)
             assert not torch.allclose(different, network(x), atol=1e-3)

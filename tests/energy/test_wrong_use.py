@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, DriftproofWarning
 from driftproof._hopfield import Recording, Schedule
 from driftproof.data import TensorData
 from driftproof.energy import CenteredCpL, CenteredEP, ContrastiveLearning, NegativeEP, PositiveEP, dchn, hopfield_dense
@@ -168,6 +168,22 @@ def test_a_relaxation_that_runs_away(large: float, graph: bool) -> None:
         pytest.raises(DriftproofError, match=r"runs away: after 60 iterations \(synchronous\) .*smaller gains"),
     ):
         network(x)
+
+
+def test_a_relaxation_that_does_not_settle_is_told_once() -> None:
+    """Two layers that inhibit each other swing between 0 and 1 in the synchronous order, and rest in the other one."""
+    network = hopfield_dense([1, 1, 1, 1], order="synchronous", iterations=40)
+    with torch.no_grad():
+        for number, (weight, bias) in enumerate([(0.0, 1.0), (-4.0, 1.0), (0.1, 0.0)]):
+            network.edge(number).weight.fill_(weight)
+            network.edge(number).bias.fill_(bias)
+        x = torch.zeros(3, 1)
+        with pytest.warns(
+            DriftproofWarning, match=r"does not settle: .* is 1 at half of 40 iterations and 1 at the end"
+        ):
+            network(x)
+        network(x)  # a second warning would be an error
+        network.with_relaxation(order="asynchronous")(x)
 
 
 def test_a_nudged_phase_that_runs_away() -> None:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from driftproof._errors import DriftproofError, check_choice
+from driftproof._errors import DriftproofError, check_choice, warn
 from driftproof._hopfield.edges import Edge, Feedback, ForwardProduct, Precision
 from driftproof._hopfield.energy import energy_of
-from driftproof._hopfield.measures import Measures, settled
+from driftproof._hopfield.measures import Measures, restless_text, settled
 from driftproof._hopfield.recording import Recording
 from driftproof._hopfield.relaxation import ORDER, Order, Relaxed, Schedule, States, relax
 from driftproof._keywords import check_keywords
@@ -111,6 +111,9 @@ class HopfieldNetwork(nn.Module):
         with torch.no_grad():
             relaxed = settled(relax(states, chosen), chosen)
         self.measures.note(relaxed)
+        if not self.measures.told and (text := restless_text(relaxed, chosen)):
+            self.measures.told = True
+            warn(text)
         return relaxed
 
     def _differentiable(self, states: States) -> Tensor:

@@ -133,11 +133,13 @@ class Relaxed:
         states: States at the end.
         iterations: Number of iterations of each sample, [N].
         residual: Largest change of any unit in a sample's last iteration, [N].
+        halfway: The same at half of the iterations, [N].
     """
 
     states: States
     iterations: Tensor
     residual: Tensor
+    halfway: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,9 +190,10 @@ def relax(states: States, schedule: Schedule, pull: Pull = FREE) -> Relaxed:
     groups, number = schedule.groups(len(states.edges)), len(states.layers[0])
     made = torch.full((number,), schedule.iterations)
     moving: Tensor | None = None
-    residual = torch.zeros(number)
+    residual = halfway = torch.zeros(number)
+    half, last = (schedule.iterations - 1) // 2, schedule.iterations - 1
     for iteration in range(schedule.iterations):
-        measured = schedule.tolerance is not None or iteration == schedule.iterations - 1
+        measured = schedule.tolerance is not None or iteration in (half, last)
         before = list(states.layers) if measured else []
         for group in groups:
             states.update(group, pull)
@@ -202,6 +205,7 @@ def relax(states: States, schedule: Schedule, pull: Pull = FREE) -> Relaxed:
         elif not bool(moving.all()):  # a sample that rests stays as it was
             states.put_back(before, ~moving)
         residual = torch.where(moving.cpu(), change.cpu(), residual)
+        halfway = residual if iteration == half else halfway
         if schedule.tolerance is not None:
             resting = moving & (change < schedule.tolerance)
             made[resting.cpu()] = iteration + 1
@@ -210,7 +214,7 @@ def relax(states: States, schedule: Schedule, pull: Pull = FREE) -> Relaxed:
                 break
     if schedule.tolerance is not None:  # until here, products of samples that rest were of no consequence
         states.forget()
-    return Relaxed(states, made, residual)
+    return Relaxed(states, made, residual, halfway)
 
 
 @torch.no_grad()
