@@ -130,26 +130,6 @@ def test_light_parts_stay_light(part: str) -> None:
     assert out.stdout.strip() == "[]"
 
 
-def test_without_aihwkit_everything_but_tiles_works(tmp_path: Path) -> None:
-    code = """
-import sys
-sys.modules["aihwkit"] = None
-import driftproof as dp
-from driftproof.data import digits
-from driftproof.zoo import trained_digits_cnn
-data = digits().head(50)
-record = dp.evaluate(trained_digits_cnn(), data, presets=["pcm-nandakumar-2019"], times="1s", chips=1, out=sys.argv[1])
-print(dp.report(record, sys.argv[1]).name)
-try:
-    dp.evaluate(trained_digits_cnn(), data, presets=["ideal"], times="1s", chips=1, backend="tiles")
-except dp.DriftproofError as error:
-    print(error)
-"""
-    out = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert "index.html" in out.stdout
-    assert "pip install aihwkit" in out.stdout
-
-
 def test_public_names_are_what_they_say() -> None:
     import driftproof as dp
 

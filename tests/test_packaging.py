@@ -30,6 +30,8 @@ def test_the_wheel_carries_its_data(wheel: Path) -> None:
         "driftproof/_reporting/templates/report.html.j2",
         "driftproof/zoo/digits_cnn.safetensors",
         "driftproof/zoo/digits_resnet.safetensors",
+        "driftproof/energy/configurations/dense-mnist.toml",
+        "driftproof/energy/configurations/dchn-cifar10-best.toml",
     } <= names
 
 

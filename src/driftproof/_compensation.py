@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from driftproof._devices import Device
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, aihwkit_hint
 from driftproof._keywords import choice_text, parse_choice
 from driftproof._mapping import MappedWeight
 from driftproof.times import format_time, parse_time
@@ -152,7 +152,10 @@ def as_compensation(choice: str | Compensation) -> Compensation:
     if isinstance(choice, Compensation):
         return choice
     if not isinstance(choice, str):
-        raise DriftproofError(f"compensation {choice!r}: wanted a text such as tile or column:every_s=1d")
+        raise DriftproofError(
+            f"compensation: a {type(choice).__name__} came; wanted a text such as tile or column:every_s=1d"
+            f"{aihwkit_hint(choice, 'compensation')}"
+        )
     # the names tile and column already determine ``per``
     hidden = {"tile": "per", "column": "per"}
     keys = {name: [f.name for f in fields(kind) if f.name != hidden.get(name)] for name, kind in _KINDS.items()}

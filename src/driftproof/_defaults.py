@@ -48,6 +48,9 @@ TRAINING_BATCH_SIZE: Final = 128
 """Number of samples of one update."""
 MICRO_BATCHES: Final = 1
 LEARNING_RATE: Final = 0.01
+LR_SCHEDULE: Final = "cosine"
+WARM_UP: Final = 0.05
+"""Share of the updates in which the learning rate rises."""
 WEIGHT_DECAY: Final = 1e-4
 OPTIMIZER: Final = "sgd"
 LOSS: Final = "cross-entropy"

@@ -29,11 +29,17 @@ class DriftproofWarning(UserWarning):
     __module__ = "driftproof"
 
 
-def warn(text: str) -> None:
+class ReadAs(DriftproofWarning):
+    """What was understood of a user's file: information, which the command line prints behind ``read:``."""
+
+    __module__ = "driftproof"
+
+
+def warn(text: str, kind: type[DriftproofWarning] = DriftproofWarning) -> None:
     """Warn with a :class:`DriftproofWarning` that points to the line of the user's code that led to it."""
     # contextlib calls the functions that keep the random states; a prefix must be shorter than the path
     internal = str(Path(__file__).parent), contextlib.__file__.removesuffix(".py")
-    warnings.warn(text, DriftproofWarning, skip_file_prefixes=internal)
+    warnings.warn(text, kind, skip_file_prefixes=internal)
 
 
 @contextmanager
@@ -81,6 +87,11 @@ def aihwkit_hint(thing: object, part: str) -> str:
     >>> aihwkit_hint(3, "device")
     ''
     """
+    if thing is None and part == "device":
+        return (
+            ". (from_aihwkit(…).device is None where no device has the noise model's law, and not_taken_over says why: "
+            "name a preset, or fit or write one of your own, see docs/from_aihwkit.md)"
+        )
     if any(kind.__module__.partition(".")[0] == "aihwkit" for kind in type(thing).__mro__):
         return f"; it is aihwkit's: give driftproof.from_aihwkit(…).{part}"
     return ""

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 type WeightOf = Callable[[str], Tensor | None]
 """Name of a parameter → its effective weight on the chip, or None if it is not on a chip."""
-WHOLE_NETWORK = "(network)"
-"""Stands for the name of a layer where a number is about the whole network."""
 
 
 @runtime_checkable
@@ -46,9 +44,9 @@ def clear_diagnostics(network: nn.Module) -> None:
         network.clear_diagnostics()
 
 
-def diagnostics_of(network: nn.Module, weight_of: WeightOf) -> Mapping[str, float]:
+def diagnostics_of(network: nn.Module, weight_of: WeightOf) -> dict[str, float]:
     """Return what a network measured of itself; empty for a network that measures nothing."""
-    return network.diagnostics(weight_of) if isinstance(network, MeasuresItself) else {}
+    return dict(network.diagnostics(weight_of)) if isinstance(network, MeasuresItself) else {}
 
 
 def digital_weights(network: nn.Module) -> Collection[str]:

@@ -68,6 +68,7 @@ def test_every_command_and_option_is_explained() -> None:
 
 def test_help_names_what_there_is() -> None:
     """Numbers and names that stand in a help text, because the option itself has no default or no choices."""
+    import driftproof.energy  # noqa: F401  its methods are known once they are imported
     from driftproof._record import QUANTITIES
     from driftproof._reporting.export_tables import SUFFIXES
     from driftproof.training._methods.by_name import METHODS
@@ -93,6 +94,7 @@ def test_help_names_what_there_is() -> None:
 
 def test_the_help_of_train_states_the_defaults_of_the_methods() -> None:
     """Most defaults are those of "other methods"; a method with another default is named after it."""
+    import driftproof.energy  # noqa: F401
     from driftproof.training import Method
     from driftproof.training._methods.by_name import METHODS, make_method, named_method
     from driftproof.training._schedules import Constant

@@ -20,7 +20,8 @@ from driftproof._cli.app import app
 type Cli = Callable[..., tuple[int, str, str]]
 
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
-COMMANDS |= {f"presets {name}": command for name, command in COMMANDS.pop("presets").commands.items()}
+for several in ("presets", "periphery"):
+    COMMANDS |= {f"{several} {name}": command for name, command in COMMANDS.pop(several).commands.items()}
 OPTIONS = [
     (name, option)
     for name, command in COMMANDS.items()
@@ -30,6 +31,7 @@ OPTIONS = [
 AXES = {"periphery", "ranges", "compensation", "recalibrate", "read_outs", "where", "tile", "scale", "clip"}
 REPEATED = {("evaluate", name) for name in AXES | {"presets", "times", "changes"}}
 REPEATED |= {(name, "changes") for name in ("sensitivity", "train", "presets show")}
+REPEATED |= {(f"periphery {name}", "changes") for name in ("show", "write")}
 REPEATED |= {("presets fit", name) for name in ("columns", "unit")}
 QUICK = ("--data", "digits", "--preset", "pcm-nandakumar-2019", "--chips", "1", "--limit", "24")
 pytestmark = pytest.mark.usefixtures("no_pages")

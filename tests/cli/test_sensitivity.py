@@ -25,8 +25,8 @@ QUICK = ["--time", "1d", "--chips", "2", "--limit", "121"]
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Run the command in this process: exit code, and what it printed on both streams."""
 
-    def run(*words: object) -> tuple[int, str, str]:
-        command = ["driftproof", "sensitivity", "digits-cnn", "--data", "digits", *QUICK, *map(str, words)]
+    def run(*words: object, model: str = "digits-cnn") -> tuple[int, str, str]:
+        command = ["driftproof", "sensitivity", model, "--data", "digits", *QUICK, *map(str, words)]
         monkeypatch.setattr(sys, "argv", command)
         monkeypatch.setenv("COLUMNS", "80")
         code = 0
@@ -137,8 +137,9 @@ def test_a_target_out_of_reach_is_refused(cli: Cli, tmp_path: Path) -> None:
     """Of the first 61 samples, on which layers are chosen here, one is wrong without any device."""
     words = ("--preset", "ideal", "--report-data", "digits-train", "--out", tmp_path)
     for target, said in ((99.95, "100.0 %.*reached"), (100.5, "target = 100.5: wanted .*, from 0 to 100")):
-        code, _, err = cli(*words, "--target", target)
+        code, out, err = cli(*words, "--target", target)
         assert code == 2
+        assert "Layer by layer" not in out  # not after what takes long
         assert re.search(said, " ".join(err.split()))
 
 
@@ -148,3 +149,22 @@ def test_a_number_of_the_preset_can_be_changed(cli: Cli, tmp_path: Path) -> None
     assert "programming.sigma=0.9" in out
     causes = pd.read_csv(tmp_path / "causes.csv").set_index("cause")["drop"]
     assert causes["programming"] > 5
+
+
+def test_few_chips_are_marked_as_preliminary(cli: Cli, tmp_path: Path) -> None:
+    code, out, _ = cli("--preset", "gaussian:0.3", "--out", tmp_path)
+    assert code == 0
+    assert out.count("preliminary: fewer than 20 chips") == 2  # layers, causes
+    assert "preliminary Layers and causes were" in words_of((tmp_path / "sensitivity.html").read_text(encoding="utf-8"))
+
+
+@pytest.mark.filterwarnings("default::driftproof.DriftproofWarning")
+def test_a_network_without_training_is_told(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\nfrom driftproof.zoo import digits_cnn\n"
+        "def net():\n    torch.manual_seed(0)\n    return digits_cnn()\n"
+    )
+    code, _, err = cli("--preset", "ideal", "--out", tmp_path / "out", model=f"{file}:net")
+    assert code == 0
+    assert "the digital network is no better than chance" in " ".join(err.split())

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 import driftproof as dp
+from driftproof._cli.train import _tell_early
 from driftproof.data import digits
+from driftproof.training._log import Row
+from driftproof.training._loop import Training
 from driftproof.zoo import trained_digits_cnn
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -220,3 +223,31 @@ def test_the_share_of_distillation_is_a_number_in_python(tmp_path: Path) -> None
     assert with_number.rows[-1]["loss"] == with_object.rows[-1]["loss"]
     with pytest.raises(dp.DriftproofError, match=r"1\.5"):
         dp.train(model, data, epochs=1, distil=1.5)
+
+
+def test_a_best_epoch_with_little_noise_is_told() -> None:
+    told: list[str] = []
+    epochs = (1, 2, 3)
+    rows: tuple[Row, ...] = tuple({"epoch": n, "strength": n / 2 - 0.4, "updates": n} for n in epochs)
+    for best in epochs:
+        result = Training(model=trained_digits_cnn(), rows=rows, best_epoch=best, best=1.0, out=None)
+        _tell_early(result, told.append)
+    assert [text.partition(";")[0] for text in told] == ["epoch 1 was trained with noise of strength 0.1"]
+    assert "up to 1.1, were no better" in told[0]
+
+
+def test_the_batch_size_of_a_loader_is_taken_and_told(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch.utils.data import DataLoader, TensorDataset\nfrom driftproof.data import digits\n"
+        "def train_set():\n    d = digits('train').head(80)\n"
+        "    return DataLoader(TensorDataset(d.inputs, d.targets), batch_size=40, shuffle=True)\n"
+    )
+    words = ("train", "digits-cnn", "--data", f"{file}:train_set", "--method", "sam", "--epochs", 1)
+    code, out, _ = cli(*words, "--out", tmp_path / "a")
+    assert code == 0
+    assert "updates take 40 samples, as the DataLoader of --data does" in out
+    assert '"batch size": "40"' in (tmp_path / "a" / "settings.json").read_text(encoding="utf-8")
+    code, out, _ = cli(*words, "--batch-size", 16, "--out", tmp_path / "b")
+    assert (code, "updates take" in out) == (0, False)
+    assert '"batch size": "16"' in (tmp_path / "b" / "settings.json").read_text(encoding="utf-8")

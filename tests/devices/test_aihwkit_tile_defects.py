@@ -1,6 +1,6 @@
 """Where IBM aihwkit 1.2.0's tiles, conversion and training noise surprise: its number, ours, what the source supports.
 
-Rows 6 to 10 of docs/aihwkit.md, on a CPU. ``PCMNoise`` exists in aihwkit's CUDA code only: that it is missing here is
+Rows 6 to 11 of docs/aihwkit.md, on a CPU. ``PCMNoise`` exists in aihwkit's CUDA code only: that it is missing here is
 shown, what it does there is not. So is the third variant of ``MultNormal``, of the CUDA tile.
 """
 
@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from devices.differences import advice, assert_shows, device, still_accepts, still_raises
+from driftproof._chip import Chip
 from driftproof._errors import DriftproofError
 from driftproof.laws._programming import PolynomialProgramming
 
 configs: Any = pytest.importorskip("aihwkit.simulator.configs")
-analog_nn, errors, enums, optim, conversion = (
+analog_nn, errors, enums, optim, conversion, inference = (
     importlib.import_module(f"aihwkit.{name}")
-    for name in ("nn", "exceptions", "simulator.parameters.enums", "optim", "nn.conversion")
+    for name in ("nn", "exceptions", "simulator.parameters.enums", "optim", "nn.conversion", "inference")
 )
 
 DAY = 86400.0
@@ -220,3 +221,40 @@ def test_10f_a_perturbation_between_two_forwards_is_invisible_on_the_cpp_tile(co
         moved = float((analog(torch.eye(300)) - before).mean())
     assert_shows("10f", moved, seen, rel=0.01)
     assert float(analog.get_weights()[0][1, 1]) == pytest.approx(0.55)
+
+
+@torch.no_grad()
+def test_11_the_drift_compensation_reads_through_the_output_noise() -> None:
+    """A factor that brings back what was programmed; noise adds to a mean magnitude, more where weights are small.
+
+    PCM after a year, 256 × 256 Gaussian weights, aihwkit's default output noise of 0.06. The standard deviation of the
+    factor is 0.006 from chip to chip, that of the gain 0.02; the mean of 8 chips is compared to 1 and 2 %.
+    """
+    year, alphas, gains = 365 * DAY, dict[float, float](), dict[float, float]()
+    weight = torch.randn(256, 256)
+    target = weight / weight.abs().amax(dim=1, keepdim=True)
+
+    def gain(net: Tensor) -> float:
+        return float((net * target).sum() / target.square().sum())
+
+    for noise in (0.06, 0.0):
+        config = getattr(configs, TORCH)(noise_model=inference.PCMLikeNoiseModel())
+        config.mapping.weight_scaling_omega, config.mapping.weight_scaling_columnwise = 1.0, True
+        config.forward.out_noise = noise
+        found = []
+        for _ in range(8):
+            (tile,) = layer(config, weight).eval().analog_tiles()
+            tile.program_weights()
+            tile.drift_weights(year)
+            found.append((float(tile.alpha), float(tile.alpha) * gain(tile.tile.get_weights())))
+        alphas[noise], gains[noise] = torch.tensor(found).mean(dim=0).tolist()
+    mapping, ours = dp.map_model(nn.Linear(256, 256, bias=False)), []
+    mapping.weights[""].target.copy_(target)
+    for number in range(8):
+        read = Chip(mapping, dp.load_preset("pcm-nandakumar-2019"), seed=0, chip=number).read("", year)
+        ours.append((float(read.alpha.mean()), gain(read.net * read.alpha.reshape(-1, 1))))
+    alpha, gained = torch.tensor(ours).mean(dim=0).tolist()
+    assert [alpha, alphas[0.0]] == pytest.approx([2.01, 2.03], rel=0.01)
+    assert [gained, gains[0.0]] == pytest.approx([1.0, 1.01], rel=0.02)
+    assert_shows("11", alphas[0.06], 1.91, rel=0.01)
+    assert_shows("11", gains[0.06], 0.95)

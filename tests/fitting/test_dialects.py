@@ -171,7 +171,9 @@ def test_columns_and_units_by_name(tmp_path: Path) -> None:
     with pytest.raises(DriftproofError, match=r"line 1: no column device or group.*--columns device="):
         read_measurements(path)
     columns = "device=Unit, no.,g_target_us=Goal,t_s=When,g_us=Cond"
-    with pytest.raises(DriftproofError, match=r"column 'Goal' .g_target_us. has no unit: say --unit g_target_us=UNIT"):
+    with pytest.raises(
+        DriftproofError, match=r"'Goal' .g_target_us. and column 'Cond' .g_us. have no unit: say --unit"
+    ):
         read_measurements(path, columns=columns)
     assert_known(read_measurements(path, columns=columns, unit="g_target_us=uS,g_us=uS,t_s=s"), "text")
     mapped = {"device": "Unit, no.", "g_target_us": "Goal", "t_s": "When", "g_us": "Cond"}
@@ -223,8 +225,8 @@ def test_a_conductance_counts_before_the_current_beside_it(tmp_path: Path) -> No
         ("device,g_target_us,t_s,G (S),Conductance (uS)", "'G (S)' and 'Conductance (uS)' could both be g_us"),
         ("device,g_target_us,t_s,I (A),R (Ohm)", "'I (A)' and 'R (Ohm)' could both be g_us"),
         ("device,g_target_us,1 h (uS),60 min (uS)", "'1 h (uS)' and '60 min (uS)' are of the same time"),
-        ("device,g_target_us,1 h,1 d", "column '1 h' (g_us) has no unit"),
-        ("device,g_target_us,1,2", "if 1 is a time, say --unit t_s=s"),
+        ("device,g_target_us,1 h,1 d", "columns '1 h', '1 d' (g_us) have no unit: say --unit g_us=UNIT, with one of S"),
+        ("device,g_target_us,1,2", "if '1', '2' are times, say --unit t_s=UNIT"),
     ],
 )
 def test_a_header_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, header: str, words: str) -> None:
@@ -235,6 +237,58 @@ def test_a_header_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, header
     assert words in str(caught.value)
     if "could both" in words:
         assert "say which with --columns" in str(caught.value)
+
+
+@pytest.mark.parametrize("header", ["Unit;Goal;1;100;1000", "Unit;Target;1;100;1000", "Device;Goal;1;100;1000"])
+def test_one_message_says_all_that_a_wide_table_lacks(tmp_path: Path, header: str) -> None:
+    """A user who does what the first message says has no second one."""
+    path = tmp_path / "wide.csv"
+    rows = [f"d{i};10;{10 + i / 10};{9 + i / 10};{8 + i / 10}" for i in range(12)]
+    path.write_text("\n".join([header, *rows]), encoding="utf-8")
+    with pytest.raises(DriftproofError) as caught:
+        read_measurements(path)
+    said, headers = str(caught.value), {"device": "Unit", "g_target_us": "Goal"}
+    assert "if '1', '100', '1000' are times, say --unit t_s=UNIT with one of s," in said
+    assert "(g_us)" in said
+    assert " have no unit: say --unit g_us=UNIT" in said
+    assert ("'Target' (g_target_us) have no unit" in said) == ("Target" in header)
+    columns = {name: other for name, other in headers.items() if f'{name}="…"' in said}
+    assert set(columns.values()) == {*header.split(";")} & {*headers.values()}
+    assert 't_s="…"' not in said
+    assert ("and their units, where they have none, with --unit" in said) == bool(columns)
+    found = read_measurements(path, columns=columns, unit="t_s=s,g_us=uS,g_target_us=uS")
+    assert (len(found.g_us), found.t_s.max()) == (36, 1000.0)
+
+
+def test_the_channels_of_an_analyser(tmp_path: Path) -> None:
+    path = changed(tmp_path, "Device ID;Target (uS);t (s);I1 (uA);V1 (V)\n" + "\n", sep=";")
+    text = path.read_text(encoding="utf-8").replace("\n\n", "\n").split("\n")
+    path.write_text("\n".join([text[0], *(f"{line};0.5" for line in text[1:] if line)]), encoding="utf-8")
+    np.testing.assert_allclose(read_measurements(path).g_us, KNOWN["g_us"] / 0.5)
+    path.write_text("\n".join([f"{text[0]};I2 (A)", *(f"{x};0.5;1" for x in text[1:] if x)]), encoding="utf-8")
+    with pytest.raises(DriftproofError, match=r"'I1 \(uA\)' and 'I2 \(A\)' could both be g_us"):
+        read_measurements(path)
+
+
+def test_row_and_column_are_a_device_if_the_user_says_so(tmp_path: Path) -> None:
+    table = KNOWN.assign(**{"Row No.": KNOWN["device"].str[:2], "Column No.": KNOWN["device"].str[2:]})
+    frame = table.drop(columns="device").rename(columns={"g_us": "what"})
+    path = tmp_path / "cells.csv"
+    frame.to_csv(path, index=False)
+    with pytest.raises(DriftproofError) as caught:
+        read_measurements(path)
+    assert 'say --columns device="Row No.+Column No."' in str(caught.value)
+    assert "g_us can be a conductance, a resistance, or a current with the voltage in a column V (V)" in str(
+        caught.value
+    )
+    columns = {"device": "Row No.+Column No.", "g_us": "what"}
+    found = read_measurements(path, columns=columns, unit="g_us=uS")
+    assert found.who[:4] == ("D0/0", "D0/0", "D0/0", "D0/1")
+    assert "device is 'Row No.+Column No.'" in found.understood[1]
+    assert not any("not used" in note for note in found.notes)
+    assert read_measurements(frame, columns=columns, unit="g_us=uS").who == found.who
+    with pytest.raises(DriftproofError, match=r"no column 'Row No.\+Col'"):
+        read_measurements(path, columns={**columns, "device": "Row No.+Col"})
 
 
 def test_times_that_are_plain_numbers_need_their_unit(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def assert_four_sigma(device: FittedDevice, truth: dict[str, float]) -> None:
         one = found[name]
         assert one.low95 is not None
         assert one.high95 is not None
-        if one.low95 > 0 and not name.startswith(("sigma", "nu_mean")):  # intervals of ln
+        if one.low95 > 0 and not name.startswith(("sigma_us", "nu_mean")):  # intervals of ln
             half = math.log(one.high95 / one.low95) / 2
             assert abs(math.log(one.value / true)) < 2.05 * half, name
         else:
@@ -54,6 +54,7 @@ def truth_of(levels: tuple[float, ...]) -> dict[str, float]:
         r = torch.tensor([level / 25])
         found[f"nu_mean at {level:g} µS"] = float(curve_values(DRIFT.nu_mean, r))
         found[f"nu_sd at {level:g} µS"] = float(curve_values(DRIFT.nu_sd, r))
+        found[f"sigma at {level:g} µS"] = float(np.polynomial.polynomial.polyval(level / 25, SIGMA_US))
     return found
 
 
@@ -176,6 +177,7 @@ def test_groups_give_marginals_only() -> None:
     assert device.drift.sd == (0.0, 0.0, 0.0)
     assert {one.name for one in device.fit.parameters} == {
         *("sigma_us.0", "sigma_us.1", "sigma_us.2"),
+        *("sigma at 0 µS", "sigma at 5 µS", "sigma at 10 µS", "sigma at 25 µS"),
         *("nu_mean at 5 µS", "nu_mean at 10 µS", "nu_mean at 25 µS"),
     }
     for words in ("spread from device to device is left out", "the read noise itself is left out", "Level 0 µS"):
@@ -298,12 +300,61 @@ def test_another_device() -> None:
     np.testing.assert_allclose(device.sigma_at(g), 4.782321 - 0.009107 * g, rtol=0.12)
 
 
+@pytest.mark.parametrize("told_apart", [True, False])
+def test_sigma_of_each_level_has_the_interval_of_a_standard_deviation(told_apart: bool) -> None:
+    """One level, no read noise: σ is the root mean square, and its relative standard error 1/√(2n)."""
+    rows = made(levels=(10.0,), times=(1.0,), devices=200, read_noise=False, told_apart=told_apart)
+    device = fit_measurements(rows, g_max_us=25.0)
+    (one,) = [one for one in device.fit.parameters if one.name == "sigma at 10 µS"]
+    rms = float(np.sqrt(np.mean((rows.g_us - 10.0) ** 2)))
+    half = 1.959964 / math.sqrt(2 * 200)
+    assert one.value == pytest.approx(rms, rel=1e-3)
+    assert one.unit == "µS"
+    assert one.low95 == pytest.approx(rms * math.exp(-half), rel=2e-3)
+    assert one.high95 == pytest.approx(rms * math.exp(half), rel=2e-3)
+
+
+def late(t0_s: float) -> Measurements:
+    """Return PCM whose targets were verified 20 s after the last pulse, and which was read from an hour after it."""
+    after = np.array([3600.0, 21600.0, 86400.0, 604800.0])
+    rows = made(levels=(5.0, 15.0, 25.0), times=tuple(after - 20), devices=150)
+    return replace(rows, t_s=rows.t_s + 20).since_first_read(t0_s)
+
+
+def test_devices_that_drifted_before_t0_are_refused_and_the_message_helps() -> None:
+    with pytest.raises(
+        DriftproofError, match=r"t0\), and at 3 of 3 levels .*say --t0 20: .*into the column g_target_us"
+    ):
+        fit_measurements(late(3600.0), t0_s=3600.0)
+    # the first way out: the preset is that of which the measurements are
+    device = fit_measurements(late(20.0), t0_s=20.0)
+    assert not device.warnings
+    truth = truth_of((5.0, 15.0, 25.0))
+    assert_four_sigma(device, {name: true for name, true in truth.items() if "at" in name})
+    # the second: the levels are what the devices have at the first reading
+    rows = late(3600.0)
+    means = rows.rows[rows.t_s == 0].groupby("target_us")["g_us"].mean()
+    again = fit_measurements(replace(rows, target_us=means[rows.target_us].to_numpy()), t0_s=3600.0)
+    assert not again.warnings
+    assert again.drift is not None
+    assert again.drift.mean[1:] == pytest.approx([0.05, 0.05], abs=0.012)
+    assert max(again.sigma_at(np.array([5.0, 15.0, 18.0]))) < 1.6
+
+
+def test_a_single_level_that_is_off_is_no_reason_to_refuse() -> None:
+    rows = made(levels=(5.0, 10.0, 25.0), devices=150)
+    shifted = replace(rows, g_us=np.where(rows.target_us == 10, 0.8 * rows.g_us, rows.g_us))
+    found = fit_measurements(shifted, t0_s=3600.0).warnings
+    assert any("Level 10 µS: the mean of the first readings" in line for line in found)
+    assert any("give that level as the target" in line for line in found)
+
+
 def test_late_first_readings_need_a_reference_time() -> None:
-    late = made(levels=(5.0, 25.0), times=(3600.0, 1e5), devices=40)
+    rows = made(levels=(5.0, 25.0), times=(3600.0, 1e5), devices=40)
     with pytest.raises(DriftproofError, match="no reference time t0 is given"):
-        fit_measurements(late)
-    assert fit_measurements(late, t0_s=20).t0_s == 20
-    assert fit_measurements(late, drift="none").drift is None  # nothing drifts, so nothing refers to t0
+        fit_measurements(rows)
+    assert fit_measurements(rows, t0_s=20).t0_s == 20
+    assert fit_measurements(rows, drift="none").drift is None  # nothing drifts, so nothing refers to t0
     assert fit_measurements(made(levels=(5.0, 25.0), times=(60.0, 1e5), devices=40)).t0_s == 20
 
 

@@ -163,7 +163,9 @@ def test_options_of_the_table_reach_the_reader(tmp_path: Path) -> None:
 def test_a_first_reading_that_is_late_is_asked_for_its_reference_time(tmp_path: Path) -> None:
     hour = 3600.0
     path = export(tmp_path / "late.txt", start_s=hour)
-    with pytest.raises(DriftproofError, match=r"first reading is 1 h after .*--times-from last-pulse, with --t0 3601"):
+    with pytest.raises(
+        DriftproofError, match=r"first reading is 1 h after .*--times-from last-pulse, with --t0 20 if .*--t0 3601"
+    ):
         fit(path, "--voltage", 0.2)
     with pytest.raises(DriftproofError, match="--times-from last-pulse: say with --t0"):
         fit(path, "--voltage", 0.2, "--times-from", "last-pulse")
@@ -176,7 +178,8 @@ def test_a_first_reading_that_is_late_is_asked_for_its_reference_time(tmp_path: 
     preset = load_preset(tmp_path / "hour.toml")
     assert isinstance(preset.drift, PowerDrift)
     assert preset.drift.t0_s == hour
-    assert preset.validity.t_s == (1.0, 1e6)  # an hour earlier than the file says
+    assert preset.validity.t_s == (1.0, 1003600.0)  # the last time on the clock of the file is valid, too
+    assert "1003600 s of the file are 1000000 s of the preset" in " ".join(said.split())
     assert "t = 0 is t0 = 3600 s after the last programming pulse" in " ".join(said.split())
     with pytest.raises(DriftproofError, match="--times-from 'pulse'"):
         fit(path, "--times-from", "pulse", "--overwrite")

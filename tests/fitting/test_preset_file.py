@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -135,3 +137,19 @@ def test_figures(rows: Measurements, fitted: FittedDevice) -> None:
 def test_a_figure_without_drift_and_read_noise() -> None:
     rows = made(levels=(5.0, 10.0, 25.0), times=(0.0,), devices=90)
     assert figure_bytes(rows, fit_measurements(rows), "png", "once").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("last_s", "valid_s"), [(604_800.0, 604_800.0), (1_234_564.0, 1_234_570.0), (3960.0, 3960.0)])
+def test_the_last_measured_time_is_valid(tmp_path: Path, last_s: float, valid_s: float) -> None:
+    """Also on the file's clock, which began t0 earlier, and with more than six digits."""
+    rows = made(levels=(5.0, 25.0), times=(1.0, last_s - 20), devices=40)
+    for before_s in (0.0, 20.0):
+        times = np.where(rows.t_s > 1, last_s - before_s, 1.0)
+        moved = replace(rows, t_s=times, before_s=before_s)
+        text = preset_text(fit_measurements(moved), moved, name="mine")
+        (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+        preset = load_preset(tmp_path / "mine.toml")
+        assert preset.validity.t_s == (1.0, valid_s)
+        assert preset.in_validity(last_s)
+        assert preset.in_validity(1.1 * 3600)  # 3960.0000000000005
+        assert not preset.in_validity(1.001 * last_s)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from aihwkit.inference import PCMLikeNoiseModel
+from aihwkit.inference import GlobalDriftCompensation, PCMLikeNoiseModel
 from aihwkit.nn.conversion import convert_to_analog
 from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
 from torch import nn
@@ -31,6 +31,8 @@ def evaluate(**given: Any) -> Any:
 
 load_any: Any = dp.load_device
 convert_any: Any = dp.convert
+preset_any: Any = dp.load_preset
+rwp_any: Any = dp.RWP
 GUESSES: dict[str, tuple[Callable[[], Any], str]] = {
     "presets": (lambda: evaluate(presets=[PCMLikeNoiseModel()]), "a PCMLikeNoiseModel came; .*device$"),
     "one preset": (lambda: evaluate(presets=PCMLikeNoiseModel()), "a PCMLikeNoiseModel came; .*device$"),
@@ -38,6 +40,12 @@ GUESSES: dict[str, tuple[Callable[[], Any], str]] = {
     "load_device": (lambda: load_any(PCMLikeNoiseModel()), "a PCMLikeNoiseModel came; .*device$"),
     "convert": (lambda: convert_any(net(), TorchInferenceRPUConfig()), "a TorchInferenceRPUConfig came; .*device$"),
     "deployment": (lambda: Deployment(device=PCMLikeNoiseModel()), "a PCMLikeNoiseModel came; .*device$"),
+    "load_preset": (lambda: preset_any(InferenceRPUConfig()), "a InferenceRPUConfig came; .*device$"),
+    "compensation": (
+        lambda: evaluate(compensation=GlobalDriftCompensation()),
+        "a GlobalDriftCompensation came; .*compensation$",
+    ),
+    "noise": (lambda: rwp_any(noise=InferenceRPUConfig().modifier), "WeightModifierParameter; .*noise$"),
     "periphery": (lambda: evaluate(periphery=InferenceRPUConfig()), "a InferenceRPUConfig came; .*periphery$"),
     "load_periphery": (lambda: load_periphery(InferenceRPUConfig()), "a InferenceRPUConfig came; .*periphery$"),
 }
@@ -52,10 +60,28 @@ def test_objects_of_aihwkit_are_answered_with_the_way(guess: str) -> None:
     assert len(str(error.value)) < 250
 
 
-@pytest.mark.parametrize("thing", [5, 0.1, None, object()])
+@pytest.mark.parametrize("thing", [5, 0.1, object()])
 def test_other_things_are_no_devices(thing: Any) -> None:
     with pytest.raises(DriftproofError, match=r"came; wanted a name such as pcm-nandakumar-2019, a file, or a device$"):
         load_any(thing)
+
+
+def test_a_device_that_is_none_is_explained() -> None:
+    """A noise model of a user's own has no device here, and ``presets=found.device`` is what the page writes."""
+
+    class Mine(PCMLikeNoiseModel):  # type: ignore[misc]  # aihwkit has no types
+        pass
+
+    found = dp.from_aihwkit(InferenceRPUConfig(noise_model=Mine()))
+    assert found.device is None
+    assert any("or fit one to measurements" in text for text in found.not_taken_over)
+    assert "or a device of your own: there is none for the noise model" in str(found)
+    calls: list[Callable[[], object]] = [lambda: evaluate(presets=found.device), lambda: load_any(None)]
+    for call in calls:
+        with pytest.raises(
+            DriftproofError, match=r"device is None where no device has .*name a preset, or fit or write"
+        ):
+            call()
 
 
 @pytest.mark.parametrize("tile", [256, "256x256", dp.TileSize(256, 256)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 
 import driftproof as dp
 from driftproof import DriftproofError
+from driftproof.periphery import load_periphery
+from driftproof.zoo._weights import load_weights
 
 take_over: Any = dp.from_aihwkit
 """The call, with a result whose parts may be anything."""
@@ -311,3 +314,51 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(part)
         with pytest.raises(DriftproofError, match=f"checkpoint .*{name}"):
             take_over(tmp_path / name, digital())
+
+
+def test_weights_that_training_made_smaller_are_named() -> None:
+    """After a training, a column's largest weight on the tile is no longer 1; here it gets the whole range."""
+    config = ranged()
+    config.mapping.weight_scaling_omega, config.mapping.weight_scaling_columnwise = 1.0, True
+
+    def named(analog: Any) -> list[str]:
+        return [text for text in dp.from_aihwkit(analog).not_taken_over if text.startswith("largest weights")]
+
+    analog = convert_to_analog(digital(), config)
+    assert named(analog) == []
+    for tile in analog.analog_tiles():
+        weights = tile.tile.get_weights().detach()
+        tile.tile.set_weights(weights * torch.linspace(0.5, 0.9, len(weights))[:, None])
+    (text,) = named(analog)
+    assert " = 0.5 to 0.9: training has changed them from 1," in text
+    assert "noise, ADC and full scale of the periphery are larger" in text
+    assert "relative to the largest weight of the tile, here to that of the column" in text
+
+
+def test_the_files_for_the_command_line_give_the_same_deployment(tmp_path: Path) -> None:
+    config = ranged()
+    config.noise_model = PCMLikeNoiseModel(prog_noise_scale=1.2)
+    analog = convert_to_analog(digital(), config)
+    for tile in analog.analog_tiles():
+        tile.set_input_range(2.5)
+    found = dp.from_aihwkit(analog)
+    words = shlex.split(found.write(tmp_path / "files"))
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    assert words[:3] == ["driftproof", "evaluate", "MODEL"]
+    device = dp.load_preset(given["--preset"])
+    assert found.device is not None
+    assert (device.name, device.sha256) == ("pcm-nandakumar-2019 [prog_noise_scale=1.2]", found.device.sha256)
+    assert found.periphery is not None
+    assert load_periphery(given["--periphery"]) == found.periphery.with_ranges(found.ranges)
+    assert (given["--scale"], given["--compensation"]) == (found.settings["scale"], "tile")
+    assert dp.TileSize.parse(given["--tile"]) == found.settings["tile"]
+    network = digital()
+    load_weights(network, given["--weights"])
+    assert found.network is not None
+    for one, other in zip(network.parameters(), found.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(DriftproofError, match="is not empty; choose a new folder"):
+        found.write(tmp_path / "files")
+    alone = dp.from_aihwkit(PCMLikeNoiseModel()).write(tmp_path / "alone")
+    assert alone.startswith("driftproof evaluate MODEL --data DATA --preset")
+    assert [path.name for path in (tmp_path / "alone").iterdir()] == ["device.toml"]

@@ -24,7 +24,11 @@ def test_the_code_runs_and_gives_what_the_page_says(tmp_path: Path, monkeypatch:
     found = names["found"]
     assert found.device.name == "pcm-nandakumar-2019 [prog_noise_scale=1.2]"  # type: ignore[attr-defined]
     assert f"`{found.device.name}`" in PAGE  # type: ignore[attr-defined]
-    assert (tmp_path / "weights.safetensors").is_file()
+    written = tmp_path / "from-aihwkit"
+    assert sorted(path.name for path in written.iterdir()) == ["device.toml", "periphery.toml", "weights.safetensors"]
+    (command,) = re.findall(r"```text\n(driftproof evaluate MODEL .*?)```", PAGE, flags=re.DOTALL)
+    again = names["found"].write(tmp_path / "again")  # type: ignore[attr-defined]
+    assert command.replace("\\\n", "").split() == again.replace(str(tmp_path / "again"), "from-aihwkit").split()
 
 
 def test_the_table_has_every_group_and_every_field_of_mapping() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from driftproof._errors import DriftproofError, DriftproofWarning
+from driftproof._errors import DriftproofError, DriftproofWarning, ReadAs
 from driftproof._mapping import map_model
 from driftproof.measured import load_measured
 from driftproof.measured._device import LayerError
@@ -167,13 +169,29 @@ FORM = '[csv]\ncolumns = "out=Row No.,in=Col"\nunit = {g_minus_us = "nS"}\n'
 EXPORT = "Prober, die 7\nRow No.;Col;G+ (S);G-;Time (h);remark\n0;0;2e-5;0;0,5;x\n0;1;5e-6;0;0,5;x\n"
 
 
+def test_rows_and_columns_of_an_array_are_asked_for(tmp_path: Path) -> None:
+    """On many chips rows are inputs; in a matrix they are outputs."""
+    (place(tmp_path, PAIR) / "fc.csv").write_text("Row No.;Column No.;I1 (A);V1 (V)\n0;0;1e-6;0.2\n", encoding="utf-8")
+    with pytest.raises(DriftproofError) as caught:
+        load_measured(tmp_path)
+    said = str(caught.value)
+    assert "[csv] columns out=Row No.,in=Column No. or out=Column No.,in=Row No." in said
+    assert "a current with the voltage in a column V (V) or in [csv] voltage_v" in said
+
+
+def test_what_was_understood_is_no_warning(tmp_path: Path) -> None:
+    (place(tmp_path, PAIR + FORM) / "fc.csv").write_text(EXPORT, encoding="utf-8")
+    words = [sys.executable, "-m", "driftproof", "presets", "show", f"measured:{tmp_path}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stderr.startswith(f"read: measured:{tmp_path}: fc.csv: UTF-8, separated by semicolons")
+    assert "warning" not in done.stderr
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
 def test_a_csv_file_as_an_instrument_writes_it(tmp_path: Path, encoding: str) -> None:
     text = EXPORT + "1;0;1e-5;0;0,5;µ\n1;1;0;0;0,5;x\n"
     (place(tmp_path, PAIR + FORM) / "fc.csv").write_bytes(text.replace("\n", "\r\n").encode(encoding))
-    with pytest.warns(
-        DriftproofWarning, match=r"fc\.csv read as .*semicolons.*decimal commas.*g_plus_us is 'G\+ \(S\)' ×"
-    ):
+    with pytest.warns(ReadAs, match=r"fc\.csv: .*semicolons.*decimal commas.*g_plus_us is 'G\+ \(S\)' ×"):
         device = load_measured(tmp_path)
     assert device.validity.t_s == (1800.0, 1800.0)
     assert torch.equal(device.array("fc", 0, TARGET).net(1800.0), TARGET)

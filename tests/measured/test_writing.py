@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from driftproof._cli.app import app
 from driftproof._errors import DriftproofError
 from driftproof._mapping import map_model
 from driftproof.measured import load_measured, save_conductances
-from driftproof.zoo import trained_digits_cnn
+from driftproof.zoo import save_weights, trained_digits_cnn
 
 
 def simulated(preset: str = "pcm-nandakumar-2019", seed: int = 5, chip: int = 3) -> Chip:
@@ -76,8 +77,10 @@ def test_the_command_writes_the_folder_of_a_network(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["presets", "template", *words, "--file-format", "csv"])
     assert result.exception is None, result.output
     assert "2 chips, 4 layers, simulated: replace the numbers by measured ones" in result.output
-    assert f"--preset measured:{out} --times 1s,1d" in result.output.replace("\n", " ")
+    assert f"--preset measured:{out} --times 1s,1d --out {out}-report" in result.output.replace("\n", " ")
     assert [path.name for path in sorted(out.iterdir())] == ["chip1", "chip2", "device.toml"]
+    assert [path.name for path in out.glob("*/*") if path.suffix != ".csv"] == []
+    assert 'where = "chips 0 to 1 of pcm-nandakumar-2019, seed 0"' in (out / "device.toml").read_text(encoding="utf-8")
     device = load_measured(out)
     mapping = map_model(trained_digits_cnn())
     assert device.name == "measured:my_chips"
@@ -86,6 +89,23 @@ def test_the_command_writes_the_folder_of_a_network(tmp_path: Path) -> None:
     assert max(error.rms for error in device.layer_errors(mapping)) < 0.1
     result = CliRunner().invoke(app, ["presets", "template", *words])
     assert "is not empty; choose a new folder" in str(result.exception)
+
+
+def test_the_command_that_goes_on_has_the_mapping_and_the_weights(tmp_path: Path) -> None:
+    out, weights = tmp_path / "chips", tmp_path / "w.safetensors"
+    save_weights(trained_digits_cnn(), weights)
+    words = ["digits-cnn", "--preset", "pcm-nandakumar-2019", "--times", "1s", "--out", str(out)]
+    result = CliRunner().invoke(
+        app, ["presets", "template", *words, "--weights", str(weights), "--scale", "layer", "--tile", "64x64"]
+    )
+    assert result.exception is None, result.output
+    words = shlex.split(result.output.partition("then: ")[2])
+    assert words[:5] == ["driftproof", "evaluate", "digits-cnn", "--data", "DATA"]
+    words = ["digits" if word == "DATA" else word for word in words[1:]]
+    result = CliRunner().invoke(app, [*words, "--limit", "20", "--quiet"])
+    assert result.exception is None, result.output
+    page = (tmp_path / "chips-report" / "index.html").read_text(encoding="utf-8")
+    assert "digits-cnn on measured chips" in page
 
 
 def test_an_interrupted_write_is_no_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,9 @@ def commands(text: str) -> list[list[str]]:
 
 def parse(words: list[str]) -> None:
     """Parse a command with the parser of the command line."""
+    at = words.index("--config") if "--config" in words else 0
+    if at and ":" not in words[at + 1]:  # a file that a command above it writes: here the options that every run has
+        words = [*words[:at], "digits-cnn", "--data", "digits", "--preset", "ideal", *words[at + 2 :]]
     command, context = get_command(app), None
     while hasattr(command, "commands"):
         name, *words = words

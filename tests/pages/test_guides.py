@@ -40,6 +40,10 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
         assert names["error"].quantity.higher_is_better is False
     if page.name == "from_crosssim.md":
         assert (tmp_path / "out" / "independent" / "index.html").is_file()
+        source = names["dp"].load_preset(tmp_path / "independent.toml").source
+        assert source.title.startswith("Generic")
+        assert not source.authors  # those of the extended preset have no part in it
+        assert not source.doi
 
 
 @pytest.mark.parametrize(

@@ -46,3 +46,24 @@ def test_one_chip_has_no_interval_and_none_is_refused() -> None:
 def test_a_difference_of_other_numbers_of_chips_is_refused_and_says_both(left: int, right: int) -> None:
     with pytest.raises(DriftproofError, match=rf"values on {left} and on {right} chips cannot be subtracted"):
         PerChip((90.0,) * left) - PerChip((80.0,) * right)
+
+
+def test_equal_chips_that_differ_in_samples_have_an_interval() -> None:
+    """Each of four chips loses one sample of 50, and each another one: their values are equal by accident."""
+    right = np.ones((4, 50), dtype=np.int8)
+    right[range(4), range(4)] = 0
+    digital = np.ones((4, 50), dtype=np.int8)
+    before, after = PerChip((100.0,) * 4, digital), PerChip((98.0,) * 4, right)
+    drop = before - after
+    assert drop == PerChip((2.0,) * 4)
+    # by hand: m² of what neither chip nor sample explains, 4 × 1/4 (1 - 1/4) of each of 4 samples, / (3 × 49)
+    error = 100 * math.sqrt(4 * 0.75 / (3 * 49) / (4 * 50))
+    low, high = drop.interval
+    assert low == pytest.approx(2 - stats.t.ppf(0.975, 3) * error)
+    assert high == pytest.approx(2 + stats.t.ppf(0.975, 3) * error)
+    assert drop.times(-1).interval == pytest.approx((-high, -low))
+    # what is not known, or does not differ in any sample, has nothing to say more
+    assert PerChip((2.0,) * 4).interval == (2.0, 2.0)
+    assert (before - before).interval == (0.0, 0.0)
+    # chips that differ keep Student's interval
+    assert PerChip((98.0, 99.0), right[:2]).interval == PerChip((98.0, 99.0)).interval

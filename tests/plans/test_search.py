@@ -17,6 +17,7 @@ from driftproof._record import DIGITAL, Record
 from driftproof.data import digits
 from driftproof.data._parts import halves
 from driftproof.evaluation import Deployment, Evaluator, Metric
+from driftproof.evaluation._trial import NETWORK_ITSELF
 from driftproof.measured import save_conductances
 from driftproof.plans import choose_digital_layers
 from driftproof.plans._mixed_deployment import MixedDeployment
@@ -114,6 +115,12 @@ def test_a_target_above_the_digital_network_is_refused_before_any_chip() -> None
         with pytest.raises(DriftproofError, match=r"with a margin of 5 cannot be reached"):
             search(target=96.0, margin=5.0, record=record)
         assert {key.series for key, _, _ in record.outcomes()} == {DIGITAL}
+
+
+def test_a_target_that_is_the_digital_accuracy_is_warned_of() -> None:
+    digital = ON_SECOND(NETWORK_ITSELF).value
+    with pytest.warns(DriftproofWarning, match="is what the digital network itself has on .*ask for less"):
+        assert search("ideal", digital, ON_SECOND, ON_SECOND.on(digits("train").head(50)), chips=1).chosen.digital == ()
 
 
 def test_shared_samples_are_warned_of() -> None:

@@ -14,6 +14,8 @@ from driftproof._errors import DriftproofError
 from driftproof._mapping import MappingOptions, map_model
 from driftproof._presets import load_mix, load_preset
 from driftproof._record import Record
+from driftproof._reporting.gather import gather
+from driftproof._reporting.layer_cells import layer_tables
 from driftproof.data import digits
 from driftproof.evaluation import Deployment, Evaluator, Metric, Recalibration, Trial
 from driftproof.plans import sensitivity
@@ -42,6 +44,20 @@ def test_the_only_noisy_layer_has_the_whole_drop() -> None:
     assert gains["conv2"].mean == pytest.approx(total)
     for name in ("conv1", "fc1", "fc2"):
         assert drops[name].values == gains[name].values == (0.0,) * 4
+
+
+def test_chips_with_equal_drops_have_an_interval_if_they_differ_in_samples() -> None:
+    few, device = Evaluator(MODEL, digits().head(40)), Deployment(device="gaussian:0.3", seed=1)
+    with Record.create_or_open(None) as record:
+        found = sensitivity(few, device, "1s", chips=2, record=record)
+        (shown,) = layer_tables(gather(record))
+    drop = found.layers[1].drop
+    assert drop.values[0] == drop.values[1]
+    assert drop.interval[0] < drop.mean < drop.interval[1]
+    # a report of the record says the same of every layer
+    for layer, row in zip(found.layers, shown["rows"], strict=True):
+        for name, change in (("drop", layer.drop), ("gain", layer.gain)):
+            assert row[f"{name}_interval"] == " – ".join(f"{end:.2f}" for end in change.interval)
 
 
 def test_each_layer_has_the_values_of_its_own_trials() -> None:

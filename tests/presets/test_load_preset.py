@@ -164,3 +164,15 @@ def test_a_source_may_state_the_temperature(tmp_path: Path) -> None:
     file.write_text('extends = "pcm-nandakumar-2019"\nname = "mine"\n[validity]\ntemperature_c = [30.0, 20.0]\n')
     with pytest.raises(DriftproofError, match=r"temperature_c: .*must increase, got \[30.0, 20.0\]"):
         load_preset(str(file))
+
+
+def test_a_source_with_a_title_replaces_that_of_the_extended_preset(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    start = 'extends = "pcm-nandakumar-2019"\nname = "mine"\n[source]\nwhere = "page 34"\n'
+    file.write_text(start)
+    known = load_preset("pcm-nandakumar-2019").source
+    assert load_preset(file).source == known.model_copy(update={"where": "page 34"})
+    file.write_text(f'{start}title = "Lab book 12"\nfitted_by = "me"\n')
+    source = load_preset(file).source
+    assert (source.title, source.where, source.fitted_by) == ("Lab book 12", "page 34", "me")
+    assert (source.authors, source.doi, source.venue, source.year) == ("", "", "", None)

@@ -15,6 +15,7 @@ from driftproof._errors import DriftproofError
 from driftproof._record import DIGITAL_CELL, CellKey, Conditions, Record, Series
 from driftproof._reporting import compare, report, summarise
 from driftproof._reporting.gather import gather
+from driftproof._reporting.page_tables import alone_note
 from driftproof._reporting.verdict import Verdict, verdicts
 from driftproof.statistics import corrected, crossed
 from reporting.page_text import words
@@ -63,19 +64,21 @@ def made_of(
     """Return a record of the outcomes, preset → time → [chips, samples]."""
     record = Record.create_or_open(folder)
     right = digital()
-    decided = about.pop("decided", {})
+    decided, shown = about.pop("decided", {}), about.pop("shown", {})
     record.claim(subject(n_samples=SAMPLES, **about))
-    made, number = begin_by_sample(record, right, label, decided)
+    made, number = begin_by_sample(record, right, label, decided, shown)
     for name, of_times in times.items():
         add_chips(record, made, number, name, of_times)
     return record, made
 
 
-def begin_by_sample(record: Record, right: Bits, label: str, decided: dict[str, Any]) -> tuple[Conditions, int]:
+def begin_by_sample(
+    record: Record, right: Bits, label: str, decided: dict[str, Any], shown: dict[str, Any] | None = None
+) -> tuple[Conditions, int]:
     made = conditions(**decided)
     record.add_conversion(made.conversion_id, conversion())
     key = key_of(record, made)
-    record.add_configuration(key, configuration(made, label=label))
+    record.add_configuration(key, configuration(made, label=label, **(shown or {})))
     number = record.start_run(run())
     record.show(key, "digital", record.add_series(Series()))
     if record.outcome(DIGITAL_CELL) is None:
@@ -235,6 +238,32 @@ def test_presets_of_one_record_are_compared_with_the_first_or_a_named_one() -> N
             compare(record, margin=-1)
         with pytest.raises(DriftproofError, match="wanted 'these' or 'new'"):
             compare(record, on="all")  # type: ignore[arg-type]
+
+
+def test_what_others_are_compared_with_is_said_in_the_words_of_the_table() -> None:
+    series = {"pcm": {1.0: chips_of(1, LITTLE)}, "reram": {1.0: chips_of(2, LITTLE)}}
+    shown = [("standard", "8-bit in, 8-bit out"), ("standard", "6-bit in, 6-bit out"), ("mine", "6-bit in, 4-bit out")]
+    records = [
+        made_of(None, series, shown={"periphery": name, "around_text": text}, decided={"periphery": {"text": text}})[0]
+        for name, text in shown
+    ]
+    six = "periphery standard, 6-bit in, 6-bit out"
+    for said in (six, f"{six}, reram", "6-bit out", "6-BIT OUT"):
+        assert set(compare(records, against=said)["a"]) == {f"{six}, pcm", f"{six}, reram"}
+    assert set(compare(records, against="mine")["a"]) == {f"periphery mine, 6-bit in, 4-bit out, {p}" for p in series}
+    assert set(compare(records, against="pcm")["b"]) == {f"{name}, reram" for name in gather(records).names.values()}
+    with pytest.raises(DriftproofError, match=r"'standard' means 2 configurations \(periphery standard, 8-bit"):
+        compare(records, against="standard")
+    with pytest.raises(DriftproofError, match="nothing is called '5-bit'"):
+        compare(records, against="5-bit")
+
+
+def test_an_interval_that_excludes_0_beside_an_adjusted_p_is_explained() -> None:
+    rows = {"ci95_low": [1.0, 0.5, -1.0], "ci95_high": [2.0, 2.0, 1.0], "p_holm": [0.01, 0.09, 0.9]}
+    table = pd.DataFrame(rows | {"ci95_new_low": [0.9, np.nan, -1.0], "ci95_new_high": [2.1, np.nan, 1.0]})
+    assert alone_note(table).startswith("The interval of 1 row excludes 0 with p above 0.05")
+    assert "among 3 comparisons" in alone_note(table)
+    assert alone_note(table.drop(index=1)) == ""
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:

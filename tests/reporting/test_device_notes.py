@@ -182,3 +182,37 @@ def test_show_prints_caveats_links_and_condition(monkeypatch: pytest.MonkeyPatch
     assert "see also reram-cmo-2pct-digital-reference: the same devices with a digital number" in out
     assert "13.0 % on reram-cmo-2pct-digital-reference" in out
     assert "caveat: The drift of this model is worse than" in shown("pcm-hermes-2")
+
+
+MEASURED = {"summary": "Two chips.", "chips": 2}
+
+
+def measured_entry() -> PresetEntry:
+    entry = entry_of("pcm-nandakumar-2019", **MEASURED)
+    return entry.model_copy(update={"name": "measured:wafer-7"})
+
+
+def test_measured_chips_are_not_called_simulated(tmp_path: Path) -> None:
+    values: dict[str, Values] = {"measured:wafer-7": {3600.0: [90.0, 91.0], DAY: [88.0, 89.0]}}
+    text = page_of(tmp_path, values, measured_entry())
+    assert "resnet20 on measured chips, with cifar10" in text
+    assert "Values are means over 2 measured chips" in text
+    assert "Accuracy over time after programming." in text
+    assert "Times are counted from programming." in text
+    assert not re.search(r"means over \S+ simulated|on simulated|at times after the first read", text)
+    figure = b"".join(path.read_bytes() for path in tmp_path.glob("accuracy_over_time.svg"))
+    assert b"time after programming" in figure
+    assert b"first read" not in figure
+
+
+def test_simulated_and_measured_chips_are_both_named(tmp_path: Path) -> None:
+    with Record.create_or_open(None) as record:
+        made, number = begin(record)
+        fill(record, made, number, measured_entry(), {3600.0: [90.0, 91.0]})
+        fill(record, made, number, entry_of("pcm-hermes-2"), {3600.0: [90.0, 91.0]})
+        text = words(report(record, tmp_path).read_text())
+    assert "on simulated analog hardware and measured chips" in text
+    assert "means over 2 simulated or measured chips" in text
+    assert "over time after the first read (measured chips: after programming)" in text
+    assert "measured:wafer-7: times count from programming" in text
+    assert "pcm-hermes-2: t = 0 is the first read, 300 s (t0)" in text

@@ -13,8 +13,8 @@ from driftproof.training._methods import Method, MultiStepSAM
 from driftproof.training._methods.by_name import METHODS, make_method
 from driftproof.training._schedules import Ramp
 
-# the house's own: other tests add theirs while they are collected
-NAMES = tuple(name for name, named in METHODS.items() if named.make.__module__.startswith("driftproof."))
+# those of this room: others, and other tests, add theirs while they are collected
+NAMES = tuple(name for name, named in METHODS.items() if named.make.__module__.startswith("driftproof.training."))
 PERTURBING = tuple(name for name in NAMES if name != "plain")
 ASCENDING = tuple(name for name in NAMES if METHODS[name].rho)
 DRAWING = tuple(name for name in PERTURBING if METHODS[name].strength)

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler, TensorDataset
 
 import driftproof as dp
 from driftproof._errors import DriftproofError
 from driftproof._mapping import MappingOptions
 from driftproof.data import TensorData
+from driftproof.data._adapters import as_data
+from driftproof.data._parts import held_out
 from driftproof.training import Distillation, train
 from driftproof.training._log import COLUMNS
 from driftproof.training._methods import Method
@@ -311,6 +313,31 @@ def test_another_validation_is_another_run(network: Small, data: TensorData, tmp
             train_with(other)
     with pytest.raises(DriftproofError, match=r"validation's best .*'highest'.*'lowest'"):
         train_with(chips(), higher_is_better=False)
+
+
+def test_a_data_loader_decides_the_batch_size_unless_it_is_given(network: Small, data: TensorData) -> None:
+    dataset = TensorDataset(data.inputs, data.targets)  # type: ignore[arg-type]  # one tensor
+
+    def updates(loader: object, **more: Any) -> float:
+        return train(network, loader, epochs=1, **more).rows[-1]["updates"]  # type: ignore[return-value]
+
+    loaders = [
+        DataLoader(dataset, batch_size=8, shuffle=True),
+        DataLoader(dataset, batch_size=8, collate_fn=_stacked),
+        DataLoader(dataset, batch_sampler=BatchSampler(SequentialSampler(dataset), 8, drop_last=False)),
+    ]
+    assert [updates(loader) for loader in loaders] == [6, 6, 6]
+    assert [updates(loader, batch_size=16) for loader in loaders] == [3, 3, 3]
+    # parts of the samples, as the samples that a validation leaves
+    assert [updates(held_out(as_data(loader), 1 / 3)[1]) for loader in loaders] == [4, 4, 4]
+    assert updates(as_data(loaders[0]).head(16)) == 2
+    with pytest.raises(DriftproofError, match="a batch wants 128"):
+        updates(data)
+
+
+def _stacked(samples: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    inputs, targets = zip(*samples, strict=True)
+    return torch.stack(inputs), torch.stack(targets)
 
 
 def test_a_schedule_longer_than_the_run_is_refused(network: Small, data: TensorData) -> None:

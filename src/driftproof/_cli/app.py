@@ -20,11 +20,12 @@ from driftproof._cli.doctor import doctor_command
 from driftproof._cli.evaluate import evaluate_command
 from driftproof._cli.merge import merge_command
 from driftproof._cli.option_groups import add_command
+from driftproof._cli.periphery import periphery_app
 from driftproof._cli.presets import presets_app
 from driftproof._cli.report import export_command, report_command
 from driftproof._cli.sensitivity import sensitivity_command
 from driftproof._cli.train import train_command
-from driftproof._errors import DriftproofError, DriftproofWarning
+from driftproof._errors import DriftproofError, DriftproofWarning, ReadAs
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo_command,
@@ -51,6 +52,7 @@ app = typer.Typer(
 for _name, _command in COMMANDS.items():
     add_command(app, _name, _command)
 app.add_typer(presets_app, name="presets")
+app.add_typer(periphery_app, name="periphery")
 
 
 @app.callback(invoke_without_command=True)
@@ -61,7 +63,9 @@ def _root(version: bool = typer.Option(False, "--version", help="Show the versio
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: object, **_: object) -> None:
-    if issubclass(category, DriftproofWarning):
+    if issubclass(category, ReadAs):
+        print_line(str(message), head="read: ", stderr=True)
+    elif issubclass(category, DriftproofWarning):
         print_line(str(message), head="warning: ", style="yellow", stderr=True)
 
 

@@ -20,14 +20,15 @@ def compare_command(
 ) -> None:
     """Compare networks, devices, compensations or peripheries on the same chips and samples.
 
-    Differences are taken chip by chip and sample by sample. Their p-values are adjusted for the number of rows (Holm).
-    With two records, each preset of the second is compared with the same preset of the first. With one record of one
-    configuration, its presets are compared with the first of them.
+    Differences are taken chip by chip and sample by sample. Their p-values are adjusted for the number of rows (Holm);
+    an interval is that of one difference alone. With two records, each preset of the second is compared with the same
+    preset of the first. A record of several configurations (peripheries, compensations, ...) compares them with its
+    first one on each preset, and a record of one configuration its presets with the first of them.
 
     Args:
         records (FOLDER): Folders that `driftproof evaluate --out`, `sensitivity --out` or `merge --out` wrote.
-        against (NAME): Name of the configuration (its label) or of the preset that all others are compared with.
-            Default: the first.
+        against (NAME): Name of the configuration, as the table shows it, or of the preset that all others are compared
+            with. A part of the name is enough if no other has it, such as standard or 6-bit. Default: the first.
         margin (VALUE): Margin of equivalence in the unit of the metric (for accuracies in points). The table then tells
             whether each difference is closer to 0 than that, by two one-sided tests.
         on: Samples for which p-values hold: these (the samples of the records) or new (all inputs of their kind).
@@ -36,6 +37,7 @@ def compare_command(
 
     Example:
         driftproof compare plain-report robust-report --margin 0.5
+        driftproof compare converters-report --against standard
     """
     from driftproof._cli.tables import comparison_groups
     from driftproof._files import write_csv

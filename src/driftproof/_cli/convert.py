@@ -58,23 +58,25 @@ def convert_command(
     import torch
 
     from driftproof._cli.layers import LayerTable
-    from driftproof._conversion import convert, save
+    from driftproof._conversion import convert, is_aihwkit_installed, save
     from driftproof._device_choice import load_device
+    from driftproof._mapping import map_model
 
     _check_output(to, out)
     shape = shape_of_input(input_shape, network.model, tiles.all_analog)
     device, options = load_device(preset), tiles.options()
     loaded = network.load_trained() if out is not None else network.load()
-    analog = convert(
-        loaded.model,
-        device,
-        compensation=compensation,
-        example=None if shape is None else torch.zeros(1, *shape),
-        within_validity=tiles.within_validity,
-        **vars(options),
-    )
-    size = f"{options.tile.rows} x {options.tile.columns}"
-    print_table(LayerTable(analog.layers, f"{loaded.name} on {device.name}, tiles of {size}"))
+    example = None if shape is None else torch.zeros(1, *shape)
+    title = f"{loaded.name} on {device.name}, tiles of {options.tile.rows} x {options.tile.columns}"
+    if out is None and not is_aihwkit_installed():
+        mapping = map_model(loaded.model, example=example, **vars(options))
+        device.check_layers(mapping.weights)
+        print_table(LayerTable(mapping.layers, title))
+        print_line("aihwkit is not installed: the layers were chosen, but not put on its tiles and run", stderr=True)
+        return
+    settings = {**vars(options), "compensation": compensation, "within_validity": tiles.within_validity}
+    analog = convert(loaded.model, device, example=example, **settings)
+    print_table(LayerTable(analog.layers, title))
     if out is not None:
         print_line(f"written: {save(analog, out, overwrite=overwrite)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
@@ -44,8 +45,9 @@ class DeploymentOptions:
             or in every matrix-vector multiplication (mvm). The slower part is the same in both read-outs. The times are
             in seconds, or have a unit: duration_s=10s,pause_s=1d,fast=mvm. With both times 0, the two are one read-out.
             Default: duration_s=1s,pause_s=1h,fast=read-out.
-        periphery (PERIPHERY): DAC, ADC and noise of the arrays: ideal, FILE.toml, or standard (8-bit DAC, 8-bit ADC and
-            output noise of Rasch et al. 2023, without their PCM read noise in every MVM and their IR drop).
+        periphery (PERIPHERY): DAC, ADC and noise of the arrays: ideal, standard (8-bit DAC, 8-bit ADC and output noise
+            of Rasch et al. 2023, without their PCM read noise in every MVM and their IR drop), or FILE.toml, which
+            `driftproof periphery write` makes.
         ranges (RANGES): Input ranges of the --periphery in place of measured ones: a number for all layers, or
             LAYER=NUMBER pairs with commas, after an optional number for the other layers: 3,fc=1.5. Default: static
             ranges are measured, on --calibration-data.
@@ -115,6 +117,20 @@ class DeploymentOptions:
         return Recalibration(inputs, self.recalibrate)  # type: ignore[arg-type]  # checked there
 
 
+def _told_apart(options: Sequence[DeploymentOptions]) -> list[Periphery]:
+    """Return the peripheries of the options; files with the name of another periphery also have that of their file."""
+    from driftproof.periphery import load_periphery, periphery_names
+
+    around = [each.around() for each in options]
+    known = [*around, *(load_periphery(name) for name in periphery_names())]
+    for place, each in enumerate(options):
+        found, file = around[place], Path(each.periphery)
+        same = {other.sha256 for other in known if other.name == found.name}
+        if file.suffix == ".toml" and len(same) > 1:
+            around[place] = type(found)(**dict(found) | {"name": f"{found.name} [{file.stem}]"})
+    return around
+
+
 def deployments(
     options: Sequence[DeploymentOptions], devices: Sequence[Device], tiles: Sequence[TileOptions]
 ) -> list[Deployment]:
@@ -128,7 +144,7 @@ def deployments(
     from driftproof.evaluation import Deployment
     from driftproof.periphery import StaticRange
 
-    inputs, around = options[0].inputs(), [each.around() for each in options]
+    inputs, around = options[0].inputs(), _told_apart(options)
     static = [isinstance(periphery.input_range, StaticRange) for periphery in around]
     recalibrated = [each.recalibrate not in (None, NEVER) for each in options]
     if (any(recalibrated) and inputs is None) or (inputs is not None and not any([*recalibrated, *static])):

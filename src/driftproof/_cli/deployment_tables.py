@@ -8,6 +8,7 @@ from rich.console import Group
 
 from driftproof._cli.tables import plain_table, titled
 from driftproof._record import Quantity
+from driftproof._reporting.statistics import PRELIMINARY_BELOW
 from driftproof.plans._causes import Causes
 from driftproof.plans._measure import Setting
 from driftproof.plans._mixed_deployment import MixedDeployment
@@ -34,6 +35,7 @@ def layers_table(measured: Sensitivity) -> Group:
         plain_table(("layer", "MACs", "drop", INTERVAL, "gain", INTERVAL), rows),
         f"drop: only this layer is analog, compared with all digital ({quantity.said(measured.digital)})",
         f"gain: only this layer is digital, compared with all analog ({quantity.said(measured.analog.mean)})",
+        _preliminary(measured.analog),
         _outside(measured.setting),
     )
 
@@ -53,6 +55,7 @@ def causes_table(measured: Causes) -> Group:
             [digital, *rows, None, ("all", "", *_change(measured.total, quantity))],
         ),
         f"{drop}: paired differences on the same chips",
+        _preliminary(measured.total),
         _outside(measured.setting),
     )
 
@@ -74,6 +77,7 @@ def curve_table(deployment: MixedDeployment) -> Group:
         ),
         f"* chosen to keep {quantity.said(deployment.target)}",
         f"chosen on: {len(chosen.selection)} other chips and {deployment.choose_samples:,} other samples",
+        _preliminary(chosen.report),
         _outside(deployment.setting),
         f"\n{deployment.verdict()}",
     )
@@ -86,6 +90,10 @@ def _where(setting: Setting, chips: int, samples: int) -> str:
 
 def _outside(setting: Setting) -> str:
     return "" if setting.in_validity else "The time is outside the device's range of validity."
+
+
+def _preliminary(values: PerChip) -> str:
+    return f"preliminary: fewer than {PRELIMINARY_BELOW} chips" if len(values) < PRELIMINARY_BELOW else ""
 
 
 def _change(values: PerChip, quantity: Quantity) -> tuple[str, str]:

@@ -51,9 +51,12 @@ def doctor_command(*, as_json: Annotated[bool, typer.Option("--json")] = False) 
     print_line(f"{len(names)} presets in {preset_folder()}: all valid")
     if health.advice:
         print_line(health.advice, head="not sound: ", style="bold red")
-        backends = "the folded backend and reports work, the tiles backend does not"
+        works = (
+            "evaluate (on the backend folded, the default), train, sensitivity and report work; what puts a network on "
+            "tiles does not: convert and program in Python, the backend tiles"
+        )
         if not health.torch_tile:
-            backends = "both backends work, because they use only the torch-based tile"
-        print_line(f"Until then, {backends}.")
+            works = "both backends work, because they use only the torch-based tile"
+        print_line(f"Until then, {works}.")
         raise typer.Exit(2)
     print_line("", head="The installation is sound.", style="bold green")

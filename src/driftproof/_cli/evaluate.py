@@ -64,10 +64,10 @@ def evaluate_command(
         enough: Options of the precision.
         executors: Options of the processes or the cluster that compute.
         output: Options of the run and of what it prints.
-        data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
-            cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
-            that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
-            downloaded to.
+        data (DATA): Samples to evaluate on: digits, cifar10:ROOT, cifar100:ROOT, mnist:ROOT, fashion-mnist:ROOT or
+            svhn:ROOT (test samples), digits-train, cifar10-train:ROOT and so on (training samples), or
+            FILE.py:FUNCTION, a function without arguments that returns a pair (inputs, targets), a Dataset or a
+            DataLoader. ROOT is the folder that torchvision downloaded to.
         presets (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names. Repeat the option to compare devices.
@@ -91,6 +91,7 @@ def evaluate_command(
     from driftproof._reporting import report
     from driftproof.data import load_data
     from driftproof.evaluation._backends import check_backend
+    from driftproof.evaluation._chance import warn_of_chance
     from driftproof.evaluation._checks import check_devices
     from driftproof.plans._evaluate import evaluate_deployments
     from driftproof.times import parse_times
@@ -107,6 +108,7 @@ def evaluate_command(
         stack.enter_context(output.progress())
         used = stack.enter_context(kept_beside(context, out))
         executor = stack.enter_context(executors.executor(layers, evaluation.batch_size, used, quiet=output.quiet))
+        warn_of_chance(evaluator)
         record = stack.enter_context(
             evaluate_deployments(
                 evaluator,
@@ -144,7 +146,7 @@ def _show(record: Record, evaluator: Evaluator, wanted: Sequence[Deployment], pr
     quantity, last = evidence.quantity, float(summary["t_s"].max())
     names = {key: evidence.names[key] for key in dict.fromkeys(summary["config_id"])}
     notes = [f"{name}: with a {text}" for name, text in conditions(record.presets()).items()]
-    title = f"{evaluator.name}: {quantity.title} up to {format_time(last)} after the first read"
+    title = f"{evaluator.name}: {quantity.title} up to {format_time(last)} {evidence.origin.since}"
     if len(summary[summary["chips"] > 0].groupby(["config_id", "preset"])) <= MOST_BLOCKS:
         print_table(summary_table(summary, quantity, title, *notes, on=on, names=names))
     else:

@@ -25,7 +25,8 @@ class TableChoices:
 
     Attributes:
         columns (NAME=HEADER): Header of a column in the file: device="Device ID",g_us="Cond. (S)". The names are
-            device, group, g_target_us, t_s, g_us and v (the voltage). Repeat the option, or separate by commas.
+            device, group, g_target_us, t_s, g_us and v (the voltage). Several headers can name a device together:
+            device="Row No.+Column No.". Repeat the option, or separate by commas.
             Default: usual headers are recognised.
         unit (NAME=UNIT): Unit of a column, whatever its header says: g_us=nS,t_s=h. A unit alone (S) holds for the
             columns whose headers have none. Units are S, mS, uS, nS, pS, A, mA, uA, nA, Ohm, kOhm, MOhm, s, ms, min, h

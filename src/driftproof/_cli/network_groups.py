@@ -23,9 +23,10 @@ class NetworkOptions:
 
     Attributes:
         model (MODEL): The network: digits-cnn or digits-resnet (for --data digits), resnet20, resnet32, resnet44 or
-            resnet56 (for CIFAR images), torchvision:NAME, timm:NAME (NAME:num_classes=N for a head of N classes),
-            hf:FOLDER (written by save_pretrained of Hugging Face), or FILE.py:FUNCTION, a function without arguments
-            that returns a torch.nn.Module.
+            resnet56 (for CIFAR images), hopfield-dense:SIZES (hopfield-dense:64-128-10) or dchn:KEY=VALUE,KEY=VALUE
+            (dchn:widths=16-32,image=1x32), Hopfield networks with further keys such as iterations=15, torchvision:NAME,
+            timm:NAME (NAME:num_classes=N for a head of N classes), hf:FOLDER (written by save_pretrained of Hugging
+            Face), or FILE.py:FUNCTION, a function without arguments that returns a torch.nn.Module.
         weights (FILE): File with the trained weights of the network: .safetensors, or .pt, .pth, .th, .pth.tar, .ckpt
             (of Lightning) with tensors only.
             Default: the weights that come with digits-cnn, digits-resnet or an hf:FOLDER, or from FILE.py:FUNCTION.

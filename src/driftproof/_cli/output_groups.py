@@ -19,7 +19,7 @@ class RunOptions:
         config (FILE.toml): File with options of this command: each key is a long option without its dashes (preset,
             times), and model is the network. Options of the command line count in place of those in the file. Every
             run writes such a file, run.toml, into its --out folder. Relative paths start at the working directory.
-            Default: no file.
+            study:NAME is a training that comes with driftproof, such as study:dense-mnist. Default: no file.
         quiet: Print neither tables nor progress, only warnings and errors.
     """
 

@@ -14,7 +14,9 @@ from driftproof._errors import DriftproofError
 STDOUT = Path("-")
 
 
-def report_command(records: list[Path], *, out: Path, keep: str | None = None, title: str = "") -> None:
+def report_command(
+    records: list[Path], *, out: Path, keep: str | None = None, title: str = "", width: float | None = None
+) -> None:
     """Write one report (index.html) of one or several records.
 
     Args:
@@ -24,14 +26,16 @@ def report_command(records: list[Path], *, out: Path, keep: str | None = None, t
             0.5%). The report states how long the chips keep it. Default: the accuracy of the digital network minus one
             point, rounded down to a whole percent; for other metrics, a value 10 % worse than that of the digital
             network.
-        title (TEXT): Title of the report's page. Default: the names of the networks and of the data.
+        title (TEXT): Title of the report's page. Default: the names of the networks, their labels, and the data.
+        width (INCHES): Width of the figures for papers (PDF, SVG, PNG). Default: 3.5, one column of a journal, and
+            7.16, its page, where there are two columns of panels.
 
     Example:
         driftproof report my-report another-report --out both --keep 90
     """
     from driftproof._reporting import report
 
-    print_line(f"report: {report(records, out, keep=keep, title=title)}")
+    print_line(f"report: {report(records, out, keep=keep, title=title, width=width)}")
 
 
 def export_command(
@@ -57,8 +61,8 @@ def export_command(
             (what `driftproof compare` prints). Default: summary for latex and markdown, else cells; the cells of one
             record as json come with everything else that it holds.
         time: Time of the pivot, such as 1d. Default: the last time that all devices and configurations have.
-        against (NAME): Name of the configuration or of the preset that differences are taken against. Default: the
-            first.
+        against (NAME): Name of the configuration, or a part of it that no other has, or name of the preset that
+            differences are taken against. Default: the first.
         out (FILE): File to write, or - for the standard output. Default: a file named after the table, such as
             cells.csv or summary.tex, in the folder of the record.
         leave_out_damaged: Leave damaged rows out of the export, with a warning that counts them. Default: a damaged

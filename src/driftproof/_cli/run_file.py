@@ -19,20 +19,43 @@ COMMAND = "command"
 """The key that names the command of a file."""
 ABOUT_ONE_RUN = ("config", "quiet", "as_json", "help")
 """Options that say nothing of what is computed."""
-FOLDERS = ("hf", "measured", "cifar10", "cifar10-train", "mnist", "mnist-train")
+IMAGES = ("cifar10", "cifar100", "mnist", "fashion-mnist", "svhn")
+FOLDERS = ("hf", "measured", *IMAGES, *(f"{name}-train" for name in IMAGES))
 """Kinds of values that a folder follows after a colon."""
+STUDY = Path(__file__).resolve().parents[1] / "energy" / "configurations"
+"""Folder of the configurations that ``--config study:NAME`` takes."""
 WITH_PATHS = (
     "model", "weights", "data", "presets", "preset", "periphery", "metric", "out",
     "calibration_data", "report_data", "validation_data",
 )  # fmt: skip
 
 
+def config_file(text: str | Path) -> Path:
+    """Return the file of ``--config``: a path, or ``study:NAME`` for a configuration that comes with driftproof.
+
+    Raises:
+        DriftproofError: There is no such configuration.
+
+    >>> config_file("study:dense-mnist").name
+    'dense-mnist.toml'
+    """
+    kind, colon, name = str(text).partition(":")
+    if kind != "study" or not colon:
+        return Path(text)
+    known = sorted(path.stem for path in STUDY.glob("*.toml"))
+    if name not in known:
+        raise DriftproofError(
+            f"--config {text}: no such configuration{did_you_mean(name, known)}; there are {', '.join(known)}"
+        )
+    return STUDY / f"{name}.toml"
+
+
 def options_in(path: str | Path, command: Any) -> dict[str, Any]:
     """Return the options that a file gives to a command: names of its parameters → values.
 
     Args:
-        path: TOML file whose keys are the long flags of the command without their dashes, ``model`` for the network,
-            and ``command``, the command's name, which may be left out.
+        path: TOML file, or ``study:NAME``, whose keys are the long flags of the command without their dashes, ``model``
+            for the network, and ``command``, the command's name, which may be left out.
         command: The command.
 
     Raises:
@@ -41,7 +64,7 @@ def options_in(path: str | Path, command: Any) -> dict[str, Any]:
     from driftproof._files import read_toml
 
     parameters = {_key(one): one for one in command.params if one.name not in ABOUT_ONE_RUN}
-    tables = {key.replace("_", "-"): value for key, value in read_toml(Path(path)).items()}
+    tables = {key.replace("_", "-"): value for key, value in read_toml(config_file(path)).items()}
     about = tables.pop(COMMAND, command.name)
     if about != command.name:
         raise DriftproofError(f"--config {path}: it is of `driftproof {about}`, not of `driftproof {command.name}`")

@@ -117,10 +117,10 @@ def sensitivity_command(
         search: Options of the search for digital layers.
         executors: Options of the processes or the cluster that compute.
         output: Options of the run and of what it prints.
-        data (DATA): Samples to evaluate on: digits, cifar10:ROOT or mnist:ROOT (test samples), digits-train,
-            cifar10-train:ROOT or mnist-train:ROOT (training samples), or FILE.py:FUNCTION, a function without arguments
-            that returns a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision
-            downloaded to.
+        data (DATA): Samples to evaluate on: digits, cifar10:ROOT, cifar100:ROOT, mnist:ROOT, fashion-mnist:ROOT or
+            svhn:ROOT (test samples), digits-train, cifar10-train:ROOT and so on (training samples), or
+            FILE.py:FUNCTION, a function without arguments that returns a pair (inputs, targets), a Dataset or a
+            DataLoader. ROOT is the folder that torchvision downloaded to.
         preset (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names.
@@ -136,6 +136,7 @@ def sensitivity_command(
     from driftproof._record import Record
     from driftproof._reporting.sensitivity_page import where_of, write_sensitivity
     from driftproof.data import load_data
+    from driftproof.evaluation._chance import warn_of_chance
     from driftproof.evaluation._checks import check_validity
     from driftproof.times import parse_time
 
@@ -155,8 +156,11 @@ def sensitivity_command(
         stack.enter_context(output.progress())
         used = stack.enter_context(kept_beside(context, out))
         executor = stack.enter_context(executors.executor(layers, evaluation.batch_size, used, quiet=output.quiet))
+        warn_of_chance(evaluator)
         record = stack.enter_context(Record.create_or_open(out))
         work = _Work(evaluator, chosen, time, chips, record, executor, out, quiet=output.quiet)
+        if target is not None:  # before the layers are measured, which takes long
+            work.check_target(target, search)
         parts, curve = work.take_apart(), None
         if others is not None and target is not None:
             curve = work.search(evaluator.on(others), target, search)
@@ -182,6 +186,14 @@ class _Work:
     quiet: bool
     pictures: dict[str, bytes] = field(default_factory=dict)
     """Figures as SVG, by their names."""
+
+    def check_target(self, target: float, search: SearchOptions) -> None:
+        """Refuse a target that the digital network does not reach."""
+        from driftproof.plans._measure import ready
+        from driftproof.plans._search import reached_by_digital
+
+        with ready(self.evaluator, {self.deployment.device.name: self.deployment}, self.record) as held:
+            reached_by_digital(self.evaluator, held, target, search.margin or 0.0, self.executor)
 
     def take_apart(self) -> tuple[Sensitivity, Causes | None]:
         """Measure and show what each layer and each cause costs (None: causes cannot be told apart)."""

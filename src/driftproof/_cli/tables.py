@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from driftproof._record import Quantity
-from driftproof._reporting.page_tables import p_text
+from driftproof._reporting.page_tables import alone_note, p_text
 from driftproof.times import format_time
 
 OUTSIDE = "* outside the device's range of validity"
@@ -78,13 +78,15 @@ def comparison_groups(table: pd.DataFrame, quantity: Quantity, margin: float | N
         rows.append(None)
     by_sample = bool(table["ci95_new_low"].notna().all())
     headings = ["compared", "time", "difference", "95 % interval", "p", *(["p equal"] if margin is not None else [])]
+    holds = "new samples and other chips" if by_sample else "other chips, on these samples"
     counts = sorted(set(table["chips"]))
     chips = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return titled(
         f"{quantity.title} on the same {chips} chips and {int(table['n_samples'].min()):,} samples",
         plain_table(headings, rows),
-        f"95 % interval: for {'new samples and other chips' if by_sample else 'other chips, on these samples'}",
-        "p: adjusted for the number of rows; below 0.05 the two differ",
+        f"95 % interval: of each difference alone, for {holds}",
+        f"p: adjusted for the number of rows, {len(table)} (Holm); below 0.05 the two differ",
+        alone_note(table),
         "" if margin is None else f"p equal: adjusted; below 0.05 they differ by less than {margin:g}",
         "" if table["in_validity"].all() else OUTSIDE,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,7 +55,7 @@ def template_command(
     from driftproof._chip import Chip
     from driftproof._cli.convert import shape_of_input
     from driftproof._device_choice import load_device
-    from driftproof._files import make_folder
+    from driftproof._files import make_folder, write_atomically
     from driftproof.measured import save_conductances
 
     if chips < 1:
@@ -68,8 +69,23 @@ def template_command(
         folder = out if chips == 1 else make_folder(out) / f"chip{number + 1}"
         chip = Chip(mapping, device, seed=seed, chip=number)
         save_conductances(chip, folder, times, name=out.name, file_format=cast(Any, file_format))
-        if number == 0 and chips > 1:
+        if chips > 1:  # one for all chips
             (folder / SETTINGS).replace(out / SETTINGS)
+    if chips > 1:
+        settings = (out / SETTINGS).read_text(encoding="utf-8")
+        said = f"chip {chips - 1} of {device.name}", f"chips 0 to {chips - 1} of {device.name}"
+        write_atomically(out / SETTINGS, settings.replace(*said).encode())
     layers = f"{len(mapping.weights)} layer{'s' * (len(mapping.weights) > 1)}"
     print_line(f"{out}: {chips} chip{'s' * (chips > 1)}, {layers}, simulated: replace the numbers by measured ones")
-    print_line(f"then: driftproof evaluate {network.model} --data DATA --preset measured:{out} --times {times}")
+    print_line(f"then: {_evaluation(network, tiles, out, times)}")
+
+
+def _evaluation(network: NetworkOptions, tiles: TileOptions, out: Path, times: str) -> str:
+    """Return the command that evaluates the network on the chips, with the same weights and mapping."""
+    words = ["driftproof", "evaluate", network.model, "--data", "DATA", "--preset", f"measured:{out}", "--times", times]
+    words += [] if network.weights is None else ["--weights", str(network.weights)]
+    usual = type(tiles)()
+    for name in tiles.axes:
+        if (value := getattr(tiles, name)) != getattr(usual, name):
+            words += [f"--{name}", str(value)]
+    return shlex.join([*words, "--out", f"{out}-report"])

@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
     from driftproof.data import Data
     from driftproof.plans import ChipValidation
+    from driftproof.plans._digital_validation import DigitalValidation
     from driftproof.training import Method
     from driftproof.training._auto_strength import Tried
     from driftproof.training._log import Row
     from driftproof.training._loop import Training
+    from driftproof.training._noise import Noise
 
 FEW = 8
 """Number of samples with which the multiply-accumulates of a network are counted."""
+EARLY = 0.5
+"""Share of the largest strength below which the best epoch had little noise."""
 COLUMNS = ("epoch", "strength", "loss", "update_norm", "noise", "validation")
 
 
@@ -53,8 +57,9 @@ def train_command(
     r"""Train or fine-tune a network with the noise of a device, so that it keeps its accuracy on chips.
 
     With --preset, the network is validated on simulated chips after every epoch, and best.safetensors holds the weights
-    of the best epoch; last.safetensors holds those of the last. A training that was stopped continues when the same
-    command is given again.
+    of the best epoch; last.safetensors holds those of the last. With --validation-share or --validation-data and
+    without --preset, the digital network is validated. A training that was stopped continues when the same command is
+    given again.
 
     Args:
         context: The options that were given.
@@ -64,9 +69,9 @@ def train_command(
         validated: Options of the validation on chips.
         tiles: Options of the mapping onto tiles.
         output: Options of the run and of what it prints.
-        data (DATA): Samples to train on: digits-train, cifar10-train:ROOT or mnist-train:ROOT, or
-            FILE.py:FUNCTION, a function without arguments that returns a pair (inputs, targets), a Dataset or a
-            DataLoader. ROOT is the folder that torchvision downloaded to.
+        data (DATA): Samples to train on: digits-train, cifar10-train:ROOT, cifar100-train:ROOT, mnist-train:ROOT,
+            fashion-mnist-train:ROOT or svhn-train:ROOT, or FILE.py:FUNCTION, a function without arguments that returns
+            a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision downloaded to.
         out (FOLDER): Folder for the weights, the log (log.csv), the state of the training and the options of the run
             (run.toml).
         preset (DEVICE): Device whose noise the --method draws and on whose chips the network is validated: NAME of a
@@ -81,7 +86,7 @@ def train_command(
 
     Example:
         driftproof train digits-cnn --data digits-train --preset pcm-nandakumar-2019 \
-            --time 1h..1y --strength 2 --schedule quadratic --epochs 20 --out trained
+            --time 1h..1y --strength quadratic:to=2 --epochs 20 --out trained
         driftproof evaluate digits-cnn --weights trained/best.safetensors \
             --data digits --preset pcm-nandakumar-2019 --out my-report
     """
@@ -98,9 +103,14 @@ def train_command(
     loaded = network.load()
     samples = load_data(data)
     samples = samples if limit is None else samples.head(limit)
-    noise, validate, where = None, None, ""
+    if settings.batch_size is None and samples.loader_batch is not None:
+        tell(f"updates take {samples.loader_batch} samples, as the DataLoader of --data does (--batch-size changes it)")
+    noise: Noise | None = None
+    validate: ChipValidation | DigitalValidation | None
     if preset is not None:
         noise, validate, samples, where = validated.on_chips(preset, time, samples, tiles)
+    else:
+        validate, samples, where = validated.digital(samples)
     model = loaded.model if loaded.trained else _untrained(network, settings.seed, tell)
 
     def make(strength: str | float | None) -> Method:
@@ -109,7 +119,7 @@ def train_command(
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(output.progress())
-        stack.enter_context(_threads(model, samples, settings.batch_size, threads, quiet=quiet))
+        stack.enter_context(_threads(model, samples, settings.settings().batch_size_on(samples), threads, quiet=quiet))
         if is_first():
             used = stack.enter_context(kept_beside(context, out))
             used["threads"] = torch.get_num_threads()
@@ -131,11 +141,24 @@ def train_command(
     print_table(_table(result), quiet=quiet)
     if result.best is not None:
         tell(f"best: epoch {result.best_epoch}, validation {result.best:.2f} on {where}, held out of this training")
+        _tell_early(result, tell)
     name = "last" if result.best is None else "best"
     tell(f"weights: {(out / f'{name}.safetensors').resolve()}")
     if network.is_hugging_face and not quiet:
         _write_hugging_face(network, result, out, where)
         tell(f"folder of Hugging Face with a model card: hf:{out}")
+
+
+def _tell_early(result: Training, tell: Callable[[str], None]) -> None:
+    """Say that the best epoch had little training noise, which a ramp from 0 leads to."""
+    ends = {row["epoch"]: row["strength"] or 0.0 for row in result.rows}
+    strength, largest = ends[result.best_epoch], max(ends.values())
+    if strength < EARLY * largest:
+        tell(
+            f"epoch {result.best_epoch} was trained with noise of strength {strength:.2g}; the later ones, with up to "
+            f"{largest:.2g}, were no better on these chips, which have the whole noise of the device at every epoch. "
+            "Try a smaller --strength or more --epochs; last.safetensors has the weights of the last epoch"
+        )
 
 
 def _write_hugging_face(network: NetworkOptions, result: Training, out: Path, where: str) -> None:
@@ -179,7 +202,7 @@ def _chosen_strength(
     model: nn.Module,
     samples: Data,
     make: Callable[[float], Method],
-    validate: ChipValidation,
+    validate: ChipValidation | DigitalValidation,
     settings: SettingsOptions,
     tell: Callable[[str], None],
 ) -> str:

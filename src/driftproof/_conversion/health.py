@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -29,6 +30,15 @@ class Health:
     torch_tile: str
     compiled_tile: str
     advice: str
+
+
+def is_aihwkit_installed() -> bool:
+    """Return whether aihwkit is there to import. Whether it works is for :func:`check_installation`.
+
+    >>> is_aihwkit_installed()
+    True
+    """
+    return importlib.util.find_spec("aihwkit") is not None
 
 
 @random_state_kept()

@@ -34,11 +34,14 @@ class AnalogLayer:
         size: Inputs and outputs of its weight.
         has_initial_range: Whether its tiles have the input range that they began with, and no data or learning has
             changed it.
+        largest: Largest weights of its columns on the tiles, in units of a tile's full weight: the smallest and the
+            largest of them.
     """
 
     config: Any
     size: tuple[int, int]
     has_initial_range: bool
+    largest: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def digital_copy(model: nn.Module) -> DigitalCopy:
             continue
         _check_not_ours(tiles[0])
         kinds.add(type(layer))
-        layers[name] = AnalogLayer(tiles[0].rpu_config, _size(layer), all(map(_is_initial, tiles)))
         notes += _unprogrammed(name or "(root)", tiles)
+        layers[name] = AnalogLayer(tiles[0].rpu_config, _size(layer), all(map(_is_initial, tiles)), _largest(tiles))
         ranges |= _ranges(name or "(root)", layer, notes)
     network = convert_to_digital(model, conversion_set=kinds, inplace=True)
     check_digital(network)
@@ -121,6 +124,13 @@ def _size(layer: Any) -> tuple[int, int]:
     """Return the numbers of inputs and outputs of an analog layer's weight, an analog bias not counted."""
     weight = layer.get_weights()[0]
     return weight[0].numel(), weight.shape[0]
+
+
+def _largest(tiles: list[Any]) -> tuple[float, float]:
+    """Return the smallest and the largest maximum of a column on the tiles; columns of zeros do not count."""
+    columns = torch.cat([tile.tile.get_weights().detach().abs().amax(dim=1).cpu() for tile in tiles])
+    columns = columns[columns > 0]
+    return (float(columns.min()), float(columns.max())) if len(columns) else (1.0, 1.0)
 
 
 def _is_matrix(module: nn.Module) -> bool:
@@ -283,5 +293,7 @@ def _safe_class(name: str) -> Any:
     except ImportError as error:
         if not module.startswith("aihwkit."):
             return None
-        raise DriftproofError(f"the file holds objects of aihwkit, which does not import: {error}") from error
+        raise DriftproofError(
+            f"the file holds objects of aihwkit, which does not import: {error}. Install it (pip install aihwkit)"
+        ) from error
     return found if isinstance(found, type) else None

@@ -41,8 +41,9 @@ def tile_config(tile: TileSize, periphery: Periphery | None = None) -> Any:
         from aihwkit.simulator.configs import InferenceRPUConfig, TorchInferenceRPUConfig
     except ImportError as error:
         raise DriftproofError(
-            f"the tiles backend needs aihwkit, which does not import: {error}. Install it (pip install aihwkit), "
-            "or use the folded backend, which works without it"
+            f"a network on tiles (convert, program, the backend tiles) needs aihwkit, which does not import: {error}. "
+            "Install it (pip install aihwkit), or use evaluate and train on the backend folded, the default, which "
+            "work without it"
         ) from error
     compiled = periphery is not None and periphery.ir_drop is not None
     config = InferenceRPUConfig() if compiled else TorchInferenceRPUConfig()

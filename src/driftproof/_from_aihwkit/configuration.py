@@ -73,7 +73,7 @@ def _taken(config: Any, largest: tuple[int, int] | None, with_ranges: bool) -> F
         noise=noise.value,
         clip=clip.value,
         taken_over=taken,
-        not_taken_over=(*kept, *of_device, *tile.left, *scale.left, *noise.left, *clip.left),
+        not_taken_over=(*kept, *of_device, *tile.left, *scale.left, *compensation.left, *noise.left, *clip.left),
     )
 
 

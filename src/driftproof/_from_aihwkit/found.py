@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from driftproof._devices import Device
+from driftproof._from_aihwkit.writing import write_files
 from driftproof._mapping import MappingOptions
 from driftproof.periphery import Periphery
 from driftproof.training import RWP, ClipWeights, Method, Plain
@@ -21,7 +23,8 @@ class FromAihwkit:
 
     Attributes:
         network: Digital network in eval mode with the trained weights; None if a configuration was given.
-        device: Device with the law and the numbers of the noise model; None if no device here has its law.
+        device: Device with the law and the numbers of the noise model; None if no device here has its law, or the
+            configuration has no noise model: ``not_taken_over`` says why.
         periphery: Converters, noise and wires of the arrays; None if only a noise model was given.
         mapping: Size of the tiles, scale of the weights, and the layers on tiles; None as above.
         compensation: Text of the drift compensation; None if there is none that is known here.
@@ -68,6 +71,23 @@ class FromAihwkit:
             return {"method": RWP(noise=self.noise, clip=self.clip)}
         return {} if self.clip is None else {"method": Plain(clip=self.clip)}
 
+    def write(self, folder: str | Path) -> str:
+        """Write files for the command line, and return the command that evaluates them.
+
+        The files are ``device.toml``, ``periphery.toml`` with the input ranges of the tiles, and
+        ``weights.safetensors``; each only if it was taken over.
+
+        Args:
+            folder: New or empty folder.
+
+        Returns:
+            A command with the words MODEL and DATA for your network and data; with DEVICE if ``device`` is None.
+
+        Raises:
+            DriftproofError: The folder is not empty.
+        """
+        return write_files(self, Path(folder).expanduser())
+
     @property
     def next_lines(self) -> tuple[str, ...]:
         """Lines of Python that go on from here, for an object that is called ``found``."""
@@ -76,7 +96,8 @@ class FromAihwkit:
         wires = self.periphery is not None and self.periphery.ir_drop is not None
         tiles = ', backend="tiles"' if wires else ""
         lines = [
-            f"record = dp.evaluate({network}, data, presets={device}, **found.settings{tiles})",
+            f"record = dp.evaluate({network}, data, presets={device}, **found.settings{tiles})"
+            + ("" if self.device is not None else "  # or a device of your own: there is none for the noise model"),
             f"analog = dp.convert({network}, {device}, **found.settings)",
         ]
         if wires:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -85,6 +86,7 @@ def _of_network(made: DigitalCopy) -> FromAihwkit:
     ranges = made.ranges if found.periphery is not None and not found.periphery.is_ideal else {}
     if made.ranges and not ranges:
         left.append(f"input ranges = {_shown(made.ranges)}: the periphery is ideal and clips no inputs")
+    left += _trained_scale(made, config, found.mapping.scale)
     where = tuple(made.layers) if made.digital else None
     layers = f"{len(made.layers)} layers on tiles" + (f", {len(made.digital)} digital" if made.digital else "")
     taken = {"network": f"{type(made.network).__name__}, {layers}"}
@@ -98,6 +100,40 @@ def _of_network(made: DigitalCopy) -> FromAihwkit:
         taken_over=taken | dict(found.taken_over),
         not_taken_over=(*made.notes, *left, *found.not_taken_over),
     )
+
+
+def _trained_scale(made: DigitalCopy, config: Any, scale: str) -> list[str]:
+    """Return a text about tiles whose largest weights are no longer those of the conversion, as after a training.
+
+    aihwkit keeps the tile as it was trained. Here weights are mapped again, and the largest has the whole range.
+    """
+    omega = float(getattr(getattr(config, "mapping", None), "weight_scaling_omega", 0.0))
+    ends = {name: layer.largest for name, layer in made.layers.items()}
+    if scale == "layer":  # the other columns of a tile may be smaller in both programs
+        ends = {name: (high, high) for name, (_, high) in ends.items()}
+    off = {
+        name: each
+        for name, each in ends.items()
+        if omega and not all(math.isclose(x, omega, rel_tol=0.01) for x in each)
+    }
+    if not off:
+        return []
+    low, high = min(each[0] for each in off.values()), max(each[1] for each in off.values())
+    found = f"{low:.3g}" if math.isclose(low, high, rel_tol=1e-3) else f"{low:.3g} to {high:.3g}"
+    names = ", ".join(list(off)[:_SHOWN]) + (f" and {len(off) - _SHOWN} more" if len(off) > _SHOWN else "")
+    columns = (
+        "; the errors of aihwkit's devices are relative to the largest weight of the tile, here to that of the column"
+        if scale == "column"
+        else ""
+    )
+    return [
+        f"largest weights of a {scale} on the tiles of {names} = {found}: training has changed them from "
+        f"{omega:g}, and here each is mapped to the whole conductance range, 1, again. aihwkit keeps the smaller "
+        f"weights, for which noise, ADC and full scale of the periphery are larger{columns}"
+    ]
+
+
+_SHOWN = 4
 
 
 def _shown(ranges: Mapping[str, float | list[float]]) -> str:

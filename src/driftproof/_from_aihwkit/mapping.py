@@ -87,8 +87,32 @@ def compensation_of(config: Any) -> Taken[str | None]:
     """Return the text of the drift compensation; None if the configuration has none that is known here."""
     if not hasattr(config, "drift_compensation"):
         return Taken(None)
-    known = COMPENSATIONS.get(type(config.drift_compensation).__name__)
-    return Taken(known, ("drift_compensation",) if known else ())
+    kind = type(config.drift_compensation).__name__
+    known = COMPENSATIONS.get(kind)
+    if known is None:
+        return Taken(None)
+    left = []
+    if known != "none" and (noise := _noise_of_reads(config)):
+        left.append(
+            f"drift_compensation = {kind}(): aihwkit measures its factor by single reads through {noise}, whose mean "
+            "magnitude drifts less than the weights: its factor is too small (docs/aihwkit.md, row 11). Here it is "
+            "measured without them"
+        )
+    if known == "exact":
+        left.append(
+            f"drift_compensation = {kind}(): aihwkit's factor is a quotient of mean magnitudes, that of 'exact' here "
+            "is the one with the least squared error of the weights"
+        )
+    return Taken(known, ("drift_compensation",), tuple(left))
+
+
+def _noise_of_reads(config: Any) -> str:
+    """Return the noise of an MVM that changes the mean magnitude of what is read."""
+    forward = getattr(config, "forward", None)
+    if forward is None or forward.is_perfect:
+        return ""
+    parts = (("output noise", forward.out_noise), ("weight noise", forward.w_noise))
+    return " and ".join(f"{what} of {sigma:g}" for what, sigma in parts if sigma > 0)
 
 
 def training_noise_of(modifier: Any, scale: Scale) -> Taken[str | None]:

@@ -119,6 +119,10 @@ class Edge(nn.Module):
             where: Index of the largest entries of the forward product of ``before``.
         """
 
+    def extra_repr(self) -> str:
+        """Return the settings, for ``print`` and for a network's hash."""
+        return f"{list(self.weight.shape)}, feedback={self.feedback}, precision={self.precision}"
+
     def _rounded(self, *tensors: Tensor) -> list[Tensor]:
         return [tensor.to(DTYPES[self.precision]) for tensor in tensors]
 
@@ -204,6 +208,10 @@ class ConvolutionEdge(Edge):
         spread = self._unpooled(negative, where)
         weight = conv2d_weight(before, list(self.weight.shape), spread, padding=1)  # type: ignore[no-untyped-call]
         return weight, negative.sum((0, 2, 3))
+
+    def extra_repr(self) -> str:
+        """Return the settings, for ``print`` and for a network's hash."""
+        return f"{super().extra_repr()}, pool={self.pool}"
 
     def _unpooled(self, behind: Tensor, where: Tensor | None) -> Tensor:
         """Return the transpose of the pooling: each entry goes to the largest of its patch, or to all four."""

@@ -10,6 +10,8 @@ from driftproof._hopfield.relaxation import Relaxed, Schedule
 
 UNBOUNDED = 1e3
 """Output, or residual, above which a relaxation has left the region in which classes are wanted (outputs near 0, 1)."""
+RESTLESS, SHORTEST = 0.02, 8
+"""Residual below which a unit counts as at rest, and iterations from which on a relaxation can be judged."""
 
 
 @torch.no_grad()
@@ -29,10 +31,25 @@ def settled(relaxed: Relaxed, schedule: Schedule) -> Relaxed:
     return relaxed
 
 
+def restless_text(relaxed: Relaxed, schedule: Schedule) -> str:
+    """Return a text if most samples of a batch are not coming to rest, else an empty one."""
+    moving = (relaxed.residual > RESTLESS) & (relaxed.residual >= relaxed.halfway)
+    if schedule.iterations < SHORTEST or float(moving.float().mean()) <= 1 / 2:
+        return ""
+    halfway, end = (float(of.median()) for of in (relaxed.halfway, relaxed.residual))
+    advice = "; the asynchronous order never raises the energy" if schedule.order == "synchronous" else ""
+    return (
+        f"the relaxation does not settle: the largest change of a unit is {halfway:.2g} at half of "
+        f"{schedule.iterations} iterations and {end:.2g} at the end (medians over {len(moving)} samples), so that the "
+        f"answers depend on where it is stopped{advice}. (Read noise that is new in every MVM keeps a chip moving, too)"
+    )
+
+
 class Measures:
     """Sums over the free relaxations since they were cleared."""
 
     def __init__(self) -> None:
+        self.told = False
         self.clear()
 
     def clear(self) -> None:

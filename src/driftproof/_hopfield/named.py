@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,6 +73,8 @@ def dchn(
 
 def _gains(gain: float | Sequence[float], edges: int) -> list[float]:
     gains = [gain] * edges if isinstance(gain, int | float) else list(gain)
-    if len(gains) != edges or min(gains) <= 0:
-        raise DriftproofError(f"gains {gains}: wanted one for all, or one for each of {edges} edges, all above 0")
+    if len(gains) != edges or not all(g > 0 and math.isfinite(g) for g in gains):
+        raise DriftproofError(
+            f"gains {gains}: wanted one for all, or one for each of {edges} edges, above 0 and finite"
+        )
     return gains

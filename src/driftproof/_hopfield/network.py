@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from driftproof._errors import DriftproofError, check_choice
+from driftproof._errors import DriftproofError, check_choice, warn
 from driftproof._hopfield.edges import Edge, Feedback, ForwardProduct, Precision
 from driftproof._hopfield.energy import energy_of
-from driftproof._hopfield.measures import Measures, settled
+from driftproof._hopfield.measures import Measures, restless_text, settled
 from driftproof._hopfield.recording import Recording
 from driftproof._hopfield.relaxation import ORDER, Order, Relaxed, Schedule, States, relax
+from driftproof._keywords import check_keywords
 from driftproof._own_measures import WeightOf
 
 ITERATIONS, BACKPROPAGATED = 60, 15
@@ -54,6 +57,9 @@ class HopfieldNetwork(nn.Module):
     >>> network(torch.rand(4, 6)).shape
     torch.Size([4, 3])
     """
+
+    usual_loss = "squared-error"
+    """Loss of a training, with any method, unless another one is asked for."""
 
     def __init__(
         self,
@@ -105,6 +111,9 @@ class HopfieldNetwork(nn.Module):
         with torch.no_grad():
             relaxed = settled(relax(states, chosen), chosen)
         self.measures.note(relaxed)
+        if not self.measures.told and (text := restless_text(relaxed, chosen)):
+            self.measures.told = True
+            warn(text)
         return relaxed
 
     def _differentiable(self, states: States) -> Tensor:
@@ -116,7 +125,7 @@ class HopfieldNetwork(nn.Module):
         # products of the layers before were made without a graph
         states = States(self._edges, states.layers[0], states.layers[1:], cached=self.cached)
         last = relax(states, self._shorter(min(self.backpropagated, self.schedule.iterations)))
-        return last.states.output
+        return settled(last, self.schedule).states.output
 
     def _shorter(self, iterations: int) -> Schedule:
         return Schedule(iterations=iterations, order=self.schedule.order)
@@ -155,10 +164,14 @@ class HopfieldNetwork(nn.Module):
             x: Inputs as :meth:`placed` returns them.
             layers: States of the layers behind the edges, [N, …] (default: zeros).
             first: Forward product of the inputs, if it is known.
+
+        Raises:
+            DriftproofError: Layers of other shapes; hidden units outside [0, 1].
         """
-        if layers is None:
-            layers = [_zeros(x, shape) for shape in self.shapes]
-        return States(self._edges, x, layers, cached=self.cached, first=first)
+        if layers is not None:
+            _check_layers(layers, [(len(x), *shape) for shape in self.shapes])
+        given = layers if layers is not None else [_zeros(x, shape) for shape in self.shapes]
+        return States(self._edges, x, given, cached=self.cached, first=first, at_zero=layers is None)
 
     @property
     def _edges(self) -> list[Edge]:
@@ -186,6 +199,24 @@ class HopfieldNetwork(nn.Module):
             else:
                 shapes.append((outputs,))
         return shapes
+
+    def with_relaxation(self, *, cached: bool | None = None, **changes: Any) -> HopfieldNetwork:
+        """Return a network of the same weights whose relaxation is another one.
+
+        Args:
+            cached: Whether forward products are kept until their layer changes (default: as here).
+            changes: ``iterations``, ``tolerance`` or ``order``.
+
+        >>> from driftproof._hopfield.named import hopfield_dense
+        >>> hopfield_dense([6, 8, 3]).with_relaxation(iterations=200, tolerance=1e-4).schedule.iterations
+        200
+        """
+        check_keywords("with_relaxation", changes, [field.name for field in fields(Schedule)])
+        other = copy.copy(self)
+        other.schedule, other.measures = replace(self.schedule, **changes), Measures()
+        if cached is not None:
+            other.cached = cached
+        return other
 
     def set_feedback(self, feedback: Feedback) -> HopfieldNetwork:
         """Choose by which weights layers are driven from above; return the network.
@@ -228,6 +259,9 @@ class HopfieldNetwork(nn.Module):
         Args:
             inputs: Inputs [N, …].
             layers: States of the layers behind the edges, [N, …].
+
+        Raises:
+            DriftproofError: Inputs or layers of other shapes; hidden units outside [0, 1].
         """
         return energy_of(self.start(self.placed(inputs), layers))
 
@@ -267,9 +301,9 @@ class HopfieldNetwork(nn.Module):
         return [f"edges.{number}.{edge.back_name}" for number, edge in edges if edge.feedback == "digital"]
 
     def extra_repr(self) -> str:
-        """Return the settings, for ``print``."""
-        s = self.schedule
-        return f"iterations={s.iterations}, tolerance={s.tolerance}, order={s.order}"
+        """Return the settings, for ``print`` and for a network's hash."""
+        s, through = self.schedule, self.backpropagated
+        return f"iterations={s.iterations}, tolerance={s.tolerance}, order={s.order}, backpropagated={through}"
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -279,3 +313,19 @@ class HopfieldNetwork(nn.Module):
 def _zeros(x: Tensor, shape: Sequence[int]) -> Tensor:
     layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
     return torch.zeros(len(x), *shape, dtype=x.dtype, device=x.device).contiguous(memory_format=layout)
+
+
+def _check_layers(layers: Sequence[Tensor], wanted: Sequence[tuple[int, ...]]) -> None:
+    came = [tuple(layer.shape) for layer in layers]
+    if came != list(wanted):
+        raise DriftproofError(
+            f"states of shapes {came}: wanted one for each layer behind an edge, {list(wanted)}, the input's number of "
+            "samples first"
+        )
+    for number, layer in enumerate(layers[:-1], start=1):
+        low, high = (float(bound) for bound in torch.aminmax(layer.detach())) if layer.numel() else (0.0, 1.0)
+        if not (low >= 0 and high <= 1):  # "not >=" is also true for NaN
+            raise DriftproofError(
+                f"states of hidden layer {number} are from {low:.6g} to {high:.6g}, wanted 0 to 1 (the output alone is "
+                "not bounded); clamp them, or start from zero"
+            )

@@ -49,6 +49,7 @@ class States:
         layers: States of the layers behind the edges.
         cached: Whether a forward product is kept until the layer before its edge changes.
         first: Forward product of the inputs, if it is known.
+        at_zero: Whether all layers are at zero. A layer there feeds nothing back, so no array is read for it.
 
     Attributes:
         layers: The inputs, and the states of all layers.
@@ -62,9 +63,11 @@ class States:
         *,
         cached: bool = True,
         first: ForwardProduct | None = None,
+        at_zero: bool = False,
     ) -> None:
         self.edges, self.cached = edges, cached
         self.layers = [inputs, *layers]
+        self._at_zero = [False, *[at_zero] * len(layers)]
         self._known: list[ForwardProduct | None] = [None] * len(edges)
         self._known[0] = first
         self.last_up: list[Tensor | None] = [None] * len(edges)
@@ -81,11 +84,23 @@ class States:
             known = self._known[edge] = self.edges[edge].product(self.layers[edge])
         return known
 
+    def put_back(self, before: Sequence[Tensor], samples: Tensor) -> None:
+        """Put the layers of some samples, booleans [N], back to what they were. Their forward products stay behind."""
+        for layer in range(1, len(self.layers)):
+            now = self.layers[layer]
+            self.layers[layer] = torch.where(samples.view(-1, *[1] * (now.dim() - 1)), before[layer], now)
+
+    def forget(self) -> None:
+        """Forget the forward products of all layers but the inputs, because the layers are others now."""
+        self._known[1:] = [None] * (len(self.edges) - 1)
+
     def drive(self, layer: int) -> Tensor:
         """Return the drive of a layer (from 1): the forward product from below plus the feedback from above."""
         up = self.last_up[layer - 1] = self.product(layer - 1).up
         if layer == len(self.edges):
             return up
+        if self._at_zero[layer + 1]:
+            return up.clone()
         edge = self.edges[layer]
         where = self.product(layer).where if edge.needs_where else None
         return edge.add_feedback(up, self.layers[layer + 1], where)
@@ -94,6 +109,7 @@ class States:
         """Move some layers to their minima, all from the present states."""
         for layer, state in [(layer, self._minimum(layer, pull)) for layer in layers]:
             self.layers[layer] = state
+            self._at_zero[layer] = False
             if layer < len(self.edges):
                 self._known[layer] = None
 
@@ -117,11 +133,13 @@ class Relaxed:
         states: States at the end.
         iterations: Number of iterations of each sample, [N].
         residual: Largest change of any unit in a sample's last iteration, [N].
+        halfway: The same at half of the iterations, [N].
     """
 
     states: States
     iterations: Tensor
     residual: Tensor
+    halfway: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,9 +190,10 @@ def relax(states: States, schedule: Schedule, pull: Pull = FREE) -> Relaxed:
     groups, number = schedule.groups(len(states.edges)), len(states.layers[0])
     made = torch.full((number,), schedule.iterations)
     moving: Tensor | None = None
-    residual = torch.zeros(number)
+    residual = halfway = torch.zeros(number)
+    half, last = (schedule.iterations - 1) // 2, schedule.iterations - 1
     for iteration in range(schedule.iterations):
-        measured = schedule.tolerance is not None or iteration == schedule.iterations - 1
+        measured = schedule.tolerance is not None or iteration in (half, last)
         before = list(states.layers) if measured else []
         for group in groups:
             states.update(group, pull)
@@ -183,28 +202,22 @@ def relax(states: States, schedule: Schedule, pull: Pull = FREE) -> Relaxed:
         change = _largest_change(before, states.layers)
         if moving is None:
             moving = torch.ones_like(change, dtype=torch.bool)
-        else:  # a sample that rests stays as it was
-            _restore(states, before, ~moving)
+        elif not bool(moving.all()):  # a sample that rests stays as it was
+            states.put_back(before, ~moving)
         residual = torch.where(moving.cpu(), change.cpu(), residual)
+        halfway = residual if iteration == half else halfway
         if schedule.tolerance is not None:
             resting = moving & (change < schedule.tolerance)
             made[resting.cpu()] = iteration + 1
             moving = moving & ~resting
             if not bool(moving.any()):
                 break
-    return Relaxed(states, made, residual)
+    if schedule.tolerance is not None:  # until here, products of samples that rest were of no consequence
+        states.forget()
+    return Relaxed(states, made, residual, halfway)
 
 
 @torch.no_grad()
 def _largest_change(before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
     pairs = zip(before[1:], after[1:], strict=True)
     return torch.stack([(a - b).abs().flatten(1).amax(1) for a, b in pairs]).amax(0)
-
-
-def _restore(states: States, before: Sequence[Tensor], resting: Tensor) -> None:
-    if not bool(resting.any()):
-        return
-    for layer in range(1, len(states.layers)):
-        now = states.layers[layer]
-        rests = resting.view(-1, *[1] * (now.dim() - 1))
-        states.layers[layer] = torch.where(rests, before[layer], now)

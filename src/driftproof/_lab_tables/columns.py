@@ -49,6 +49,7 @@ class Found:
         header: Its header in the table.
         unit: Its unit; None for a column without units.
         t_s: Time of its readings in s, in a table with one column per time; else None.
+        more: Places of further columns whose texts are joined to its own, such as row and column of a cell.
     """
 
     column: Column
@@ -56,6 +57,12 @@ class Found:
     header: str
     unit: Unit | None = None
     t_s: float | None = None
+    more: tuple[int, ...] = ()
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Places of all its columns."""
+        return (self.place, *self.more)
 
     @property
     def name(self) -> str:
@@ -114,6 +121,7 @@ class Resolver:
         self.cells, self.wanted, self.options = cells, wanted, options
         self.units = [*units, *[""] * (len(cells) - len(units))]
         self.doubts: list[str] = []
+        self.unitless: dict[str, list[tuple[Column, str]]] = {}
 
     def layout(self) -> Layout:
         """Return which columns hold what. A column with the voltage is looked for where there is a current."""
@@ -125,11 +133,42 @@ class Resolver:
         if wide:
             places.pop("g_us", None)
         found = [self._with_unit(column, places[column.name]) for column in self.wanted if column.name in places]
+        joined = {column.name: self._joined(column) for column in self.wanted if column.name not in places}
+        for column in self.wanted:
+            if many := joined.get(column.name):
+                places[column.name] = many[0]
+                header = self.options.columns[column.name]
+                found.append(Found(column, many[0], header, more=tuple(many[1:])))
         if self.options.voltage_v is None and any(one.is_current for one in (*found, *wide)):
             for column in self.wanted:
                 if column.kind == "voltage" and (place := self._place(column)) is not None:
                     found.append(self._with_unit(column, place))
-        return Layout((*found, *wide), tuple(self._missing(places, bool(wide))), tuple(self.doubts))
+        doubts = (*self.doubts, *map(self._no_units, self.unitless.values()))
+        return Layout((*found, *wide), tuple(self._missing(places, bool(wide))), doubts)
+
+    def _joined(self, column: Column) -> list[int]:
+        """Return the places of several columns that together are a text, as ``--columns device="Row+Column"`` says."""
+        parts = self.options.columns.get(column.name, "").split("+")
+        if column.kind != "text" or len(parts) < 2:
+            return []
+        places = [[i for i, cell in enumerate(self.cells) if key(cell) == key(part)] for part in parts]
+        return [one[0] for one in places] if all(len(one) == 1 for one in places) else []
+
+    def _no_units(self, columns: Sequence[tuple[Column, str]]) -> str:
+        """Return the text about columns of one kind without a unit."""
+        headers: dict[str, list[str]] = {}
+        for column, header in columns:
+            headers.setdefault(column.name, []).append(header)
+        said = [
+            f"column{'s' * (len(texts) > 1)} {', '.join(map(repr, texts))} ({name})" for name, texts in headers.items()
+        ]
+        pairs = ",".join(f"{name}=UNIT" for name in headers)
+        one = "one" if len(headers) == 1 else "each one"
+        verb = "has" if len(columns) == 1 else "have"
+        return (
+            f"{' and '.join(said)} {verb} no unit: say {self.options.flag('unit')} {pairs}, with {one} of "
+            f"{examples(columns[0][0].kind)}"
+        )
 
     def _place(self, column: Column) -> int | None:
         """Return the place of a column, or None; note a doubt where several columns could be it."""
@@ -188,10 +227,7 @@ class Resolver:
             if text:
                 self.doubts.append(f"unit {text!r} of {header!r}: wanted one of {examples(column.kind)}")
             else:
-                self.doubts.append(
-                    f"column {header!r} ({column.name}) has no unit: say {flag} {column.name}=UNIT, with one of "
-                    f"{examples(column.kind)}"
-                )
+                self.unitless.setdefault(column.kind, []).append((column, header))
             return Unit(column.dimensions[0], 1.0)
         stands_for = column.aliases.get(key(name), "")
         if stands_for in READINGS and unit.dimension != stands_for and not given:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -16,9 +16,9 @@ import pandas as pd
 
 from driftproof._errors import DriftproofError, shortened
 from driftproof._files import MOST_COLUMNS
-from driftproof._lab_tables.columns import Column, Layout, Resolver
+from driftproof._lab_tables.columns import Column, Layout, Resolver, key
 from driftproof._lab_tables.options import TableOptions
-from driftproof._lab_tables.units import UNITS, find_unit
+from driftproof._lab_tables.units import UNITS, examples, find_unit
 
 _MOST_PREAMBLE = 1000
 """Lines among which the header is looked for."""
@@ -112,15 +112,46 @@ def _merit(header: Header) -> tuple[bool, int, int]:
 
 
 def not_found(cells: Sequence[str], layout: Layout, wanted: Sequence[Column], options: TableOptions) -> str:
-    """Return the message about a header without some of the wanted columns."""
+    """Return the message about a header without some of the wanted columns, with all that has to be said about it."""
     numbers = [cell for cell in cells if cell.replace(".", "").replace(",", "").isdigit()]
-    wide = bool(numbers) and any(column.name == "t_s" and column.needed for column in wanted)
-    hint = f"; if {numbers[0]} is a time, say {options.flag('unit')} t_s=s" if wide else ""
-    example = next((c.name for c in wanted if c.needed and layout.of(c.name) is None), wanted[0].name)
-    return (
-        f"{', '.join(layout.missing)}; it has {_cut(', '.join(cells))}; wanted {in_words(wanted)}: name other "
-        f'headers with {options.flag("columns")} {example}="…"{hint}'
-    )
+    hints, absent = [], layout.missing
+    if numbers and any(column.name == "t_s" and column.needed for column in wanted) and "t_s" not in options.unit:
+        # read on as if they were times in s, to say at once what else is missing
+        wide = Resolver(cells, wanted, replace(options, unit={**options.unit, "t_s": "s"})).layout()
+        if layout.of("t_s") is None and any(one.t_s is not None for one in wide.found):
+            times = f"{', '.join(map(repr, numbers[:3]))}{', …' * (len(numbers) > 3)}"
+            hints.append(f"if {times} are times, say {options.flag('unit')} t_s=UNIT with one of {examples('time')}")
+            layout = wide
+    missing = [column for column in wanted if column.needed and layout.of(column.name) is None]
+    hints += [*_hints(cells, missing, options), *layout.doubts]
+    named = [
+        column for column in missing if not any(one.instead == column.name and layout.of(one.name) for one in wanted)
+    ]
+    pairs = ",".join(f'{column.name}="…"' for column in named if column.name != "t_s" or not numbers)
+    name = f": name other headers with {options.flag('columns')} {pairs}" if pairs else ""
+    if pairs and any(column.dimensions for column in named):
+        name += f", and their units, where they have none, with {options.flag('unit')}"
+    has = f"it has {_cut(', '.join(cells))}"
+    return "; ".join([", ".join(absent), has, f"wanted {in_words(wanted)}{name}", *hints])
+
+
+def _hints(cells: Sequence[str], missing: Sequence[Column], options: TableOptions) -> Iterator[str]:
+    """Yield what may stand in place of a missing column, and what rows and columns of an array can be."""
+    if readings := [one.name for one in missing if one.kind == "conductance" and one.name != "g_target_us"]:
+        yield (
+            f"{' and '.join(readings)} can be a conductance, a resistance, or a current with the voltage in a column "
+            f"V (V) or in {options.flag('voltage')}"
+        )
+    names, flag = {one.name for one in missing}, options.flag("columns")
+    places = [next((cell for cell in cells if key(cell).startswith(word)), "") for word in ("row", "col")]
+    if all(places) and "device" in names:
+        yield f'if {places[0]} and {places[1]} together name a device, say {flag} device="{"+".join(places)}"'
+    elif all(places) and {"out", "in"} <= names:
+        row, column = places
+        yield (
+            f"rows can be the outputs or the inputs of a layer: say {flag} out={row},in={column} or "
+            f"out={column},in={row}"
+        )
 
 
 def _cut(text: str) -> str:

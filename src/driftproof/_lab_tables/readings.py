@@ -54,7 +54,7 @@ class Readings:
             changed[-1] += "overflow."
         if negative:
             changed.append(f"Taken as 0: negative conductances on {count_of(negative, self.place)}.")
-        used = {one.place for one in self.layout.found}
+        used = {place for one in self.layout.found for place in one.places}
         unused = tuple(name for place, name in enumerate(self.header) if place not in used and name)
         said = (f"{form}.", f"{'; '.join(self._columns())}.")
         plain = plain and decimals == Decimals(".") and not (changed or unused) and self._canonical
@@ -155,6 +155,8 @@ class _Values:
     def of(one: Found, cells: pd.DataFrame, decimals: Decimals) -> _Values:
         """Return the values of a column, in the own unit of its dimension."""
         texts = cells[one.place]
+        for place in one.more:
+            texts = texts + "/" + cells[place]
         if one.column.kind == "text":
             return _Values(one, texts, texts, pd.Series(False, texts.index))
         numbers = decimals.numbers(texts)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from driftproof._calls import Layout
 from driftproof._defaults import SCALE
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, aihwkit_hint
 from driftproof._mapping.quantised import are_same, is_quantised, lost_in, restored
 
 Scale = Literal["column", "layer"]
@@ -48,6 +48,7 @@ class TileSize:
         if not isinstance(choice, int) or isinstance(choice, bool):
             raise DriftproofError(
                 f"tile {choice!r}: wanted TileSize(ROWS, COLUMNS), a text such as 512x256, or a number"
+                f"{aihwkit_hint(choice, 'mapping.tile')}"
             )
         return TileSize(choice, choice)
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from driftproof.laws._encoding import Unit
 from driftproof.laws._table import NotNegative, Number, Positive, Table
+from driftproof.laws._validity import contains
 
 VERSION: Literal[1] = 1
 
@@ -115,8 +116,7 @@ class Card(Table):
 
     def in_validity(self, t_s: float) -> bool:
         """Whether a time after the first read, in s, lies in the range of validity."""
-        low, high = self.valid_s
-        return low <= t_s <= high
+        return contains(self.valid_s, t_s)
 
 
 def known_card(value: Any) -> Any:

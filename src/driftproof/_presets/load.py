@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from driftproof._errors import DriftproofError, did_you_mean, explained
+from driftproof._errors import DriftproofError, aihwkit_hint, did_you_mean, explained
 from driftproof._files import read_toml
 from driftproof._presets.preset import DevicePreset
 from driftproof.laws._curve import Piece
@@ -52,6 +52,11 @@ def load_preset(name: str | Path, changes: Mapping[str, Any] | None = None) -> D
     >>> load_preset("gaussian:0.02").programming.sigma
     0.02
     """
+    if not isinstance(name, str | Path):
+        raise DriftproofError(
+            f"preset: a {type(name).__name__} came; wanted the name of a preset or the path of a .toml file"
+            f"{aihwkit_hint(name, 'device')}"
+        )
     path, argument = _find(str(name))
     raw = _read(path)
     if argument is not None:
@@ -78,7 +83,8 @@ def shown(changes: Mapping[str, Any] | None) -> str:
 def _read(path: Path, children: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return a preset file's tables. With ``extends = "NAME"``, its keys replace those of that preset.
 
-    A table that names another ``law`` or ``encoding`` replaces the whole table, and an empty table removes it.
+    A table that names another ``law`` or ``encoding`` replaces the whole table, and an empty table removes it. So does
+    a source with a title: it is another work, which the authors and the DOI of the old one would be wrong for.
     """
     raw = read_toml(path)
     if "extends" not in raw:
@@ -95,11 +101,16 @@ def _read(path: Path, children: tuple[Path, ...] = ()) -> dict[str, Any]:
         old = merged.get(key)
         if value == {}:
             merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(old, dict) and not {"law", "encoding"} & set(value):
+        elif isinstance(value, dict) and isinstance(old, dict) and not _replaces(key, value):
             merged[key] = old | value
         else:
             merged[key] = value
     return merged
+
+
+def _replaces(key: str, table: dict[str, Any]) -> bool:
+    """Return whether a table takes nothing from the table of the preset that it extends."""
+    return bool({"law", "encoding"} & set(table)) or (key == "source" and "title" in table)
 
 
 def parse_changes(pairs: Iterator[str] | list[str]) -> dict[str, float]:

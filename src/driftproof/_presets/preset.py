@@ -23,7 +23,7 @@ from driftproof.laws._programming import Programming
 from driftproof.laws._read import Read
 from driftproof.laws._stuck import Stuck
 from driftproof.laws._table import Citation, NotNegative, Number, Table, Text
-from driftproof.laws._validity import Range, Validity
+from driftproof.laws._validity import Range, Validity, contains
 from driftproof.laws._variation import Variation
 from driftproof.laws._words import GENERIC
 
@@ -191,8 +191,7 @@ class DevicePreset(Table):
 
     def in_validity(self, t_s: float) -> bool:
         """Whether a time after the first read, in s, lies in the range of validity."""
-        low, high = self.validity.t_s
-        return low <= t_s <= high
+        return contains(self.validity.t_s, t_s)
 
     @property
     def laws(self) -> DeviceLaws:

@@ -146,9 +146,10 @@ def _add_display(into: Record, other: Record) -> None:
     for conversion_id, conversion in other.conversions().items():
         if conversion_id not in conversions:
             into.add_conversion(conversion_id, conversion)
-    for config_id, configuration in other.configurations().items():
+    theirs = other.configurations()
+    for config_id in other.configuration_order():
         if config_id not in configurations:
-            into.add_configuration(config_id, configuration)
+            into.add_configuration(config_id, theirs[config_id])
     for config_id, preset, series_id in other.shown():
         into.show(config_id, preset, series_id)
 

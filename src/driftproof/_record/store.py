@@ -250,14 +250,20 @@ class Record(RecordFile):
 
     def add_configuration(self, config_id: str, configuration: Configuration) -> None:
         """Set how a configuration is shown. One without a label keeps the label that the record has."""
-        if not configuration.label and (held := self.configurations().get(config_id)):
+        held = self.configurations().get(config_id)
+        if held and not configuration.label:
             configuration = configuration.model_copy(update={"label": held.label})
-        self._put("configurations", config_id=config_id, body=configuration.model_dump_json())
+        if configuration != held:
+            self._put("configurations", config_id=config_id, body=configuration.model_dump_json())
 
     def configurations(self) -> dict[str, Configuration]:
         """Return the configurations by ``config_id``, in order of label and id."""
         by_id = self._entries("configurations", "config_id", Configuration)
         return dict(sorted(by_id.items(), key=lambda item: (item[1].label, item[0])))
+
+    def configuration_order(self) -> list[str]:
+        """Return the ids of the configurations in the order in which they were asked for."""
+        return [key for (key,) in self._connection.execute("SELECT config_id FROM configurations ORDER BY rowid")]
 
     def show(self, config_id: str, preset: str, series_id: str) -> None:
         """Set the configuration and the preset's name under which the cells of a series are shown."""
@@ -310,6 +316,22 @@ class Record(RecordFile):
         columns = ["config_id", "preset", "layer", "inputs", "outputs"]
         table = pd.DataFrame(rows, columns=columns).groupby(columns[:3], sort=False, as_index=False).mean()
         return table[(table["inputs"] > 0) | (table["outputs"] > 0)].reset_index(drop=True)
+
+    def network_measures(self) -> pd.DataFrame:
+        """Return what networks measured of themselves: one row per configuration, preset and time.
+
+        There is a column for each number, such as ``residual`` of a Hopfield network: the mean over the chips of the
+        cells in which no layer is kept digital. It is empty if no network measures itself.
+        """
+        rows = []
+        for cell, _ in self.entries():
+            own = {name: value for name, value in cell.diagnostics.items() if isinstance(value, float)}
+            if own and not cell.digital:
+                rows.append({"config_id": cell.config_id, "preset": cell.preset, "t_s": cell.t_s, **own})
+        columns = ["config_id", "preset", "t_s"]
+        if not rows:
+            return pd.DataFrame(columns=columns)
+        return pd.DataFrame(rows).groupby(columns, sort=False, as_index=False).mean()
 
     # --- SQL ---
 

@@ -36,9 +36,9 @@ def chips(evidence: Evidence) -> Figure:
     return figure
 
 
-def paper_chips(evidence: Evidence) -> Figure:
-    """Draw the same for one column of a paper."""
-    return column_of_chips(evidence, dots_of(evidence, _numbered(evidence)), Figure, COLUMN)
+def paper_chips(evidence: Evidence, width: float | None = None) -> Figure:
+    """Draw the same for one column of a paper, or of a given width."""
+    return column_of_chips(evidence, dots_of(evidence, _numbered(evidence)), Figure, width or COLUMN)
 
 
 def column_of_chips(evidence: Evidence, found: Sequence[Dots], make: Any, width: float) -> Figure:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from driftproof._errors import DriftproofError, did_you_mean
+from driftproof._errors import DriftproofError
 from driftproof._keywords import checks_keywords
 from driftproof._record import Quantity
+from driftproof._reporting.against import key_against
 from driftproof._reporting.gather import Evidence, Source, gather
 from driftproof._reporting.outcomes import Row, same_samples
 from driftproof._reporting.statistics import KINDS
@@ -60,7 +61,8 @@ def compare(
 
     Args:
         records: A record, its folder or its file; or several of them.
-        against: Name of a configuration or a preset that the others are compared with (default: the first
+        against: Name of a configuration, as the table shows it, or of a preset that the others are compared with; a
+            part of the name is enough if no other has it, such as ``standard`` or ``6-bit`` (default: the first
             configuration on every preset; with one configuration, the first preset).
         margin: Margin of equivalence in the unit of the metric. If it is given, the table tells whether differences
             are closer to 0 than the margin, by two one-sided tests (default: no such test).
@@ -70,7 +72,8 @@ def compare(
     Returns:
         One row per comparison and time: what was compared (b with a), both means, the difference b - a with its 95 %
         intervals, the p-value of no difference, alone and adjusted for all rows (Holm), and that of a difference of
-        ``margin`` or more.
+        ``margin`` or more. An interval is that of one difference alone. It may exclude 0 where the adjusted p-value is
+        above 0.05: of 20 comparisons without a difference, one interval excludes 0.
 
     Raises:
         DriftproofError: There is nothing to compare; the records are of different data or metrics; the margin is not
@@ -156,23 +159,18 @@ def not_compared(evidence: Evidence) -> list[str]:
 
 def _pairs(evidence: Evidence, against: str | None) -> Iterator[Pair]:
     keys, presets = list(evidence.names), evidence.measured_presets
-    named = {evidence.names[key] or key: key for key in keys}
-    if against is not None and against not in {*named, *presets}:
-        known = [*(name for name in named if len(keys) > 1), *presets]
-        raise DriftproofError(
-            f"nothing is called {against!r}{did_you_mean(against, known)}; there are {', '.join(known)}"
-        )
-    if len(keys) > 1 and against not in presets:
-        first = named[against] if against else keys[0]
+    chosen = None if against is None else key_against(evidence, against)
+    if len(keys) > 1 and (chosen or against is None):
+        first = chosen or keys[0]
         for preset in presets:
             for key in keys:
                 if key != first:
                     names = (f"{evidence.names[k]}, {preset}" for k in (first, key))
                     yield Pair((first, preset), (key, preset), *names)
-        if not against and len(presets) == len(keys) == 2:  # two records, each with a device of its own
+        if against is None and len(presets) == len(keys) == 2:  # two records, each with a device of its own
             yield from _one_each(evidence, keys, presets)
         return
-    base = against if against in presets else presets[0] if presets else ""
+    base = against or (presets[0] if presets else "")
     for key in keys:
         for preset in presets:
             if preset != base:

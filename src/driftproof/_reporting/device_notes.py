@@ -11,7 +11,8 @@ from driftproof._presets.notes import caveat_texts, notes_of, other_presets
 from driftproof._record import Configuration, PresetEntry
 from driftproof._reporting.cards import reading
 from driftproof._reporting.gather import Evidence
-from driftproof.laws._words import condition, time_zero
+from driftproof._reporting.origin import zero_of
+from driftproof.laws._words import condition
 from driftproof.times import format_time
 
 
@@ -42,7 +43,7 @@ def time_zeros(entries: Mapping[str, PresetEntry]) -> str:
     """Return sentences about t = 0; several sentences name their presets."""
     sentences: dict[str, list[str]] = {}
     for name, entry in entries.items():
-        if text := time_zero(entry.definition):
+        if text := zero_of(entry.definition):
             sentences.setdefault(text, []).append(name)
     if len(sentences) == 1:
         return next(iter(sentences))

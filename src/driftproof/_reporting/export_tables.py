@@ -219,7 +219,7 @@ def differences_text(table: pd.DataFrame, quantity: Quantity) -> TextTable:
     holds = "new samples and other chips" if new else "other chips, on these samples"
     notes = [
         f"difference of {quantity.title}{' in points' if quantity.percent else ''}, on the same chips and samples, "
-        f"with its 95 % interval for {holds}"
+        f"each with its own 95 % interval for {holds}, not adjusted for the number of comparisons"
     ]
     if not table["in_validity"].all():
         notes.append("*: outside the range of validity of a device")

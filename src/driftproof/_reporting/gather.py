@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ from driftproof._record import (
     Run,
     Subject,
 )
+from driftproof._reporting.origin import Origin, origin_of
 from driftproof._reporting.outcomes import Outcomes, Row
 from driftproof._reporting.statistics import Source as Source
 from driftproof._reporting.statistics import SummaryRow, summarise_cells, summary_of
@@ -58,6 +59,7 @@ class Evidence:
         every_cell: ``cells`` and the cells in which layers are kept digital or causes of error are switched off, as
             ``sensitivity`` measures them.
         saturation: Percentage of clipped conversions of each configuration, preset and layer that has some.
+        network_measures: What networks measured of themselves, by configuration, preset and time.
     """
 
     records: int
@@ -71,6 +73,12 @@ class Evidence:
     quantity: Quantity
     every_cell: pd.DataFrame
     saturation: pd.DataFrame
+    network_measures: pd.DataFrame
+
+    @property
+    def origin(self) -> Origin:
+        """Words for where the chips come from."""
+        return origin_of(self.presets[name].definition for name in self.measured_presets if name in self.presets)
 
     @property
     def mixed_cells(self) -> int:
@@ -133,9 +141,11 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
     accounts: list[Account] = []
     presets: dict[str, PresetEntry] = {}
     order: dict[str, None] = {}
+    asked: dict[str, None] = {}
     tables: list[pd.DataFrame] = []
     outcomes = Outcomes()
     clipped: list[pd.DataFrame] = []
+    own: list[pd.DataFrame] = []
     with ExitStack() as opened:
         for source in sources:
             record = source if isinstance(source, Record) else opened.enter_context(Record.open(source))
@@ -145,11 +155,13 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
                     f"no cells yet in {record.where}; run `driftproof evaluate ... --out` with this folder to fill it"
                 )
             clipped.append(record.saturation())
+            own.append(record.network_measures())
             accounts += _accounts(record, record.subject)
             _add_presets(presets, record)
             order |= dict.fromkeys(record.preset_order())
+            asked |= dict.fromkeys(record.configuration_order())
             outcomes.add(record)
-    every_cell, quantity = _merge(tables), _quantity(accounts)
+    every_cell, quantity = _merge(tables, asked), _quantity(accounts)
     unreported = [name for name, entry in presets.items() if not entry.reported]
     apart = (every_cell["digital"] != "") | every_cell["preset"].isin(unreported)
     cells = every_cell[~apart].reset_index(drop=True)
@@ -162,10 +174,11 @@ def gather(records: Source | Sequence[Source]) -> Evidence:
         summary=summary_of(rows, quantity),
         rows={row.key: row for row in rows},
         outcomes=outcomes,
-        names=_names(accounts, set(cells["config_id"])),
+        names=_names(accounts, list(dict.fromkeys(cells["config_id"]))),
         quantity=quantity,
         every_cell=every_cell,
         saturation=_mean_shares(pd.concat(clipped, ignore_index=True)),
+        network_measures=pd.concat(own, ignore_index=True).drop_duplicates(ignore_index=True),
     )
 
 
@@ -179,8 +192,9 @@ def _accounts(record: Record, subject: Subject) -> list[Account]:
     The last account has all runs, since a record does not hold which conversion a run measured.
     """
     shown: dict[str, dict[str, Configuration]] = defaultdict(dict)
-    for key, configuration in record.configurations().items():
-        shown[configuration.conversion][key] = configuration
+    configurations = record.configurations()
+    for key in record.configuration_order():
+        shown[configurations[key].conversion][key] = configurations[key]
     conversions = {name: item for name, item in record.conversions().items() if name in shown}
     runs = {list(conversions)[-1]: tuple(record.runs().values())} if conversions else {}
     return [Account(subject, item, shown[name], runs.get(name, ())) for name, item in conversions.items()]
@@ -214,8 +228,11 @@ def _quantity(accounts: Sequence[Account]) -> Quantity:
     return first
 
 
-def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return one table of cells. A cell may be in two tables (two copies of a folder) if it has the same value."""
+def _merge(tables: list[pd.DataFrame], asked: Iterable[str]) -> pd.DataFrame:
+    """Return one table of cells, with the configurations in the order in which they were asked for.
+
+    A cell may be in two tables (two copies of a folder) if it has the same value.
+    """
     key = ["config_id", "preset", "digital", "chip", "t_s", "metric"]
     # Not by the labels and the names of network and data, which may differ between copies.
     cells = pd.concat(tables, ignore_index=True).drop_duplicates([*key, "value", "n_samples"], ignore_index=True)
@@ -233,17 +250,19 @@ def _merge(tables: list[pd.DataFrame]) -> pd.DataFrame:
         )
     # In the order of one record: other times or chips of a row that both hold stand among those of the first.
     row = cells.groupby(["config_id", "preset", "digital"], sort=False).ngroup()
-    in_order = cells.assign(row=row).sort_values(["row", "t_s", "chip"], kind="stable", ignore_index=True)
-    return in_order.drop(columns="row")
+    place = cells["config_id"].map({key: place for place, key in enumerate(asked)})
+    in_order = cells.assign(place=place, row=row).sort_values(
+        ["place", "row", "t_s", "chip"], kind="stable", ignore_index=True
+    )
+    return in_order.drop(columns=["place", "row"])
 
 
-def _names(accounts: Sequence[Account], used: set[str]) -> dict[str, str]:
+def _names(accounts: Sequence[Account], used: Sequence[str]) -> dict[str, str]:
     """Name each configuration by the first facts that tell all of them apart."""
     facts: dict[str, dict[str, str]] = {}
-    for account in accounts:
-        for key, item in account.configurations.items():
-            if key in used:
-                facts.setdefault(key, _facts(account.subject, account.conversion, item))
+    for key in used:
+        account = next(account for account in accounts if key in account.configurations)
+        facts[key] = _facts(account.subject, account.conversion, account.configurations[key])
     if len(facts) == 1:
         return dict.fromkeys(facts, "")
     chosen: list[str] = []
@@ -258,6 +277,7 @@ def _names(accounts: Sequence[Account], used: set[str]) -> dict[str, str]:
 
 def _facts(subject: Subject, conversion: Conversion, item: Configuration) -> dict[str, str]:
     clipped = f", clipped at {conversion.clip} %" if conversion.clip else ""
+    layers = sum(layer.analog for layer in conversion.layers)
     return {
         "label": item.label or subject.model,
         "model": subject.model,
@@ -271,7 +291,7 @@ def _facts(subject: Subject, conversion: Conversion, item: Configuration) -> dic
         "ranges": str(item.ranges or "no measured ranges"),
         "tile": f"tiles {conversion.tile_rows} × {conversion.tile_cols}",
         "scale": f"weights relative to the {conversion.scale}{clipped}",
-        "layers": f"{sum(layer.analog for layer in conversion.layers)} analog layers",
+        "layers": f"{layers} analog layer{'s' if layers != 1 else ''}",
         "seed": f"seed {item.seed}",
         "device": f"drawn on {item.device}",
         "weights": f"weights {subject.model_hash[:8]}",

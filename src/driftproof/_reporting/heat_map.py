@@ -31,36 +31,39 @@ def heat_map(evidence: Evidence, keep: float | None) -> dict[str, Any] | None:
     found = {
         (key, verdict.preset): verdict.lifetime for key in evidence.names for verdict in verdicts(evidence, key, keep)
     }
+    thresholds = {
+        key: default_keep(evidence.digital(key), evidence.quantity) if keep is None else keep for key in evidence.names
+    }
+    several = len(set(thresholds.values())) > 1
+    before = {key: f"{_level(evidence.quantity, bar)}: " if several else "" for key, bar in thresholds.items()}
     groups: list[dict[str, Any]] = []
     for preset in evidence.measured_presets:
         rows = [
             {
                 "name": name,
                 "cells": _cells(evidence, key, preset, times),
-                "kept": _kept(found[key, preset], _is_decided(evidence, key, preset, keep)),
+                "kept": before[key] + _kept(found[key, preset], _is_decided(evidence, key, preset, keep)),
             }
             for key, name in evidence.names.items()
             if (key, preset) in found
         ]
         groups.append({"preset": preset, "rows": rows})
-    thresholds = {
-        default_keep(evidence.digital(key), evidence.quantity) if keep is None else keep for key in evidence.names
-    }
     return {
         "times": [format_time(t) for t in times],
         "groups": groups,
         "key": [*(f"≤ {loss:g}" for loss in LOSSES), f"> {LOSSES[-1]:g}"],
         "outside": bool((~measured["in_validity"].astype(bool)).any()),
         "undecided": any(row["kept"].endswith("?") for group in groups for row in group["rows"]),
-        "keeps": _threshold(evidence.quantity, thresholds),
+        "keeps": _threshold(evidence.quantity, set(thresholds.values())),
     }
 
 
 def _threshold(quantity: Quantity, thresholds: set[float]) -> str:
-    if len(thresholds) > 1:
-        return "keeps its threshold"
-    (keep,) = thresholds
-    return f"keeps {keep:g} %" if quantity.percent else f"keeps {keep:g}"
+    return "keeps" if len(thresholds) > 1 else f"keeps {_level(quantity, *thresholds)}"
+
+
+def _level(quantity: Quantity, keep: float) -> str:
+    return f"{keep:g} %" if quantity.percent else f"{keep:g}"
 
 
 def _is_decided(evidence: Evidence, key: str, preset: str, keep: float | None) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from driftproof._intervals import paired_interval
-from driftproof._record import Layer, Quantity
+from driftproof._record import DIGITAL, Layer, Quantity
 from driftproof._record.table import digital_names
 from driftproof._reporting.gather import Evidence
+from driftproof._reporting.outcomes import Row
+from driftproof.statistics._equal_chips import change_interval
 from driftproof.times import format_time
 
 _OF_A_CELL = ["config_id", "preset", "t_s"]
@@ -23,7 +26,7 @@ def layer_tables(evidence: Evidence) -> list[dict[str, Any]]:
     tables = []
     for (key, preset, t_s), group in cells.groupby(_OF_A_CELL, sort=False):
         layers = _analog_layers(evidence, str(key))
-        rows = _rows(evidence, str(key), group, layers)
+        rows = _rows(evidence, (str(key), str(preset), float(str(t_s))), group, layers)
         if rows:
             tables.append(
                 {
@@ -43,13 +46,13 @@ def _analog_layers(evidence: Evidence, key: str) -> dict[str, Layer]:
     return {layer.name or "(root)": layer for layer in account.conversion.layers if layer.analog}
 
 
-def _rows(evidence: Evidence, key: str, cells: pd.DataFrame, layers: dict[str, Layer]) -> list[dict[str, Any]]:
+def _rows(evidence: Evidence, row: Row, cells: pd.DataFrame, layers: dict[str, Layer]) -> list[dict[str, Any]]:
     """Return a row per layer; none if no layer was measured alone."""
     measured: dict[frozenset[str], pd.Series] = {
         digital_names(str(text)): group.set_index("chip")["value"] for text, group in cells.groupby("digital")
     }
     sign, quantity, every, rows = evidence.quantity.sign, evidence.quantity, frozenset(layers), []
-    digital = float(measured[every].iloc[0]) if every in measured else evidence.digital(key)
+    digital = float(measured[every].iloc[0]) if every in measured else evidence.digital(row[0])
     all_analog = measured.get(frozenset())
     for name, layer in layers.items():
         only_analog, only_digital = measured.get(every - {name}), measured.get(frozenset({name}))
@@ -59,8 +62,33 @@ def _rows(evidence: Evidence, key: str, cells: pd.DataFrame, layers: dict[str, L
             macs = "" if layer.macs_per_input is None else f"{layer.macs_per_input:,}"
             counts = {len(values) for values in (drop, gain) if values is not None}
             texts = {"layer": name, "macs": macs, "weights": f"{layer.weights:,}", "chips": counts}
-            rows.append(texts | _change("drop", drop, quantity, digital) | _change("gain", gain, quantity, digital))
+            ends = _ends(drop, _lost(evidence, row, every - {name}, drop)), _ends(gain, _won(evidence, row, name, gain))
+            drop_texts = _change("drop", drop, ends[0], quantity, digital)
+            rows.append(texts | drop_texts | _change("gain", gain, ends[1], quantity, digital))
     return rows
+
+
+def _lost(evidence: Evidence, row: Row, digital: frozenset[str], drop: pd.Series | None) -> npt.NDArray[Any] | None:
+    """Return what chips with some digital layers lose against the digital network, [chips, samples], where known."""
+    whole = evidence.outcomes.of((row[0], DIGITAL, 0.0))
+    mixed = None if drop is None else evidence.outcomes.mixed(row, digital, list(drop.index))
+    if mixed is None or whole is None or whole.samples is not None:
+        return None
+    lost: npt.NDArray[np.int8] = whole.outcomes[0].astype(np.int8) - mixed
+    return evidence.quantity.sign * lost
+
+
+def _won(evidence: Evidence, row: Row, layer: str, gain: pd.Series | None) -> npt.NDArray[Any] | None:
+    """Return what chips win if a layer is digital, [chips, samples], where known."""
+    if gain is None:
+        return None
+    chips = list(gain.index)
+    one, other = (evidence.outcomes.mixed(row, digital, chips) for digital in (frozenset({layer}), frozenset[str]()))
+    return evidence.quantity.sign * (one - other) if one is not None and other is not None else None
+
+
+def _ends(values: pd.Series | None, outcomes: npt.NDArray[Any] | None) -> tuple[float, ...]:
+    return change_interval(tuple(values), outcomes) if values is not None and len(values) > 1 else ()
 
 
 def _chips_in_words(counts: Iterable[set[int]]) -> str:
@@ -74,11 +102,12 @@ def _chips_in_words(counts: Iterable[set[int]]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _change(name: str, values: pd.Series | None, quantity: Quantity, digital: float) -> dict[str, str]:
+def _change(
+    name: str, values: pd.Series | None, ends: tuple[float, ...], quantity: Quantity, digital: float
+) -> dict[str, str]:
     """Return the mean of a change over the chips and its 95 % interval as texts."""
     if values is None or values.empty:
         return {name: "", f"{name}_interval": ""}
-    ends = paired_interval(tuple(values)) if len(values) > 1 else ()
     return {
         name: quantity.difference(float(values.mean()), digital),
         f"{name}_interval": " – ".join(quantity.difference(end, digital) for end in ends),

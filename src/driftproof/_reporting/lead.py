@@ -19,13 +19,18 @@ HOLDS_FOR_NEW = "new inputs of this kind and other chips of the device"
 MOST_SENTENCES = 4
 """Number of verdicts that a first screen has room for; more of them are folded below a summary of them."""
 _MOST_GAINS = 4
+_MOST_LABELS = 4
+_SAME_DIGITAL = 1e-9
 
 
 def title_of(evidence: Evidence) -> str:
     """Return the title of a report that got none."""
     models = dict.fromkeys(account.subject.model for account in evidence.accounts)
     data = dict.fromkeys(account.subject.data for account in evidence.accounts)
-    return f"{' and '.join(models)} on simulated analog hardware, with {' and '.join(data)}"
+    items = (account.configurations.get(key) for key in evidence.names for account in evidence.accounts)
+    labels = [label for label in dict.fromkeys(item.label for item in items if item) if label and label not in models]
+    labelled = f" ({', '.join(labels)})" if 0 < len(labels) <= _MOST_LABELS else ""
+    return f"{' and '.join(models)}{labelled} {evidence.origin.hardware}, with {' and '.join(data)}"
 
 
 def lead(evidence: Evidence, key: str, keep: float | None) -> dict[str, Any]:
@@ -62,6 +67,7 @@ def overview(evidence: Evidence, leads: Sequence[dict[str, Any]]) -> dict[str, A
     if len(found) <= MOST_SENTENCES:
         return None
     thresholds = list(dict.fromkeys(one["keep"] for one in leads))
+    several = f"the threshold of the configuration ({', '.join(thresholds)})"
     losses = sorted(
         (
             (float(row["drop"]), key, verdict.preset, row)
@@ -75,7 +81,7 @@ def overview(evidence: Evidence, leads: Sequence[dict[str, Any]]) -> dict[str, A
         "configurations": len(leads),
         "devices": len({verdict.preset for _, verdict in found}),
         "held": sum(verdict.lifetime is not None and verdict.lifetime.kind == "held" for _, verdict in found),
-        "keep": thresholds[0] if len(thresholds) == 1 else "its threshold",
+        "keep": thresholds[0] if len(thresholds) == 1 else several,
         "ends": [_loss_in_words(evidence, *loss[1:]) for loss in (losses[0], losses[-1])] if losses else [],
     }
 
@@ -123,6 +129,7 @@ def gains(evidence: Evidence, comparisons: pd.DataFrame | None) -> list[dict[str
     if comparisons is None or len(evidence.names) < 2:
         return []
     first, *others = evidence.names.values()
+    digital = {name: evidence.digital(key) for key, name in evidence.names.items()}
     changes: dict[str, list[tuple[str, pd.Series]]] = {}
     for name in others:
         for preset in evidence.measured_presets:
@@ -132,22 +139,36 @@ def gains(evidence: Evidence, comparisons: pd.DataFrame | None) -> list[dict[str
                 changes.setdefault(name, []).append((preset, rows.iloc[-1]))
     if sum(map(len, changes.values())) <= _MOST_GAINS:
         return [
-            {"name": name, "first": first, "text": _gain(evidence, preset, row)}
+            {"name": name, "first": first, "text": _gain(evidence, preset, row, digital[name] - digital[first])}
             for name, found in changes.items()
             for preset, row in found
         ]
+    largest = {name: max(found, key=lambda one: abs(float(one[1]["difference"]))) for name, found in changes.items()}
     return [
-        {
-            "name": name,
-            "first": first,
-            "text": "up to " + _gain(evidence, *max(found, key=lambda one: abs(float(one[1]["difference"])))),
-        }
-        for name, found in changes.items()
+        {"name": name, "first": first, "text": "up to " + _gain(evidence, *found, digital[name] - digital[first])}
+        for name, found in largest.items()
     ]
 
 
-def _gain(evidence: Evidence, preset: str, row: pd.Series) -> str:
+def _gain(evidence: Evidence, preset: str, row: pd.Series, digital: float) -> str:
     kind: On = "these" if pd.isna(row["ci95_new_low"]) else "new"
     ends = [float(row[f"ci95_{KINDS[kind]}{end}"]) for end in ("low", "high")]
     change = change_in_words(evidence.quantity, float(row["difference"]), float(row["mean_a"]), ends, signed=True)
-    return f"{change} on {evidence.shown(preset)} at {format_time(float(row['t_s']))}"
+    where = f"{change} on {evidence.shown(preset)} at {format_time(float(row['t_s']))}"
+    return where + digital_and_drop(evidence.quantity, float(row["difference"]), digital, float(row["mean_a"]))
+
+
+def digital_and_drop(quantity: Quantity, change: float, digital: float, reference: float) -> str:
+    """Return how much of a change the digital network has too, as after a training; empty if it has nothing of it.
+
+    >>> from driftproof._record import quantity_of
+    >>> digital_and_drop(quantity_of("accuracy"), 12.5, -0.3, 83.0)
+    ': the digital network -0.30, and the drop 12.80 smaller'
+    """
+    if abs(digital) < _SAME_DIGITAL * max(1.0, abs(reference)):
+        return ""
+    less = quantity.sign * (change - digital)
+    drop = f"{quantity.difference(abs(less), reference)} {'smaller' if less >= 0 else 'larger'}"
+    sign = "+" if digital > 0 else ""
+    what = "drop" if quantity.higher_is_better else "rise"
+    return f": the digital network {sign}{quantity.difference(digital, reference)}, and the {what} {drop}"

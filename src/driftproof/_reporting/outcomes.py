@@ -38,7 +38,7 @@ class Seen:
 
 
 class Outcomes:
-    """The outcomes of the cells of records in which no layer is kept digital for a trial.
+    """The outcomes of the cells of records, and apart from them those in which layers are kept digital for a trial.
 
     Answers that are right or wrong take one bit each.
     """
@@ -48,6 +48,7 @@ class Outcomes:
         self._drawn: dict[tuple[Row, int], DrawnSamples | None] = {}
         self._known: DrawnSamples | None = None
         self._bits: dict[tuple[Row, int], tuple[npt.NDArray[np.uint8], int]] = {}
+        self._mixed: dict[tuple[Row, frozenset[str], int], tuple[npt.NDArray[np.uint8], int]] = {}
 
     def add(self, record: Record) -> None:
         """Add the outcomes of a record. Where two records hold the same cell, the first one stays."""
@@ -57,9 +58,19 @@ class Outcomes:
         for config_id, preset, series in record.shown():
             shown.setdefault(series, []).append((config_id, preset))
         for key, outcome, run in record.outcomes():
-            if key.digital or outcome.per_sample is None:
-                continue
             entries = outcome.per_sample
+            if entries is None:
+                continue
+            if key.digital:
+                if outcome.samples is None and entries.dtype == np.bool_:
+                    for config_id, preset in shown.get(key.series, ()):
+                        cell = (
+                            (config_id, preset, key.t_s),
+                            frozenset(name or "(root)" for name in key.digital),
+                            key.chip,
+                        )
+                        self._mixed.setdefault(cell, (np.packbits(entries), len(entries)))
+                continue
             for config_id, preset in shown.get(key.series, ()):
                 row = (config_id, preset, key.t_s)
                 if key.chip in self._held.setdefault(row, {}):
@@ -82,6 +93,24 @@ class Outcomes:
             return None
         chips = tuple(sorted(held))
         return Seen(chips, first.samples, np.stack([self._entries(row, chip) for chip in chips]))
+
+    def mixed(self, row: Row, digital: frozenset[str], chips: Sequence[int]) -> npt.NDArray[np.int8] | None:
+        """Return right (1) and wrong (0) answers of chips with some layers digital, [chips, samples]; None if unknown.
+
+        Args:
+            row: The row of the device that the other layers have.
+            digital: Names of the digital layers; none for the whole chip.
+            chips: Numbers of the chips.
+        """
+        if not digital:
+            seen = self.of(row)
+            if seen is None or seen.samples is not None or not set(chips) <= set(seen.chips):
+                return None
+            return seen.on(chips).astype(np.int8) if seen.outcomes.dtype == np.bool_ else None
+        found = [self._mixed[cell] for chip in chips if (cell := (row, digital, chip)) in self._mixed]
+        if len(found) < len(chips):
+            return None
+        return np.stack([np.unpackbits(bits, count=count).astype(np.int8) for bits, count in found])
 
     def partial(self, row: Row) -> Partial | None:
         """Return the chips of a row that saw random parts of the samples; None if all saw the same samples.

@@ -47,12 +47,13 @@ def over_time(evidence: Evidence) -> Figure:
     return figure
 
 
-def paper_over_time(evidence: Evidence) -> Figure:
-    """Draw the same for a paper: one column wide, or as wide as a page where there are panels."""
+def paper_over_time(evidence: Evidence, width: float | None = None) -> Figure:
+    """Draw the same for a paper: one column wide, or as wide as a page where there are panels, or of a given width."""
     if in_panels(evidence):
         columns = min(2, len(evidence.measured_presets))
-        return _panels(evidence, FULL / 2 if columns == 2 else COLUMN, 2.6 if columns == 2 else 2.9)
-    figure = Figure(figsize=(COLUMN, 2.7), layout="constrained")
+        wide = width or (FULL if columns == 2 else COLUMN)
+        return _panels(evidence, wide / columns, 2.6 if columns == 2 else 2.9)
+    figure = Figure(figsize=(width or COLUMN, 2.7), layout="constrained")
     draw_over_time(figure.subplots(), evidence, _page_lines(evidence), "mean", "chips", legend=True)
     return figure
 
@@ -152,7 +153,7 @@ def _panels(evidence: Evidence, width: float, height: float) -> Figure:
 
 
 def _axis(evidence: Evidence) -> TimeAxis:
-    return TimeAxis(evidence.summary.loc[evidence.summary["chips"] > 0, "t_s"].tolist())
+    return TimeAxis(evidence.summary.loc[evidence.summary["chips"] > 0, "t_s"].tolist(), evidence.origin.since)
 
 
 def _value_label(axes: Axes, evidence: Evidence, of: Of, compressed: bool) -> str:

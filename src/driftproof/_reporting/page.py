@@ -17,6 +17,7 @@ from driftproof._reporting.html import data_uri, fill_template
 from driftproof._reporting.layer_cells import layer_tables
 from driftproof._reporting.lead import gains, lead, overview, title_of
 from driftproof._reporting.page_layers import conversions
+from driftproof._reporting.page_measures import network_measures
 from driftproof._reporting.page_run import what_was_run
 from driftproof._reporting.page_summary import summary_groups
 from driftproof._reporting.page_tables import comparison_rows, kept
@@ -62,6 +63,7 @@ def page(
         heat_map=heat_map(evidence, keep),
         files=file_links(files),
         several=len(evidence.names) > 1,
+        origin=evidence.origin,
         said=said,
         longest=LONGEST,
         quantity=evidence.quantity,
@@ -77,6 +79,7 @@ def page(
         not_compared=not_compared(evidence),
         saturated=_saturated(evidence),
         saturated_above=SATURATED_PERCENT,
+        network_measures=network_measures(evidence),
         layer_tables=layer_tables(evidence),
         run=what_was_run(evidence),
         conversions=conversions(evidence),

@@ -13,6 +13,9 @@ from driftproof._reporting.lifetime import default_keep, in_words, span_in_words
 from driftproof._reporting.shares import LifetimeRow, bars, lifetimes, yields
 from driftproof.times import format_time
 
+LEVEL = 0.05
+"""Level of the p-values."""
+
 
 def kept(evidence: Evidence, key: str, keep: float | None) -> list[dict[str, Any]]:
     """Return the lifetimes and the yields of one configuration, one group per preset."""
@@ -83,6 +86,20 @@ def comparison_rows(table: pd.DataFrame, quantity: Quantity) -> list[dict[str, A
             }
         )
     return rows
+
+
+def alone_note(table: pd.DataFrame) -> str:
+    """Return why an interval excludes 0 although the adjusted p-value is above 0.05; empty if none does."""
+    known = table["ci95_new_low"].notna()
+    low, high = (table[f"ci95_new_{end}"].where(known, table[f"ci95_{end}"]) for end in ("low", "high"))
+    apart = int((((low > 0) | (high < 0)) & (table["p_holm"] > LEVEL)).sum())
+    if not apart:
+        return ""
+    rows = "1 row excludes" if apart == 1 else f"{apart} rows exclude"
+    return (
+        f"The interval of {rows} 0 with p above {LEVEL:g}: alone, the difference would be significant; among "
+        f"{len(table)} comparisons it may be chance."
+    )
 
 
 def p_text(p: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +27,9 @@ from driftproof._reporting.page import page
 from driftproof._reporting.shares import lifetime_table, yields
 from driftproof._reporting.text_table import MARKS
 
+WIDTHS = (2.0, 20.0)
+"""The narrowest and the widest figure in inches."""
+
 
 @checks_keywords
 def report(
@@ -34,6 +38,7 @@ def report(
     keep: float | str | None = None,
     title: str = "",
     said: str = "",
+    width: float | None = None,
 ) -> Path:
     """Write a report into the folder ``out`` and return the path of its ``index.html``.
 
@@ -53,11 +58,16 @@ def report(
         title: Title of the page (default: the networks and the data).
         said: A paragraph of yours on the first screen, instead of what the configurations change against the first one
             (default: none).
+        width: Width of the figures for papers in inches (default: 3.5, one column of a journal, and 7.16, its page,
+            where there are two columns of panels).
 
     Raises:
         DriftproofError: a record has no cells or no digital row; records contradict each other or have different
-            metrics; ``keep`` is not a value of the metric; ``out`` is a file.
+            metrics; ``keep`` is not a value of the metric; ``width`` is not from 2 to 20 inches; ``out`` is a file.
     """
+    low, high = WIDTHS
+    if width is not None and not low <= width <= high:
+        raise DriftproofError(f"width {width!r}: wanted the width of figures in inches, from {low:g} to {high:g}")
     folder = Path(out)
     is_folder(folder, "the report")
     evidence = gather(records)
@@ -69,7 +79,10 @@ def report(
     if evidence.records > 1 and (folder / FILE_NAME).exists():
         raise DriftproofError(f"{folder} holds a record with its own report; choose another --out for the joint report")
     over = f"{re.sub(r'[^A-Za-z0-9]+', '_', evidence.quantity.name).strip('_').lower()}_over_time"
-    figures = {over: render_paper(paper_over_time, evidence), "chips": render_paper(paper_chips, evidence)}
+    figures = {
+        over: render_paper(partial(paper_over_time, width=width), evidence),
+        "chips": render_paper(partial(paper_chips, width=width), evidence),
+    }
     texts = _texts(evidence, tables.get("comparisons.csv"))
     files = [*tables, *texts, *(f"{name}.{form}" for name, forms in figures.items() for form in forms)]
     html = page(

@@ -11,6 +11,7 @@ from driftproof._files import write_atomically
 from driftproof._record import Quantity
 from driftproof._reporting.html import check_written_here, data_uri, fill_template
 from driftproof._reporting.page import LONGEST, file_links
+from driftproof._reporting.statistics import PRELIMINARY_BELOW
 from driftproof.times import format_time
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def write_sensitivity(
         longest=LONGEST,
         setting=_setting(setting, layers),
         verdict=_verdict(layers, causes),
+        preliminary_below=PRELIMINARY_BELOW if len(layers.analog) < PRELIMINARY_BELOW else None,
         choice=None if curve is None else {"text": curve.verdict(), "where": where_of(curve)},
         layer_tables=[_layers(layers)],
         causes=None if causes is None else _causes(causes),

@@ -25,7 +25,8 @@ class TimeAxis:
     [-0.8, 0.0, 2.0]
     """
 
-    def __init__(self, times_s: Iterable[float]) -> None:
+    def __init__(self, times_s: Iterable[float], since: str = "after the first read") -> None:
+        self.since = since
         self.times = sorted(set(times_s))
         self._later = [t for t in self.times if t > 0]
         self._zero = (math.log10(self._later[0]) if self._later else 0.0) - _GAP
@@ -67,4 +68,4 @@ class TimeAxis:
         axes.tick_params(axis="x", length=3)
         if 0.0 in ticks and len(self.times) > 1:
             axes.axvline(self._zero + _GAP / 2, color="#bbbbbb", lw=0.8, ls=":")
-        axes.set_xlabel("time after the first read")
+        axes.set_xlabel(f"time {self.since}")

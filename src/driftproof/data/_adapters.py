@@ -34,7 +34,8 @@ def as_data(obj: object, name: str | None = None) -> Data:
         obj: One of these: Data; a tuple (inputs, targets) of tensors or arrays with samples along axis 0, where inputs
             may also be a tuple or a dict of tensors; a dict of tensors whose ``labels`` are the targets; a torch
             Dataset of such pairs or dicts; a DataLoader. The dataset, the collate function and the workers of a loader
-            are used, but every sample is read, in dataset order, even if the loader shuffles or drops samples.
+            are used, but every sample is read, in dataset order, even if the loader shuffles or drops samples. Its
+            batch size is that of a training; an evaluation has its own.
         name: Name of the data in records (default: its present name, ``tensors``, or the class of the dataset).
 
     Raises:
@@ -88,7 +89,9 @@ def _from_loader(loader: DataLoader[Any], name: str | None) -> Data:
     options = {option.name: getattr(loader, option.name) for option in fields(Reading)}
     if loader.collate_fn is default_collate:
         options["collate_fn"] = None
-    return _from_dataset(dataset, name, Reading(**options))
+    data = _from_dataset(dataset, name, Reading(**options))
+    data.loader_batch = getattr(loader.batch_sampler, "batch_size", None)
+    return data
 
 
 def _check_reads_all(loader: DataLoader[Any], name: str) -> None:

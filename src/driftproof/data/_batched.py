@@ -40,6 +40,8 @@ class Data(ABC):
     """
 
     name: str
+    loader_batch: int | None = None
+    """Batch size of the DataLoader that the samples came in, which a training takes; None without one."""
     _fingerprint: str | None = None
 
     @abstractmethod
@@ -123,10 +125,13 @@ class TensorData(Data):
         """Return some of the samples, in the given order: views for a range, else copies."""
         if isinstance(samples, range) and samples.step == 1:
             part = slice(samples.start, samples.stop)
-            return type(self)(self.name, select(self.inputs, part), self.targets[part])
-        index = torch.as_tensor(samples)
-        inputs = on_tensors(self.inputs, lambda part: part[index.to(part.device)])
-        return type(self)(self.name, inputs, self.targets[index.to(self.targets.device)])
+            taken = type(self)(self.name, select(self.inputs, part), self.targets[part])
+        else:
+            index = torch.as_tensor(samples)
+            inputs = on_tensors(self.inputs, lambda part: part[index.to(part.device)])
+            taken = type(self)(self.name, inputs, self.targets[index.to(self.targets.device)])
+        taken.loader_batch = self.loader_batch
+        return taken
 
     def _digest(self) -> hashlib._Hash:
         """Return the SHA-256 over every input and target."""
@@ -160,6 +165,7 @@ class DatasetData(Data):
     name: str
     dataset: Dataset[Any]
     reading: Reading = field(default_factory=Reading)
+    loader_batch: int | None = None
 
     def __post_init__(self) -> None:
         if len(self) == 0:

@@ -6,12 +6,12 @@ from driftproof._errors import DriftproofError, did_you_mean
 from driftproof.data._adapters import as_data
 from driftproof.data._batched import Data
 from driftproof.data._embedded import digits
-from driftproof.data._image_files import cifar10, mnist
+from driftproof.data._image_files import SETS, images
 from driftproof.data._user_file import call_user_file, is_user_file
 
 POSSIBLE = (
-    "digits, cifar10:ROOT, mnist:ROOT (ROOT is the folder that torchvision downloaded to), their training splits "
-    "digits-train, cifar10-train:ROOT, mnist-train:ROOT, or file.py:callable"
+    f"digits, {', '.join(f'{name}:ROOT' for name in SETS)} (ROOT is the folder that torchvision downloaded to), their "
+    f"training splits digits-train, {', '.join(f'{name}-train:ROOT' for name in SETS)}, or file.py:callable"
 )
 
 
@@ -19,10 +19,10 @@ def load_data(spec: str) -> Data:
     """Return data by name, as on the command line: a split of a known set, or the data of a user's function.
 
     Args:
-        spec: Name of the data. ``digits``, ``cifar10:ROOT`` and ``mnist:ROOT`` are test splits, where ROOT is the
-            folder that torchvision downloaded to. ``digits-train``, ``cifar10-train:ROOT`` and ``mnist-train:ROOT`` are
-            the training splits. ``file.py:callable`` is a function without arguments that returns data, such as a tuple
-            (inputs, targets) or a torch Dataset.
+        spec: Name of the data. ``digits``, ``cifar10:ROOT``, ``cifar100:ROOT``, ``mnist:ROOT``, ``fashion-mnist:ROOT``
+            and ``svhn:ROOT`` are test splits, where ROOT is the folder that torchvision downloaded to. With ``-train``
+            behind the name (``digits-train``, ``cifar10-train:ROOT``) they are training splits. ``file.py:callable`` is
+            a function without arguments that returns data, such as a tuple (inputs, targets) or a torch Dataset.
 
     Raises:
         DriftproofError: the name is unknown; the folder is not given; files are missing or damaged; a user's file
@@ -43,9 +43,9 @@ def load_data(spec: str) -> Data:
         if colon:
             raise DriftproofError(f"data {spec!r}: digits come with the installation and take no folder; use {kind}")
         return digits(split)
-    if name in ("cifar10", "mnist"):
+    if name in SETS:
         if not root:
             raise DriftproofError(f"data {spec!r}: no folder; wanted {kind}:ROOT, the download folder of torchvision")
-        return cifar10(root, split) if name == "cifar10" else mnist(root, split)
-    hint = did_you_mean(kind, ["digits", "cifar10", "mnist"])
+        return images(name, root, split)
+    hint = did_you_mean(kind, ["digits", *SETS])
     raise DriftproofError(f"unknown data {spec!r}{hint}; wanted one of: {POSSIBLE}")

@@ -10,6 +10,8 @@ from driftproof.energy._algorithms import (
     PositiveCpL,
     PositiveEP,
 )
+from driftproof.energy._pulses import PulsedUpdates
+from driftproof.energy._repair import Repair, repair
 
 __all__ = [
     "CenteredCpL",
@@ -20,6 +22,9 @@ __all__ = [
     "NegativeEP",
     "PositiveCpL",
     "PositiveEP",
+    "PulsedUpdates",
+    "Repair",
     "dchn",
     "hopfield_dense",
+    "repair",
 ]

@@ -7,6 +7,7 @@ weight needs the states of its two layers only.
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -20,13 +21,25 @@ from driftproof._hopfield.measures import settled
 from driftproof._mapping import unwrap
 from driftproof.energy._targets import targets_of
 from driftproof.training._methods.perturbation import DrawsNoise, measure_noise_periodically
-from driftproof.training._noise import NoiseLike, as_noise
+from driftproof.training._noise import Key, Noise, NoiseLike, as_noise
 from driftproof.training._parallel import processes
 from driftproof.training._passes import Closures, Passes
 from driftproof.training._schedules import STRENGTH, StrengthLike
+from driftproof.training._weights import AnalogWeights
 
 BETA, PERTURBED_ITERATIONS = 0.25, 15
 """Strength of the pull, and iterations of a perturbed phase, as in the study."""
+
+
+class NoNoise(Noise):
+    """The noise of exact weights: none is drawn."""
+
+    def draw(self, weights: AnalogWeights, key: Key) -> dict[str, Tensor]:
+        """Return no weights, because none is perturbed."""
+        return {}
+
+    def __str__(self) -> str:
+        return "none"
 
 
 class EnergyBased(DrawsNoise):
@@ -47,7 +60,8 @@ class EnergyBased(DrawsNoise):
         options: Further options of :class:`driftproof.training.Method`, except ``norms``.
 
     Raises:
-        DriftproofError: β is not above 0, or so large that the relaxation has no minimum (β ≥ 1 with n = −β).
+        DriftproofError: β is not above 0, or so large that the relaxation has no minimum (β ≥ 1 with n = −β); less
+            than one iteration.
     """
 
     described: ClassVar[tuple[str, ...]] = ("beta", "iterations", "perturbed_iterations", "start")
@@ -78,13 +92,18 @@ class EnergyBased(DrawsNoise):
             perturbed_iterations,
             start,
         )
-        self.noise = None if noise is None else as_noise(noise)  # type: ignore[assignment]  # drawn only if `noisy`
+        self.noise = NoNoise() if noise is None else as_noise(noise)
         self._layers: list[Tensor] | None = None
         if noise is None and strength != STRENGTH:
             raise DriftproofError(f"method {self.name}: a strength came without a noise, whose factor it is")
-        if not beta > 0:
+        if not (beta > 0 and math.isfinite(beta)):
             raise DriftproofError(
                 f"method {self.name}: beta {beta!r}, wanted a number above 0: with 0 both phases are the same"
+            )
+        if (iterations is not None and iterations < 1) or perturbed_iterations < 1:
+            raise DriftproofError(
+                f"method {self.name}: wanted at least one iteration of each phase, got {iterations} of the free phase "
+                f"(None for the network's) and {perturbed_iterations} of a perturbed one"
             )
         if self.phases[0] < 0 and not self.holds_output and beta >= 1:
             raise DriftproofError(

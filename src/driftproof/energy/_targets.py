@@ -30,8 +30,10 @@ def targets_of(closure: Closure, recording: Recording, method: str) -> tuple[Ten
         loss = checked(closure(), perturbed=False)
     if recording.output is None:
         raise DriftproofError("the closure did not call the Hopfield network that step() was given")
-    (gradient,) = torch.autograd.grad(loss, recording.output)
+    (gradient,) = torch.autograd.grad(loss, recording.output, allow_unused=True)
     output = recording.output.detach()
+    if gradient is None:
+        gradient = torch.zeros_like(output)
     error = gradient * len(output)
     expected = error.square().sum() / (2 * len(output))
     loss = loss.detach()

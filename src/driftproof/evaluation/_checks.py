@@ -87,11 +87,15 @@ def check_seed(seed: int, below: int = 2**63, *, lowest: int = 0) -> None:
 def check_validity(devices: Sequence[Device], times_s: tuple[float, ...]) -> None:
     """Raise DriftproofError if a time is outside the range of validity of a device."""
     for device in devices:
-        outside = [format_time(t) for t in times_s if not device.in_validity(t)]
+        outside = [t for t in times_s if not device.in_validity(t)]
         if outside:
-            low, high = (format_time(t) for t in device.validity.t_s)
+            ends = device.validity.t_s
+            texts = [format_time(t) for t in (*ends, *outside)]
+            if {*texts[:2]} & {*texts[2:]}:  # three digits do not tell them apart
+                texts = [f"{t:.10g} s" for t in (*ends, *outside)]
+            low, high, *others = texts
             raise DriftproofError(
-                f"within validity: preset {device.name} is valid from {low} to {high}, not at {', '.join(outside)}; "
+                f"within validity: preset {device.name} is valid from {low} to {high}, not at {', '.join(others)}; "
                 "leave these times out, or leave within_validity (--within-validity) out to have them marked"
             )
 

@@ -21,7 +21,7 @@ from driftproof._inputs import Inputs, call_on_copies, to_device
 from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import Mapping, MappingOptions, map_plain, plain_copy, unasked_text, unwrap
 from driftproof._numerics import VERSION
-from driftproof._own_measures import WHOLE_NETWORK, clear_diagnostics, diagnostics_of
+from driftproof._own_measures import clear_diagnostics, diagnostics_of
 from driftproof._provenance import model_hash
 from driftproof._random_state import random_state_kept
 from driftproof._record import Outcome, Samples, Subject, as_samples
@@ -179,15 +179,14 @@ class Evaluator(ChecksKeywords):
             hardware = self.ready(trial.deployment)
             network = hardware.become(trial).outputs
         measured = score(self.metric, network, data, self.at_once, self.torch_device, str(trial), indices)
-        diagnostics = self._of_digital() if hardware is None else hardware.diagnostics()
+        diagnostics = self._measured_itself() if hardware is None else hardware.diagnostics()
         if trial.deployment is not None:
             self.warn_of_saturation(trial.deployment, diagnostics)
         return self.outcome(trial, measured, chosen, diagnostics, time.perf_counter() - start)
 
-    def _of_digital(self) -> dict[str, dict[str, float]]:
+    def _measured_itself(self) -> dict[str, Any]:
         """Return what the digital network measured of itself."""
-        measured = diagnostics_of(self.network, lambda _: None)
-        return {name: {WHOLE_NETWORK: value} for name, value in measured.items()}
+        return dict(diagnostics_of(self.network, lambda _: None))
 
     def chosen(self, samples: Iterable[int] | None) -> tuple[Samples | None, list[int] | None, Data]:
         """Return the wanted samples as an array and as a list, None for all, and their data."""
@@ -244,7 +243,7 @@ class Evaluator(ChecksKeywords):
             value=value,
             total=len(self.data),
             per_sample=entries,
-            diagnostics=self._of_digital(),
+            diagnostics=self._measured_itself(),
             seconds=seconds,
         )
         return self._digital_outcome, np.concatenate(margins) if margins else None

@@ -10,7 +10,7 @@ from torch import Tensor
 from driftproof._batch_norm import batch_norms
 from driftproof._chip import Chip, Programmer
 from driftproof._errors import DriftproofError, did_you_mean
-from driftproof._own_measures import WHOLE_NETWORK, clear_diagnostics, diagnostics_of
+from driftproof._own_measures import clear_diagnostics, diagnostics_of
 from driftproof._random_state import random_state_kept
 from driftproof.arrays import input_ranges
 from driftproof.evaluation._backends import Backend, TilesNetwork
@@ -111,22 +111,20 @@ class Hardware:
         clear_diagnostics(self.network.model)
         return self.network
 
-    def diagnostics(self) -> dict[str, dict[str, float]]:
-        """Return diagnostics of the trial that was loaded last: name → layer on tiles → number.
+    def diagnostics(self) -> dict[str, Any]:
+        """Return diagnostics of the trial that was loaded last: name → number, or name → layer on tiles → number.
 
         ``compensation_factor`` is the mean α. ``saturated_inputs`` and ``saturated_outputs`` are the shares of a
         layer's DAC and ADC conversions that were clipped since the trial was loaded. A network that measures itself
-        adds numbers under :data:`WHOLE_NETWORK`.
+        adds numbers about all of it.
         """
-        numbers: dict[str, dict[str, float]] = {
-            name: {WHOLE_NETWORK: value} for name, value in diagnostics_of(self.network.model, self._weight_of).items()
-        }
+        numbers: dict[str, dict[str, float]] = {}
         for name, alpha in self.network.alphas.items():
             numbers.setdefault("compensation_factor", {})[name or "(root)"] = round(float(alpha.mean()), 6)
         for name, shares in self.network.diagnostics().items():
             for kind, share in shares.items():
                 numbers.setdefault(kind, {})[name or "(root)"] = share
-        return numbers
+        return numbers | diagnostics_of(self.network.model, self._weight_of)
 
     def _weight_of(self, layer: str) -> Tensor | None:
         array = self.network.arrays.get(layer)

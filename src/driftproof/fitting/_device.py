@@ -32,6 +32,28 @@ def sigma_parameters(sigma_us: Sequence[float], errors: Iterable[float]) -> list
     return [interval(f"sigma_us.{power}", c, error, "µS") for power, (c, error) in pairs]
 
 
+def sigma_at_levels(levels_us: Floats, vander: Floats, sigma_us: Floats, covariance: Floats) -> list[FittedParameter]:
+    """Return σ at each level; its interval is on a logarithmic scale, as that of a standard deviation.
+
+    Args:
+        levels_us: Targets in µS, [levels].
+        vander: Powers of r of the levels, [levels, coefficients].
+        sigma_us: Coefficients of σ(r) in µS, [coefficients].
+        covariance: Their covariance in µS², [coefficients, coefficients].
+    """
+    found = []
+    for level, sigma, variance in zip(
+        levels_us, vander @ sigma_us, np.einsum("lc,cd,ld->l", vander, covariance, vander), strict=True
+    ):
+        name = f"sigma at {level:g} µS"
+        if sigma <= 0:
+            found.append(FittedParameter(name=name, value=max(float(sigma), 0.0), unit="µS"))
+            continue
+        error = math.sqrt(max(float(variance), 0.0)) / float(sigma)
+        found.append(interval(name, math.log(sigma), error, "µS", math.exp))
+    return found
+
+
 def not_identified(level_us: float, why: str = "") -> str:
     """Return the note about a level whose drift exponent the measurements do not determine."""
     return (

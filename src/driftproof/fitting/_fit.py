@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.special import gammainc, ndtr
@@ -94,7 +95,9 @@ def fit_measurements(
     )
     fitted = FittedDevice((low, high), t0_s, t_read_s, estimate.sigma_us, estimate.drift, estimate.read, fit)
     fitted = replace(fitted, notes=(*notes, *estimate.notes, *_assumptions(fitted)))
-    return replace(fitted, warnings=_contradictions(measurements, fitted))
+    shifts = tuple(_shifts(measurements, fitted))
+    _check_start(shifts, fitted)
+    return replace(fitted, warnings=(*_contradictions(shifts), *_dead_devices(measurements, fitted)))
 
 
 def _reference_time(first_s: float, drifts: bool) -> float:
@@ -106,9 +109,9 @@ def _reference_time(first_s: float, drifts: bool) -> float:
         f"the first reading is {first} after the start of the time column, and no reference time t0 is given. The "
         "drift law G(t) = G_prog ((t + t0)/t0)^-nu begins at t = 0, a read that follows the last programming pulse "
         "after t0, and what devices lose before their first reading comes from the law alone. If the times count from "
-        f"the last pulse, say --times-from last-pulse, with --t0 {first_s:g} if the preset is to begin with this "
-        f"reading, or with --t0 {FITTED_T0_S:g} if it is to begin {FITTED_T0_S:g} s after the pulse. If they count "
-        "from a read that is not in the file, say with --t0 how long after the last pulse that was"
+        f"the last pulse, say --times-from last-pulse, with --t0 {FITTED_T0_S:g} if the devices had their targets soon "
+        f"after the pulse, or with --t0 {first_s:g} if they have them at this reading. If the times count from a read "
+        "that is not in the file, say with --t0 how long after the last pulse that was"
     )
 
 
@@ -158,14 +161,32 @@ def _assumptions(device: FittedDevice) -> list[str]:
     return [text for assumed, text in notes if assumed]
 
 
-def _contradictions(measurements: Measurements, device: FittedDevice) -> tuple[str, ...]:
-    """Return a sentence for each level whose first or last readings are off the law's mean, or with dead devices.
+class _Shift(NamedTuple):
+    """A level whose mean is off the law's.
+
+    Attributes:
+        level_us: Target in µS.
+        end: ``first`` or ``last`` readings of its devices.
+        t_s: Their median time in s.
+        mean_us: Their mean in µS.
+        law_us: The mean by the law in µS.
+        error_us: Standard error of the mean in µS.
+    """
+
+    level_us: float
+    end: str
+    t_s: float
+    mean_us: float
+    law_us: float
+    error_us: float
+
+
+def _shifts(measurements: Measurements, device: FittedDevice) -> Iterator[_Shift]:
+    """Yield each level whose first or last readings are off the law's mean.
 
     The laws have no shift of the mean after programming and no change but a power of time, so such a shift widens a
-    fitted standard deviation. A level is named where its mean is four standard errors and 2 % of the range away; and
-    where more devices read zero at every time than the fitted σ explains once in 10,000 times.
+    fitted standard deviation. A level is named where its mean is four standard errors and 2 % of the range away.
     """
-    sentences = []
     for level in device.fit.levels_us:
         ends = measurements.ends(level)
         for name, rows in zip(("first", "last"), ends if device.fit.times > 1 else ends[:1], strict=False):
@@ -173,22 +194,62 @@ def _contradictions(measurements: Measurements, device: FittedDevice) -> tuple[s
             if len(g) < 5 or t.max() + device.t0_s > 1.5 * (t.min() + device.t0_s):
                 continue
             t_s = float(np.median(t))
-            mean, _ = device.readings_at(level, t_s)
-            off, error = abs(float(g.mean()) - mean), float(g.std(ddof=1)) / math.sqrt(len(g))
-            if off > max(_FAR * error, _LEAST * (device.g_us[1] - device.g_us[0])):
-                chance = f"{off / error:.0f} standard errors" if error else "and the readings do not vary"
-                sentences.append(
-                    f"Level {level:g} µS: the mean of the {name} readings ({t_s:.3g} s) is {g.mean():.4g} µS, by the "
-                    f"fitted law {mean:.4g} µS ({chance}). The law does not describe this shift, which makes its "
-                    "standard deviations too large."
-                )
-        if measurements.told_apart and (dead := _dead(measurements, device, level)):
-            sentences.append(
+            law, _ = device.readings_at(level, t_s)
+            mean, error = float(g.mean()), float(g.std(ddof=1)) / math.sqrt(len(g))
+            if abs(mean - law) > max(_FAR * error, _LEAST * (device.g_us[1] - device.g_us[0])):
+                yield _Shift(level, name, t_s, mean, law, error)
+
+
+def _check_start(shifts: Iterable[_Shift], device: FittedDevice) -> None:
+    """Raise DriftproofError if t0 is late and the devices have drifted away from most targets before their first read.
+
+    The laws begin at the targets: they would count what is lost before t = 0 as programming noise.
+    """
+    levels = [level for level in device.fit.levels_us if level > 0]
+    fallen = [one for one in shifts if one.end == "first" and one.mean_us < one.law_us]
+    if device.t0_s <= LATE_S or device.drift is None or 2 * len(fallen) <= len(levels):
+        return
+    means = ", ".join(f"{one.mean_us:.4g} of {one.level_us:g} µS" for one in fallen)
+    raise DriftproofError(
+        f"t = 0 is {format_time(device.t0_s)} after the last pulse (t0), and at {len(fallen)} of {len(levels)} levels "
+        f"the first readings are below the targets ({means} on average): the devices drifted before t = 0. The laws "
+        "begin at the targets and would count this as programming noise. If the targets are what the devices had soon "
+        f"after the pulse, say --t0 {FITTED_T0_S:g}: the preset then begins {FITTED_T0_S:g} s after it, and what is "
+        "lost until the first reading follows from the drift law. If the preset is to begin with the first reading, "
+        "the targets are what the levels have then: put these means into the column g_target_us"
+    )
+
+
+def _contradictions(shifts: Iterable[_Shift]) -> Iterator[str]:
+    """Yield a sentence for each shift, and one on what to do."""
+    ends = set()
+    for one in shifts:
+        ends.add(one.end)
+        off = abs(one.mean_us - one.law_us)
+        chance = f"{off / one.error_us:.0f} standard errors" if one.error_us else "and the readings do not vary"
+        yield (
+            f"Level {one.level_us:g} µS: the mean of the {one.end} readings ({one.t_s:.3g} s) is {one.mean_us:.4g} µS, "
+            f"by the fitted law {one.law_us:.4g} µS ({chance}). The law does not describe this shift, which makes its "
+            "standard deviations too large."
+        )
+    if "first" in ends:
+        yield (
+            "If devices are programmed to another level than their target each time, give that level as the target "
+            "(g_target_us); if they drifted before t = 0, give the time from the last pulse to t = 0 (--t0)."
+        )
+    elif ends:
+        yield "The change in time is no power of t + t0: look at the figure, and leave out times that you do not need."
+
+
+def _dead_devices(measurements: Measurements, device: FittedDevice) -> Iterator[str]:
+    """Yield a sentence for each level where more devices read zero at all times than σ explains once in 10,000."""
+    for level in device.fit.levels_us if measurements.told_apart else ():
+        if dead := _dead(measurements, device, level):
+            yield (
                 f"Level {level:g} µS: {dead} of its devices read zero at every time, more than the law explains. Dead "
                 "devices make the standard deviation too large: leave them out of the file, and say so (the table "
                 "[stuck] of a preset holds shares of such devices)."
             )
-    return tuple(sentences)
 
 
 def _dead(measurements: Measurements, device: FittedDevice, level_us: float) -> int:

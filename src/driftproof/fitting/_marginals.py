@@ -12,7 +12,15 @@ from torch import Tensor
 
 from driftproof._errors import DriftproofError
 from driftproof._presets.preset import FittedParameter
-from driftproof.fitting._device import DriftTable, Estimate, Floats, interval, not_identified, sigma_parameters
+from driftproof.fitting._device import (
+    DriftTable,
+    Estimate,
+    Floats,
+    interval,
+    not_identified,
+    sigma_at_levels,
+    sigma_parameters,
+)
 from driftproof.fitting._measurements import Measurements
 
 
@@ -28,8 +36,8 @@ def clipped_log_likelihood(coefficients: Tensor, r: Tensor, target_us: Tensor, g
     return torch.where(g_us > 0, density, torch.special.log_ndtr(-target_us / sigma))
 
 
-def fit_sigma(r: Floats, target_us: Floats, g_us: Floats, degree: int) -> tuple[list[float], list[float]]:
-    """Return the coefficients of σ(r) in µS, and their standard errors, from one reading of each device.
+def fit_sigma(r: Floats, target_us: Floats, g_us: Floats, degree: int) -> tuple[list[float], Floats]:
+    """Return the coefficients of σ(r) in µS, and their covariance in µS², from one reading of each device.
 
     Args:
         r: Place of the target in the range, [n].
@@ -56,8 +64,7 @@ def fit_sigma(r: Floats, target_us: Floats, g_us: Floats, degree: int) -> tuple[
             "the standard deviation of programming has no best fit: look at the measurements, or use a lower --degree"
         )
     information: Tensor = torch.autograd.functional.hessian(loss, torch.from_numpy(end.x))  # type: ignore[no-untyped-call]
-    errors = unit * torch.linalg.pinv(information).diagonal().sqrt()
-    return (unit * end.x).tolist(), errors.tolist()
+    return (unit * end.x).tolist(), np.asarray(unit**2 * torch.linalg.pinv(information).numpy())
 
 
 def mean_decay(rows: pd.DataFrame) -> tuple[float, float] | None:
@@ -110,7 +117,14 @@ def fit_marginals(
     if means:
         decay = np.interp(target, list(means), [one.value for one in means.values()])
     at_zero = (first["g_us"] * np.exp(decay * first["log_a"])).to_numpy()
-    sigma, errors = fit_sigma((target - g_us[0]) / (g_us[1] - g_us[0]), target, at_zero, degree)
+    r = (target - g_us[0]) / (g_us[1] - g_us[0])
+    sigma, covariance = fit_sigma(r, target, at_zero, degree)
+    levels_us, places = np.unique(target, return_index=True)
+    powers = np.vander(r[places], degree + 1, increasing=True)
+    sigmas = [
+        *sigma_parameters(sigma, np.sqrt(covariance.diagonal())),
+        *sigma_at_levels(levels_us, powers, np.array(sigma), covariance),
+    ]
     notes.append(
         "No device was read twice: the programming noise is the standard deviation of the earliest readings and "
         "contains their read noise; the read noise itself is left out."
@@ -123,7 +137,7 @@ def fit_marginals(
         )
         values = tuple(one.value for one in means.values())
         table = DriftTable(tuple(level / g_us[1] for level in means), values, (0.0,) * len(means))
-    return Estimate(tuple(sigma), table, None, (*sigma_parameters(sigma, errors), *means.values()), tuple(notes))
+    return Estimate(tuple(sigma), table, None, (*sigmas, *means.values()), tuple(notes))
 
 
 def _mean_exponents(rows: pd.DataFrame) -> tuple[dict[float, FittedParameter], list[str]]:

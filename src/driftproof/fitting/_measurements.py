@@ -33,6 +33,7 @@ class Measurements:
         notes: Notes for the reader, such as columns that are not used.
         place: What ``line`` counts: ``line`` or ``row``.
         understood: Sentences about the form of the file, its columns and their units.
+        before_s: How much earlier t = 0 of the file is, in s (default: 0).
     """
 
     file: str
@@ -46,6 +47,7 @@ class Measurements:
     notes: tuple[str, ...] = ()
     place: str = "line"
     understood: tuple[str, ...] = ()
+    before_s: float = 0.0
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -85,5 +87,9 @@ class Measurements:
                 f"{self.file}: {self.place} {self.line[early][0]}: a reading {format_time(first)} after the last "
                 f"pulse, before t = 0, which is t0 = {format_time(t0_s)} after it: wanted a --t0 of at most {first:g} s"
             )
-        note = f"t = 0 is t0 = {t0_s:g} s after the last programming pulse, from which the times of the file count."
-        return replace(self, t_s=self.t_s - t0_s, notes=(*self.notes, note))
+        last = float(self.t_s.max())
+        note = (
+            f"t = 0 is t0 = {t0_s:g} s after the last programming pulse, from which the times of the file count: "
+            f"{last:.10g} s of the file are {last - t0_s:.10g} s of the preset."
+        )
+        return replace(self, t_s=self.t_s - t0_s, notes=(*self.notes, note), before_s=t0_s)

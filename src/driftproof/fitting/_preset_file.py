@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict
 from typing import Any
@@ -25,6 +26,10 @@ _COMMENTS = {
     ),
     "fit": ("sample sizes, and parameters with their 95 % intervals (an end that is missing is open)",),
 }
+
+
+_SMALL = 0.05
+"""Largest part of the last time that counts as none: the drift law changes by 0.3 % in it."""
 
 
 def preset_name(text: str) -> str:
@@ -94,11 +99,38 @@ def _content(device: FittedDevice, measurements: Measurements, name: str, title:
         "programming": {"law": "polynomial", "variable": "r", "sigma_us": device.sigma_us},
         "drift": of_drift,
         "read": device.read and of_read | {"q": asdict(device.read)},
-        # one time is no range: it begins when programming ends
-        "validity": {"g_us": device.g_us, "t_s": (first, last) if first < last else (0.0, last or 1.0)},
+        "validity": {"g_us": device.g_us, "t_s": _valid_s(first, last, measurements.before_s)},
         "assumptions": [{"text": note} for note in (*device.notes, *device.warnings)],
         "fit": fit.model_dump(exclude_none=True, exclude_defaults=True),
     }
+
+
+def _valid_s(first_s: float, last_s: float, before_s: float) -> tuple[float, float]:
+    """Return the times in which the preset is valid, in s.
+
+    Args:
+        first_s: First measured time.
+        last_s: Last measured time.
+        before_s: How much earlier the clock of the file began. Where that is a small part of the last time, this time
+            on the file's clock is valid, too: who measured for seven days can ask for seven days.
+
+    >>> _valid_s(0.0, 604780.0, 20.0), _valid_s(3580.0, 3600.0, 3600.0), _valid_s(1.0, 1234564.0, 0.0)
+    ((0.0, 604800.0), (3580.0, 3600.0), (1.0, 1234570.0))
+    """
+    if before_s <= _SMALL * last_s:
+        last_s += before_s
+    # one time is no range: it begins when programming ends
+    first_s, last_s = (first_s, last_s) if first_s < last_s else (0.0, last_s or 1.0)
+    # six digits go into the file: not fewer seconds than were measured
+    return -_up(-first_s), _up(last_s)
+
+
+def _up(value: float) -> float:
+    """Return the next larger number with six digits; the number itself up to rounding."""
+    rounded = float(f"{value:.6g}")
+    if rounded >= value - 1e-9 * abs(value):
+        return rounded
+    return float(f"{rounded + 10.0 ** (math.floor(math.log10(abs(value))) - 5):.6g}")
 
 
 def _table(key: str, values: dict[str, Any]) -> Table:

@@ -15,7 +15,7 @@ from driftproof.fitting._checks import cross_faults
 from driftproof.fitting._measurements import Measurements
 
 _G = "g conductance gread readg readconductance gmeas gmeasured measuredg measuredconductance readingg"
-_I = "i current iread readi readcurrent imeas imeasured measuredcurrent id"
+_I = "i current iread readi readcurrent imeas imeasured measuredcurrent id i1 i2 i3 i4"
 _R = "r resistance rread readr readresistance rmeas rmeasured measuredresistance"
 _READ = {
     name: kind for kind, names in (("conductance", _G), ("current", _I), ("resistance", _R)) for name in names.split()
@@ -35,7 +35,7 @@ COLUMNS = (
         "t_s", "time", _named("t time elapsed elapsedtime timesinceprogramming timeafterprogramming tread readtime")
     ),
     Column("g_us", "conductance", _READ),
-    Column("v", "voltage", _named("v voltage vread readv readvoltage vmeas bias vbias"), needed=False),
+    Column("v", "voltage", _named("v voltage vread readv readvoltage vmeas bias vbias v1 v2 v3 v4"), needed=False),
 )
 """Columns of measurements, with other headers that they may have."""
 NAMES = tuple(column.name for column in COLUMNS)

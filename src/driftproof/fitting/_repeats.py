@@ -12,7 +12,15 @@ from numpy.polynomial import polynomial
 from torch import Tensor
 
 from driftproof._presets.preset import FittedParameter
-from driftproof.fitting._device import DriftTable, Estimate, ReadNoise, interval, not_identified, sigma_parameters
+from driftproof.fitting._device import (
+    DriftTable,
+    Estimate,
+    ReadNoise,
+    interval,
+    not_identified,
+    sigma_at_levels,
+    sigma_parameters,
+)
 from driftproof.fitting._estimate import LN_SCALE_RANGE, LN_SD_RANGE, NO_MAX, Layout, Search, start_search
 from driftproof.fitting._likelihood import Readings, first_place
 from driftproof.fitting._measurements import Measurements
@@ -113,9 +121,11 @@ def fit_repeats(readings: Readings, low_us: float, degree: int, drifts: bool) ->
     sigma = search.parameters[: degree + 1].tolist()
     table, drift, notes = _drift(search) if drifts else (None, [], [])
     read, noise, more = _read_noise(search)
-    return Estimate(
-        tuple(sigma), table, read, (*sigma_parameters(sigma, search.errors), *drift, *noise), (*notes, *more)
-    )
+    levels_us, powers = np.array(layout.levels_us), np.vander(layout.r, degree + 1, increasing=True)
+    covariance = search.covariance[: degree + 1, : degree + 1].numpy()
+    at_levels = sigma_at_levels(levels_us, powers, np.array(sigma), covariance)
+    parameters = (*sigma_parameters(sigma, search.errors), *at_levels, *drift, *noise)
+    return Estimate(tuple(sigma), table, read, parameters, (*notes, *more))
 
 
 def _drift(search: Search) -> tuple[DriftTable | None, list[FittedParameter], list[str]]:

@@ -18,7 +18,7 @@ _LARGEST = 2**31  # index; so that products of two stay whole numbers
 _OTHER = {
     "g_plus_us": "gplus g+ gp iplus i+ ip rplus r+ rp",
     "g_minus_us": "gminus g- gm gn iminus i- im in- rminus r- rm",
-    "g_us": "g conductance gread i current iread r resistance",
+    "g_us": "g conductance gread i current iread i1 i2 i3 i4 r resistance",
 }
 
 
@@ -34,7 +34,12 @@ def csv_columns(names: tuple[str, ...]) -> tuple[Column, ...]:
         for name in names
     ]
     time = Column("t_s", "time", dict.fromkeys(("t", "time", "elapsed", "elapsedtime"), ""), needed=False)
-    voltage = Column("v", "voltage", dict.fromkeys(("v", "voltage", "vread", "readvoltage"), ""), needed=False)
+    voltage = Column(
+        "v",
+        "voltage",
+        dict.fromkeys(("v", "voltage", "vread", "readvoltage", "v1", "v2", "v3", "v4"), ""),
+        needed=False,
+    )
     return (Column("out", "count"), Column("in", "count"), *banks, time, voltage)
 
 

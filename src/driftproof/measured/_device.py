@@ -24,6 +24,7 @@ from driftproof._presets.preset import Source, Text
 from driftproof.laws._effects import Effect
 from driftproof.laws._encoding import Conductances, DeviceEncoding
 from driftproof.laws._table import NotNegative, Table
+from driftproof.laws._validity import contains
 from driftproof.measured._csv_file import csv_columns
 from driftproof.measured._files import ROOT, LayerFile, Numbers
 
@@ -206,8 +207,7 @@ class MeasuredDevice:
 
     def in_validity(self, t_s: float) -> bool:
         """Whether a time lies between the first and the last measured one."""
-        low, high = self.validity.t_s
-        return low <= t_s <= high
+        return contains(self.validity.t_s, t_s)
 
     @property
     def laws(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from driftproof._errors import DriftproofError, explained, warn
+from driftproof._errors import DriftproofError, ReadAs, explained, warn
 from driftproof._files import read_toml
 from driftproof.laws._encoding import Encoding
 from driftproof.measured._device import MeasuredDevice, Settings, TimeRange
@@ -75,14 +75,14 @@ def load_measured(folder: str | Path) -> MeasuredDevice:
 
 
 def _say(folder: Path, files: list[LayerFile]) -> None:
-    """Warn of what was understood of files that are not in the plain form, each way once."""
+    """Say what was understood of files that are not in the plain form, each way once."""
     ways: dict[tuple[str, ...], list[str]] = {}
     for file in files:
         if file.understood:
             ways.setdefault(file.understood, []).append(str(file.path.relative_to(folder)))
     for sentences, names in ways.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        warn(f"measured:{folder}: {', '.join(names[:3])}{more} read as {' '.join(sentences)}")
+        warn(f"measured:{folder}: {', '.join(names[:3])}{more}: {' '.join(sentences)}", ReadAs)
 
 
 def _read_settings(path: Path) -> Settings:

@@ -134,7 +134,7 @@ class GivenRange(Settings):
 
     def __str__(self) -> str:
         parts = [] if self.value is None else [f"{self.value:g}"]
-        return ",".join(parts + [f"{name}={reach}" for name, reach in self.layers.items()])
+        return ",".join(parts + [f"{name}={_reach(reach)}" for name, reach in self.layers.items()])
 
 
 InputRange = Annotated[StaticRange | DynamicRange | GivenRange, Field(discriminator="kind")]
@@ -345,6 +345,10 @@ class Periphery(Settings):
         """Return the settings that are not ideal as plain JSON values, without the name and the texts."""
         given = self.model_dump(mode="json", exclude_none=True, exclude={"name", "summary", "source", "left_out"})
         return {key: value for key, value in given.items() if value not in (0, [])}
+
+
+def _reach(reach: Reach) -> str:
+    return f"{reach:g}" if isinstance(reach, float) else f"({', '.join(f'{one:g}' for one in reach)})"
 
 
 def _bits(bits: int | None) -> str:

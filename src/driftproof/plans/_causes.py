@@ -66,8 +66,10 @@ class Causes(Measured):
     @property
     def total(self) -> PerChip:
         """Loss of the metric from the digital network to the device with all causes."""
-        values = self.causes[-1].values
-        return PerChip(tuple(self.quantity.sign * (self.digital - value) for value in values.values))
+        values, drops = self.causes[-1].values, [cause.drop.outcomes for cause in self.causes]
+        lost = tuple(self.quantity.sign * (self.digital - value) for value in values.values)
+        known = [drop for drop in drops if drop is not None]
+        return PerChip(lost, sum(known[1:], start=known[0]) if len(known) == len(drops) else None)
 
     def table(self) -> pd.DataFrame:
         """Return one row per cause with the metric, the drop and its 95 % interval, and a last row for all causes."""
@@ -161,9 +163,9 @@ def causes(
         digital, values = run(
             compared_with_digital(trials), evaluator, held, executor=executor, progress=progress, what="cause by cause"
         )
-    sign, steps = evaluator.metric.quantity.sign, [PerChip((digital,) * chips), *values]
+    sign, steps = evaluator.metric.quantity.sign, [digital, *values]
     each = [
         Cause(name=name, values=after, drop=(before - after).times(sign))
         for name, (before, after) in zip(devices, pairwise(steps), strict=True)
     ]
-    return Causes(**measured(evaluator, deployment, t_s, digital), causes=tuple(each))
+    return Causes(**measured(evaluator, deployment, t_s, digital.values[0]), causes=tuple(each))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from driftproof._mapping import LayerEntry
-from driftproof._record import Quantity, Record
+from driftproof._record import Outcome, Quantity, Record
 from driftproof.evaluation import Deployment, Evaluator, Trial, ask
 from driftproof.evaluation._executor import Plan
 from driftproof.evaluation._identity import preset_entries, show
@@ -124,16 +126,34 @@ def ready(evaluator: Evaluator, deployments: Mapping[str, Deployment], record: R
         yield held
 
 
-def per_chip(trials: Sequence[Sequence[Trial]]) -> Plan[list[PerChip]]:
-    """Ask for trials [chips][columns], chip after chip. Return the values per chip of each column."""
+def per_chip(trials: Sequence[Sequence[Trial]], *, paired: bool = True) -> Plan[list[PerChip]]:
+    """Ask for trials [chips][columns], chip after chip. Return the values per chip of each column.
+
+    Args:
+        trials: The trials.
+        paired: Whether differences are taken of the columns. Otherwise the outcomes of samples, which take memory, are
+            kept only where they decide an interval: where all chips have one value.
+    """
     outcomes = yield ask(trial for row in trials for trial in row)
-    values, columns = [outcome.value for outcome in outcomes], len(trials[0])
-    return [PerChip.of(values[place::columns]) for place in range(columns)]
+    columns = len(trials[0])
+    made = [of_outcomes(outcomes[place::columns]) for place in range(columns)]
+    return made if paired else [column if column.are_equal else replace(column, outcomes=None) for column in made]
 
 
-def compared_with_digital(trials: Sequence[Sequence[Trial]]) -> Plan[tuple[float, list[PerChip]]]:
-    """Ask for the digital network, then for trials as :func:`per_chip` does. Return both."""
-    digital = yield from digital_value()
+def of_outcomes(outcomes: Sequence[Outcome]) -> PerChip:
+    """Return the values of outcomes, one per chip, with those of all samples where they are known."""
+    values = tuple(outcome.value for outcome in outcomes)
+    entries = [outcome.per_sample for outcome in outcomes if outcome.samples is None]
+    if len(entries) < len(outcomes) or any(entry is None for entry in entries):
+        return PerChip(values)
+    whole = np.stack(entries)  # type: ignore[arg-type]  # none of them is None
+    return PerChip(values, whole.astype(np.int8) if whole.dtype == np.bool_ else whole)
+
+
+def compared_with_digital(trials: Sequence[Sequence[Trial]]) -> Plan[tuple[PerChip, list[PerChip]]]:
+    """Ask for the digital network, then for trials as :func:`per_chip` does. Return both, with one value per chip."""
+    outcomes = yield ask([NETWORK_ITSELF])
+    digital = of_outcomes([*outcomes] * len(trials))
     return digital, (yield from per_chip(trials))
 
 

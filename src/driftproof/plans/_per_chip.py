@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from driftproof._errors import DriftproofError
-from driftproof._intervals import paired_interval
+from driftproof.statistics._equal_chips import are_equal, change_interval
 
 
 @dataclass(frozen=True)
 class PerChip:
     """One value per chip, in the order of the chips, so that differences of two are paired.
+
+    Attributes:
+        values: The values.
+        outcomes: Outcome of every chip and sample, [chips, samples]: whole numbers of which the values are the means in
+            percent, or numbers of which they are the means; None where they are not known.
 
     >>> before, after = PerChip((86.0, 88.0, 81.0)), PerChip((88.0, 89.5, 84.0))
     >>> round(after.mean, 2), [round(end, 2) for end in (after - before).interval]
@@ -22,6 +29,7 @@ class PerChip:
     """
 
     values: tuple[float, ...]
+    outcomes: npt.NDArray[Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Raise DriftproofError if there is no value."""
@@ -47,11 +55,15 @@ class PerChip:
                 f"values on {len(self)} and on {len(other)} chips cannot be subtracted: a difference is paired, chip "
                 "by chip; measure both on the same chips"
             )
-        return PerChip(tuple(a - b for a, b in zip(self.values, other.values, strict=True)))
+        values = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
+        known = self.outcomes is not None and other.outcomes is not None
+        return PerChip(values, self.outcomes - other.outcomes if known else None)  # type: ignore[operator]
 
-    def times(self, factor: float) -> PerChip:
-        """Return every value multiplied by a number."""
-        return PerChip(tuple(factor * value for value in self.values))
+    def times(self, factor: int) -> PerChip:
+        """Return every value multiplied by 1 or -1."""
+        assert factor in (1, -1)
+        outcomes = None if self.outcomes is None else factor * self.outcomes
+        return PerChip(tuple(factor * value for value in self.values), outcomes)
 
     @property
     def mean(self) -> float:
@@ -60,8 +72,13 @@ class PerChip:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the mean over chips (:func:`driftproof._intervals.paired_interval`), NaN for one chip."""
-        return paired_interval(self.values)
+        """95 % interval of the mean over chips (:func:`driftproof.statistics._equal_chips.change_interval`)."""
+        return change_interval(self.values, self.outcomes)
+
+    @property
+    def are_equal(self) -> bool:
+        """Whether all chips have the same value."""
+        return are_equal(self.values)
 
     def within(self, ends: tuple[float, float]) -> tuple[float, float]:
         """Return the interval, cut at the ends of the range of possible values.

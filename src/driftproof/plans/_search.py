@@ -106,11 +106,12 @@ def choose_digital_layers(
     search = greedy(macs, quantity.sign * target + margin - ROUNDING, breadth=breadth)
     shown, trials = {deployment.device.name: deployment}, partial(configurations, deployment, t_s, layers=layers)
     with ready(evaluator, shown, record) as held, ready(report_evaluator, shown, report_record) as report_held:
-        reachable = _reachable(evaluator, held, target, margin, executor)
+        reachable = reached_by_digital(evaluator, held, target, margin, executor)
+        _warn_of_no_room(evaluator, reachable, target)
         reported = _reported(report_evaluator, report_held, target, executor)
         plan = _searched(search, partial(trials, range(chips)), quantity.sign)
         path, selected = run(plan, evaluator, held, executor=executor, progress=progress, what="searching")
-        report = per_chip(trials(range(chips, chips + report_chips), [step.digital for step in path]))
+        report = per_chip(trials(range(chips, chips + report_chips), [step.digital for step in path]), paired=False)
         values = run(report, report_evaluator, report_held, executor=executor, progress=progress, what="reporting")
     return MixedDeployment(
         setting=setting_of(deployment, t_s),
@@ -148,14 +149,16 @@ def _searched(
     try:
         sets = next(search)
         while True:
-            values = yield from per_chip(trials(sets))
+            values = yield from per_chip(trials(sets), paired=False)
             selected.update(zip(sets, values, strict=True))
             sets = search.send([sign * value.mean for value in values])
     except StopIteration as stop:
         return stop.value, selected
 
 
-def _reachable(evaluator: Evaluator, record: Record, target: float, margin: float, executor: Executor | None) -> float:
+def reached_by_digital(
+    evaluator: Evaluator, record: Record, target: float, margin: float, executor: Executor | None
+) -> float:
     """Return the metric of the digital network. Raise DriftproofError if it is below the target with the margin."""
     value = run(digital_value(), evaluator, record, executor=executor, progress=False)
     quantity = evaluator.metric.quantity
@@ -178,6 +181,16 @@ def _reported(evaluator: Evaluator, record: Record, target: float, executor: Exe
             f"target of {quantity.said(target)} cannot be reached there, whatever is digital"
         )
     return value
+
+
+def _warn_of_no_room(evaluator: Evaluator, digital: float, target: float) -> None:
+    """Warn of a target that the digital network reaches only just, so that no analog layer may cost anything."""
+    quantity = evaluator.metric.quantity
+    if quantity.sign * (digital - target) <= ROUNDING:
+        warn(
+            f"the target of {quantity.said(target)} is what the digital network itself has on {evaluator.data.name}: "
+            "analog layers may cost nothing, and the search will make almost every layer digital; ask for less"
+        )
 
 
 def _warn_of_shared(evaluator: Evaluator, report_evaluator: Evaluator) -> None:

@@ -36,7 +36,7 @@ class Batches:
     """
 
     def __init__(self, data: Data, settings: Settings, closures_per_update: int = 1) -> None:
-        self.data, self.batch_size, self.seed = data, settings.batch_size, settings.seed
+        self.data, self.batch_size, self.seed = data, settings.batch_size_on(data), settings.seed
         self.micro = settings.micro_batches * closures_per_update
         self.augment = as_augmentation(settings.augment)
         self.rank, self.processes = processes()

@@ -50,7 +50,8 @@ class Training:
     Attributes:
         model: The trained network in eval mode, with the weights of the best epoch (without validation: of the last).
         rows: Rows of the log. Each is the mean over several updates.
-        best_epoch: Number of the best epoch, from 1. None without validation.
+        best_epoch: Number of the best epoch, from 1. None without validation. Every epoch counts, also those at the
+            beginning of a ramp: a validation on chips has the whole noise of the device, whatever the strength.
         best: Validation value of the best epoch. None without validation.
         out: Folder of the checkpoints. None if nothing was written.
     """
@@ -87,7 +88,8 @@ def train(
     Args:
         model: Network to start from; it is not changed.
         data: Training data, of any kind that :func:`driftproof.evaluate` takes. Random transforms of a dataset are
-            drawn at every epoch.
+            drawn at every epoch. Samples are shuffled at every epoch, and a last batch that is not full is left out,
+            whatever a DataLoader does; its batch size is taken unless ``batch_size`` is given.
         method: How an update is made (default: :class:`Plain`).
         epochs: Number of passes through the data. It is required unless ``settings`` is given.
         settings: All other settings as one object. Its parts can be given here by name instead (``lr=0.03,
@@ -137,7 +139,7 @@ def train(
         for noise in method.noises():
             noise.check_validity()
     if settings.loss is None:
-        settings = replace(settings, loss=method.usual_loss)
+        settings = replace(settings, loss=getattr(unwrap(model), "usual_loss", method.usual_loss))
     if method.updates:
         raise DriftproofError(f"method {method.name} has made {method.updates} updates already; give a new one")
     with distributed(settings.torch_device) as torch_device, random_state_kept(settings.seed):
@@ -268,13 +270,14 @@ class _Run:
     # --- checkpoints ---
 
     def _described(self, model: nn.Module, data: Data) -> dict[str, Any]:
-        run = describe_run(self.settings.batch_size)
+        run = describe_run(self.batches.batch_size)
         where = self.method.on_tiles.where
         return (
             self.settings.describe()
             | self.method.describe()
             | checkpoint.describe_validation(self.validate, self.sign)
             | {
+                "batch size": str(self.batches.batch_size),
                 "model": model_hash(unwrap(model))[:16],
                 "data": data.name,
                 "samples": len(data),

@@ -15,7 +15,7 @@ from driftproof._chip import Programmer
 from driftproof._device_choice import load_device
 from driftproof._devices import ONE_READ_OUT, Device, generator
 from driftproof._devices.normals import layer_normals
-from driftproof._errors import DriftproofError, check_choice, warn
+from driftproof._errors import DriftproofError, aihwkit_hint, check_choice, warn
 from driftproof._presets import AtTime, at_time
 from driftproof._presets.at_time import check_can_be_drawn
 from driftproof.times import format_time
@@ -248,7 +248,10 @@ def as_noise(choice: NoiseLike) -> Noise:
         return DeviceNoise(at_time(device, time)) if at else _timeless(device)
     if isinstance(choice, Device):
         return _timeless(choice)
-    raise DriftproofError(f"noise came as {type(choice).__name__}; wanted preset.at(TIME), or a text such as NAME@1d")
+    raise DriftproofError(
+        f"noise came as {type(choice).__name__}; wanted preset.at(TIME), or a text such as NAME@1d"
+        f"{aihwkit_hint(choice, 'noise')}"
+    )
 
 
 def _timeless(device: Device) -> Noise:

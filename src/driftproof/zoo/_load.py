@@ -12,6 +12,8 @@ from driftproof._errors import DriftproofError, did_you_mean
 from driftproof.data._user_file import call_user_file, is_user_file
 from driftproof.zoo._digits_cnn import digits_cnn, trained_digits_cnn
 from driftproof.zoo._digits_resnet import digits_resnet, trained_digits_resnet
+from driftproof.zoo._hopfield_names import KINDS as HOPFIELD
+from driftproof.zoo._hopfield_names import hopfield_named
 from driftproof.zoo._outside import from_hugging_face, from_timm, from_torchvision
 from driftproof.zoo._resnet_cifar import resnet20, resnet32, resnet44, resnet56
 from driftproof.zoo._weights import load_weights
@@ -27,7 +29,8 @@ UNTRAINED: dict[str, Callable[[], nn.Module]] = {
 TRAINED: dict[str, Callable[[], nn.Module]] = {"digits-cnn": trained_digits_cnn, "digits-resnet": trained_digits_resnet}
 """Networks whose trained weights come with driftproof."""
 POSSIBLE = (
-    f"{', '.join(UNTRAINED)}, torchvision:NAME, timm:NAME, hf:DIR, file.py:callable; NAME:num_classes=N is another head"
+    f"{', '.join(UNTRAINED)}, hopfield-dense:SIZES, dchn:KEY=VALUE, torchvision:NAME, timm:NAME, hf:DIR, "
+    "file.py:callable; NAME:num_classes=N is another head"
 )
 
 
@@ -47,9 +50,13 @@ def load_model(spec: str, weights: str | Path | None = None) -> LoadedModel:
         spec: Name of the model. ``digits-cnn`` and ``digits-resnet`` are trained if no weights are given. ``resnet20``,
             ``resnet32``, ``resnet44``, ``resnet56``, ``torchvision:NAME`` and ``timm:NAME`` are untrained if no weights
             are given; ``NAME:num_classes=N`` gives the last two a head of another size, such as that of fine-tuned
-            weights. ``hf:DIR`` is a local folder in Hugging Face's layout, trained if it contains weights.
-            ``file.py:callable`` is a function without arguments that returns an ``nn.Module``, which is taken as
-            trained.
+            weights. ``hopfield-dense:64-128-10`` is a Hopfield network of these sizes, untrained if no weights are
+            given, ``dchn:widths=16-32,image=1x32,classes=10,pool=max`` a convolutional one; ``iterations=15``,
+            ``tolerance=1e-4``, ``order=synchronous``, ``gain=0.4-0.7-0.6`` and ``backpropagated=15`` are further keys,
+            and without a colon the sizes are those of :func:`driftproof.energy.hopfield_dense` and
+            :func:`driftproof.energy.dchn`. ``hf:DIR`` is a local folder in Hugging Face's layout, trained if it
+            contains weights. ``file.py:callable`` is a function without arguments that returns an ``nn.Module``, which
+            is taken as trained.
         weights: File of weights in ``.safetensors``, ``.pt``, ``.pth``, ``.th``, ``.pth.tar`` or ``.ckpt`` (Lightning)
             format (default: none).
 
@@ -73,6 +80,8 @@ def load_model(spec: str, weights: str | Path | None = None) -> LoadedModel:
         model, trained = TRAINED[spec](), True
     elif spec in UNTRAINED:
         model = UNTRAINED[spec]()
+    elif package in HOPFIELD:
+        model = hopfield_named(spec)
     elif package == "torchvision" and colon:
         model = from_torchvision(rest)
     elif package == "timm" and colon:
@@ -91,7 +100,8 @@ def load_model(spec: str, weights: str | Path | None = None) -> LoadedModel:
 def _unknown(spec: str) -> DriftproofError:
     from torchvision import models
 
-    hint = did_you_mean(spec, [*UNTRAINED, "torchvision:NAME", "timm:NAME", "hf:DIR"])
+    hint = did_you_mean(spec.partition(":")[0], HOPFIELD)
+    hint = hint or did_you_mean(spec, [*UNTRAINED, "torchvision:NAME", "timm:NAME", "hf:DIR"])
     if spec in models.list_models():
         hint = f" (did you mean torchvision:{spec}?)"
     return DriftproofError(f"unknown model {spec!r}{hint}; wanted one of: {POSSIBLE}")

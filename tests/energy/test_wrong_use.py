@@ -1,0 +1,297 @@
+"""Wrong use of energy-based learning is loud: it says what came, what was wanted and what to do."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import driftproof as dp
+from driftproof._errors import DriftproofError, DriftproofWarning
+from driftproof._hopfield import Recording, Schedule
+from driftproof.data import TensorData
+from driftproof.energy import CenteredCpL, CenteredEP, ContrastiveLearning, NegativeEP, PositiveEP, dchn, hopfield_dense
+from driftproof.training._methods.by_name import METHODS, make_method
+from energy.reference import ALGORITHMS
+from energy.small import batch_of, network_of, squared_error, states_of
+
+GAUSSIAN = "gaussian:0.1"
+
+
+def of_any(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose arguments the type checker does not look at."""
+    return function
+
+
+def run_of(method: Any, network: Any, closure: Any) -> Callable[[], Any]:
+    """One update, which has to leave the weights as they are."""
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+
+    def run() -> None:
+        try:
+            method.step(closure, network, optimizer)
+        finally:
+            assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+            assert method.updates == 0
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CenteredEP(beta=0), "c-ep: beta 0, wanted a number above 0: with 0 both phases are the same"),
+        (lambda: PositiveEP(beta=-0.1), r"p-ep: beta -0\.1, wanted a number above 0"),
+        (lambda: CenteredCpL(beta=float("nan")), "c-cpl: beta nan, wanted a number above 0"),
+        (lambda: PositiveEP(beta=float("inf")), "p-ep: beta inf, wanted a number above 0"),
+        (lambda: CenteredEP(beta=1), r"c-ep: beta 1; at n = −β the energy has a minimum for β < 1 only"),
+        (lambda: NegativeEP(beta=1.5), r"n-ep: beta 1\.5; at n = −β .* β < 1 only"),
+        (lambda: CenteredEP(iterations=0), "c-ep: wanted at least one iteration of each phase, got 0 of the free"),
+        (lambda: CenteredEP(perturbed_iterations=0), "got None of the free phase .* and 0 of a perturbed one"),
+        (lambda: CenteredEP(start="last"), "c-ep: start 'last'; wanted previous or zero"),
+        (lambda: CenteredEP(strength=2.0), "c-ep: a strength came without a noise"),
+        (lambda: CenteredEP(noise=GAUSSIAN, strength=0), "c-ep: its strength is zero throughout"),
+        (lambda: of_any(ContrastiveLearning)(beta=0.5), "beta"),
+        (lambda: of_any(CenteredEP)(norms="perturbed"), "norms"),
+        (lambda: of_any(CenteredEP)(betta=0.5), "betta.*did you mean beta"),
+        (lambda: make_method("c-ep", rho=0.1), "c-ep takes no rho"),
+        (lambda: make_method("cep"), "did you mean c-ep"),
+        (lambda: hopfield_dense([6, 5, 3], iterations=0), "at least one iteration .* got 0 and None"),
+        (lambda: hopfield_dense([6, 5, 3], tolerance=0.0), r"a tolerance above 0 or None, got 60 and 0\.0"),
+        (lambda: of_any(hopfield_dense)([6, 3], order="synchron"), "order 'synchron' .did you mean synchronous"),
+        (lambda: of_any(dchn)([4], pool="mean"), "pool 'mean' .*there are max, average"),
+        (
+            lambda: of_any(hopfield_dense([6, 3]).set_feedback)("none"),
+            "feedback 'none': there are same, second, digital",
+        ),
+        (lambda: of_any(hopfield_dense([6, 3]).set_precision)("float64"), "precision 'float64' .*there are float32"),
+        (lambda: hopfield_dense([6, 5, 3], gain=[0.5]), r"gains \[0\.5\]: wanted one for all, or one for each of 2"),
+        (lambda: hopfield_dense([6, 3], gain=0), r"gains \[0\]: .*above 0 and finite"),
+        (lambda: hopfield_dense([6, 3], gain=float("nan")), r"gains \[nan\]"),
+        (lambda: dchn([4], image=(1, 8), gain=[0.5, -1.0]), r"gains \[0\.5, -1\.0\]"),
+        (lambda: hopfield_dense([6]), r"sizes \[6\]: wanted those of input and output"),
+        (lambda: hopfield_dense([6, 0, 3]), r"sizes \[6, 0, 3\]: .* at least 1"),
+        (lambda: dchn([], image=(1, 8)), r"widths \[\] and 10 classes: wanted at least one layer"),
+        (lambda: dchn([4, 0], image=(1, 8)), r"widths \[4, 0\]"),
+        (lambda: dchn([4], image=(1, 8), classes=0), "0 classes"),
+        (
+            lambda: dchn([4, 4, 4], image=(1, 12)),
+            "1 x 12 x 12: 3 poolings of 2 x 2 need a size that is a multiple of 8",
+        ),
+        (lambda: dchn([4], image=(0, 8)), "0 x 8 x 8: .* at least one channel"),
+        (lambda: dp.energy.HopfieldNetwork([]), "at least one edge"),
+    ],
+)
+def test_impossible_settings(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(DriftproofError, match=message):
+        make()
+
+
+def test_beta_of_one_is_possible_where_the_energy_has_a_minimum() -> None:
+    for name in ("p-ep", "p-cpl", "n-cpl", "c-cpl"):
+        assert make_method(name, beta=1.0).describe()["beta"] == "1"
+
+
+def test_all_seven_are_known_by_name() -> None:
+    assert [name for name, named in METHODS.items() if named.make.__module__.startswith("driftproof.energy")] == list(
+        ALGORITHMS
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "message"),
+    [
+        ("dense 3", (4, 7), r"inputs have 7 numbers a sample \(\[7\]\), the network takes 6; .*hopfield-dense:7-"),
+        ("dense 3", (4, 2, 2, 2), r"inputs have 8 numbers a sample \(\[2, 2, 2\]\)"),
+        ("max", (4, 1, 8, 8), r"shape \[4, 1, 8, 8\]: the network takes images \[N, 2, 8, 8\], or smaller"),
+        ("max", (4, 2, 7, 7), r"shape \[4, 2, 7, 7\]: .* as many zeros on each side"),
+        ("max", (4, 2, 10, 10), r"shape \[4, 2, 10, 10\]"),
+        ("max", (4, 2, 8, 6), r"shape \[4, 2, 8, 6\]"),
+        ("max", (2, 8, 8), r"shape \[2, 8, 8\]"),
+    ],
+)
+def test_inputs_of_another_shape(kind: str, shape: tuple[int, ...], message: str) -> None:
+    network = network_of(kind)
+    for graph in (True, False):
+        with torch.set_grad_enabled(graph), pytest.raises(DriftproofError, match=message):
+            network(torch.rand(shape, dtype=torch.float64))
+
+
+def test_inputs_that_are_integers() -> None:
+    with pytest.raises(DriftproofError, match=r"takes floating-point inputs, got torch\.int64"):
+        network_of("dense 3")(torch.ones(4, 6, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"), [(1.25, r"from .* to 1\.25, wanted 0 to 1"), (-0.5, r"from -0\.5 to"), (float("nan"), "nan")]
+)
+@pytest.mark.parametrize("kind", ["dense 4", "max"])
+def test_states_outside_their_bounds(kind: str, value: float, message: str) -> None:
+    """Those of hidden layers; the output is not bounded."""
+    network, (x, _) = network_of(kind), batch_of(kind)
+    for number in range(len(network.edges)):
+        layers = states_of(network, len(x))
+        layers[number].view(-1)[3] = value
+        calls = (lambda: network.energy(x, layers), lambda: network.start(network.placed(x), layers))  # noqa: B023
+        call: Callable[[], Any]
+        for call in calls:
+            if number == len(network.edges) - 1:
+                call()
+                continue
+            with pytest.raises(DriftproofError, match=rf"hidden layer {number + 1} .*{message}"):
+                call()
+
+
+def test_states_of_another_shape() -> None:
+    network, (x, _) = network_of("dense 3"), batch_of("dense 3")
+    layers = states_of(network, len(x))
+    for wrong in (layers[:-1], [layer[:2] for layer in layers], layers[::-1]):
+        with pytest.raises(DriftproofError, match=r"states of shapes .*: wanted one for each layer .*\(5, 9\)"):
+            network.energy(x, wrong)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize("large", [1e5, float("inf")])
+def test_a_relaxation_that_runs_away(large: float, graph: bool) -> None:
+    network, (x, _) = network_of("dense 3", order="synchronous"), batch_of("dense 3")
+    with torch.no_grad():
+        for edge in network.edges:
+            edge.weight.copy_(edge.weight.abs() * large)
+    with (
+        torch.set_grad_enabled(graph),
+        pytest.raises(DriftproofError, match=r"runs away: after 60 iterations \(synchronous\) .*smaller gains"),
+    ):
+        network(x)
+
+
+def test_a_relaxation_that_does_not_settle_is_told_once() -> None:
+    """Two layers that inhibit each other swing between 0 and 1 in the synchronous order, and rest in the other one."""
+    network = hopfield_dense([1, 1, 1, 1], order="synchronous", iterations=40)
+    with torch.no_grad():
+        for number, (weight, bias) in enumerate([(0.0, 1.0), (-4.0, 1.0), (0.1, 0.0)]):
+            network.edge(number).weight.fill_(weight)
+            network.edge(number).bias.fill_(bias)
+        x = torch.zeros(3, 1)
+        with pytest.warns(
+            DriftproofWarning, match=r"does not settle: .* is 1 at half of 40 iterations and 1 at the end"
+        ):
+            network(x)
+        network(x)  # a second warning would be an error
+        network.with_relaxation(order="asynchronous")(x)
+
+
+def test_a_nudged_phase_that_runs_away() -> None:
+    """With a linear layer alone next to the output, n near −1 has no rest within the iterations."""
+    network, (x, y) = network_of("dense 2", order="synchronous"), batch_of("dense 2")
+    with torch.no_grad():
+        network.edges[1].weight.mul_(40)
+    method = CenteredEP(beta=0.999)
+    with pytest.raises(DriftproofError, match="the relaxation runs away"):
+        run_of(method, network, squared_error(network, x, 300 * y))()
+
+
+def _losses() -> dict[str, tuple[Callable[[Any, Tensor, Tensor], Callable[[], Any]], str]]:
+    def twice(network: Any, x: Tensor, y: Tensor) -> Callable[[], Tensor]:
+        return lambda: squared_error(network, x, y)() + network(x).sum()
+
+    def never(network: Any, x: Tensor, y: Tensor) -> Callable[[], Tensor]:
+        return lambda: network.edges[0].weight.square().sum()
+
+    def another(network: Any, x: Tensor, y: Tensor) -> Callable[[], Tensor]:
+        return lambda: (network(x) + network.edges[0].weight.sum()).new_ones((), requires_grad=True)
+
+    return {
+        "cross-entropy": (
+            lambda network, x, y: lambda: nn.functional.cross_entropy(network(x), y),
+            r"minimises the squared error .*the closure's loss is .*Use loss='squared-error', without distillation",
+        ),
+        "mse": (
+            lambda network, x, y: lambda: nn.functional.mse_loss(network(x), y),
+            "Use loss='squared-error'",
+        ),
+        "sum": (
+            lambda network, x, y: lambda: (network(x) - y).square().sum() / 2,
+            "averaged over the batch",
+        ),
+        "decay": (
+            lambda network, x, y: lambda: squared_error(network, x, y)() + network.edges[0].weight.square().sum(),
+            "Use loss='squared-error'",
+        ),
+        "twice": (twice, "the closure calls the Hopfield network twice"),
+        "never": (never, "the closure did not call the network that step"),
+        "detached": (lambda network, x, y: lambda: network(x).detach().sum(), "loss has no gradient"),
+        "of something else": (another, "Use loss='squared-error'"),
+        "not a number": (lambda network, x, y: lambda: network(x).sum() * float("nan"), "the loss .* is nan"),
+        "no scalar": (lambda network, x, y: lambda: (network(x) - y).square(), "wanted the loss as a tensor of one"),
+    }
+
+
+LOSSES = _losses()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_closures_with_another_loss(name: str) -> None:
+    closure, message = LOSSES[name]
+    network, (x, y) = network_of("dense 3"), batch_of("dense 3")
+    with pytest.raises(DriftproofError, match=message):
+        run_of(CenteredEP(), network, closure(network, x, y))()
+    assert network._recording is None  # the network can be called again
+    network(x)
+
+
+def test_losses_of_a_training() -> None:
+    x, y = batch_of("dense 3", samples=8, dtype=torch.float32)
+    data, network = TensorData("points", x, y.argmax(1)), hopfield_dense([6, 5, 3])
+    for more in ({"loss": "cross-entropy"}, {"loss": "mse"}, {"distil": 0.5}):
+        with pytest.raises(DriftproofError):
+            of_any(dp.train)(network, data, method=CenteredEP(), epochs=1, batch_size=4, **more)
+    with pytest.raises(DriftproofError, match=r"loss='squared-error', without distillation"):
+        dp.train(network, data, method=CenteredEP(), epochs=1, batch_size=4, distil=0.5)
+    dp.train(network, data, method=CenteredEP(), epochs=1, batch_size=4)
+
+
+def test_another_network() -> None:
+    network, (x, y) = nn.Linear(6, 3).double(), batch_of("dense 3")
+    message = r"c-ep trains Hopfield networks, such as driftproof\.energy\.hopfield_dense\(\); a Linear came"
+    with pytest.raises(DriftproofError, match=message):
+        run_of(CenteredEP(), network, squared_error(network, x, y))()
+
+
+@pytest.mark.filterwarnings("ignore:.*stay digital:driftproof.DriftproofWarning")
+@pytest.mark.parametrize("feedback", ["second", "digital"])
+def test_training_with_weights_that_are_not_symmetric(feedback: Any) -> None:
+    network, (x, y) = network_of("dense 3").set_feedback(feedback), batch_of("dense 3")
+    with pytest.raises(DriftproofError, match=r"same in both directions; call network\.set_feedback\('same'\)"):
+        run_of(CenteredEP(), network, squared_error(network, x, y))()
+
+
+def test_a_second_recording() -> None:
+    network = network_of("dense 3")
+    recording = Recording(Schedule(iterations=3))
+    refused = pytest.raises(DriftproofError, match="in the free phase of another method")
+    with network.recording(recording), refused, network.recording(Recording(Schedule(iterations=3))):
+        pass
+    assert recording.relaxed is None
+    with network.recording(recording):
+        pass
+
+
+def test_a_network_that_is_called_in_a_closure_can_be_copied_and_saved() -> None:
+    """A copy of a network that is being recorded is not."""
+    network, (x, _) = network_of("dense 3"), batch_of("dense 3")
+    with network.recording(Recording(Schedule(iterations=3))):
+        copied = copy.deepcopy(network)
+    with torch.no_grad():
+        assert torch.equal(copied(x), network(x))
+
+
+def test_noise_that_perturbs_nothing() -> None:
+    network, (x, y) = network_of("dense 3"), batch_of("dense 3")
+    with pytest.raises(DriftproofError, match=re.escape("method c-ep: noise ideal at strength 1 perturbs nothing")):
+        run_of(CenteredEP(noise="ideal"), network, squared_error(network, x, y))()
