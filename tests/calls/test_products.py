@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -240,3 +242,11 @@ def test_recurrent_dropout_in_training_mode_is_refused() -> None:
         Interception(lambda: Parameters(matrices(network)), lambda _, __, compute: compute()),
     ):
         network(SEQUENCE)
+
+
+def test_watching_a_network_does_not_load_torchs_compiler() -> None:
+    """It takes seconds to import, in every command."""
+    code = "import sys, torch, driftproof as dp; dp.map_model(torch.nn.Linear(3, 2), example=torch.ones(4, 3))"
+    code += "; print('torch._dynamo' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"

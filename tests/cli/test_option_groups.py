@@ -142,7 +142,9 @@ def test_defaults_are_those_of_the_package() -> None:
     assert found["times"] == [",".join(defaults.TIMES)]
     assert (found["compensation"], found["periphery"]) == ([defaults.COMPENSATION], [defaults.PERIPHERY])
     assert found["tile"] == ["512x512"]
-    assert options("train")["batch_size"].default == defaults.TRAINING_BATCH_SIZE
+    batch_size = options("train")["batch_size"]
+    assert batch_size.default is None  # that of a DataLoader
+    assert f"{defaults.TRAINING_BATCH_SIZE}" in all_options()["train batch_size"].help
 
 
 @pytest.mark.parametrize("command", ["convert", "evaluate", "sensitivity", "train"])

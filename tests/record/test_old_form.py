@@ -73,7 +73,7 @@ def test_it_is_read_with_the_same_cells_under_the_same_ids(folder: Path) -> None
 def test_it_is_reported_and_exported(folder: Path, tmp_path: Path) -> None:
     page = words(report(folder, tmp_path / "out").read_text())
     for part in (
-        "digits-cnn on simulated analog hardware, with digits",
+        "digits-cnn (plain, standard periphery) on simulated analog hardware, with digits",
         "the digital network, which reaches 98.0 % on 50 samples of digits;",
         "On pcm-nandakumar-2019, digits-cnn loses",
         "8-bit in (static), 8-bit out, full scale 10, noise 0.04; input ranges measured on 50 inputs of digits",

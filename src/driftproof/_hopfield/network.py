@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from driftproof._errors import DriftproofError, check_choice, warn
 from driftproof._hopfield.edges import Edge, Feedback, ForwardProduct, Precision
@@ -19,6 +18,7 @@ from driftproof._hopfield.energy import energy_of
 from driftproof._hopfield.measures import Measures, restless_text, settled
 from driftproof._hopfield.recording import Recording
 from driftproof._hopfield.relaxation import ORDER, Order, Relaxed, Schedule, States, relax
+from driftproof._hopfield.shapes import as_images, as_vectors, check_layers, zeros
 from driftproof._keywords import check_keywords
 from driftproof._own_measures import WeightOf
 
@@ -139,23 +139,8 @@ class HopfieldNetwork(nn.Module):
         if not inputs.is_floating_point():
             raise DriftproofError(f"a Hopfield network takes floating-point inputs, got {inputs.dtype}")
         if self.image is None:
-            wanted, x = self._edges[0].weight.shape[1], inputs.flatten(1)
-            if x.shape[1] != wanted:
-                raise DriftproofError(
-                    f"inputs have {x.shape[1]} numbers a sample ({list(inputs.shape[1:])}), the network takes "
-                    f"{wanted}; make it for them, such as hopfield-dense:{x.shape[1]}-1024-10"
-                )
-            return x
-        channels, size = self.image
-        came = list(inputs.shape)
-        if len(came) != 4 or came[1] != channels or came[2] != came[3] or came[2] > size or (size - came[2]) % 2:
-            raise DriftproofError(
-                f"inputs of shape {came}: the network takes images [N, {channels}, {size}, {size}], or smaller square "
-                "ones that can be padded with as many zeros on each side"
-            )
-        margin = (size - came[2]) // 2
-        x = F.pad(inputs, (margin,) * 4) if margin else inputs
-        return x.contiguous(memory_format=torch.channels_last)  # convolutions and pooling take half of the time
+            return as_vectors(inputs, self.edge(0).weight.shape[1])
+        return as_images(inputs, *self.image)
 
     def start(self, x: Tensor, layers: Sequence[Tensor] | None = None, first: ForwardProduct | None = None) -> States:
         """Return the states of a batch before its relaxation: all zero, or given ones.
@@ -169,8 +154,8 @@ class HopfieldNetwork(nn.Module):
             DriftproofError: Layers of other shapes; hidden units outside [0, 1].
         """
         if layers is not None:
-            _check_layers(layers, [(len(x), *shape) for shape in self.shapes])
-        given = layers if layers is not None else [_zeros(x, shape) for shape in self.shapes]
+            check_layers(layers, [(len(x), *shape) for shape in self.shapes])
+        given = layers if layers is not None else [zeros(x, shape) for shape in self.shapes]
         return States(self._edges, x, given, cached=self.cached, first=first, at_zero=layers is None)
 
     @property
@@ -308,24 +293,3 @@ class HopfieldNetwork(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._recording = None
-
-
-def _zeros(x: Tensor, shape: Sequence[int]) -> Tensor:
-    layout = torch.channels_last if len(shape) == 3 else torch.contiguous_format
-    return torch.zeros(len(x), *shape, dtype=x.dtype, device=x.device).contiguous(memory_format=layout)
-
-
-def _check_layers(layers: Sequence[Tensor], wanted: Sequence[tuple[int, ...]]) -> None:
-    came = [tuple(layer.shape) for layer in layers]
-    if came != list(wanted):
-        raise DriftproofError(
-            f"states of shapes {came}: wanted one for each layer behind an edge, {list(wanted)}, the input's number of "
-            "samples first"
-        )
-    for number, layer in enumerate(layers[:-1], start=1):
-        low, high = (float(bound) for bound in torch.aminmax(layer.detach())) if layer.numel() else (0.0, 1.0)
-        if not (low >= 0 and high <= 1):  # "not >=" is also true for NaN
-            raise DriftproofError(
-                f"states of hidden layer {number} are from {low:.6g} to {high:.6g}, wanted 0 to 1 (the output alone is "
-                "not bounded); clamp them, or start from zero"
-            )

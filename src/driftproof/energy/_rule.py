@@ -85,7 +85,7 @@ class EnergyBased(DrawsNoise):
         **options: Any,
     ) -> None:
         self.noisy = noise is not None
-        super().__init__(strength=strength, norms="frozen", **options)
+        super().__init__(strength=strength if self.noisy else 0.0, norms="frozen", **options)
         self.beta, self.iterations, self.perturbed_iterations, self.start = (
             beta,
             iterations,
