@@ -18,14 +18,20 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from scipy import stats
 from trainings import ALGORITHMS, TASKS
 
 from driftproof.evaluation import Evaluator, Trial
 
 HERE = Path(__file__).parent
 TABLE = HERE / "trainings.csv"
-FULL, COMPARED = 100, 10
+FULL, COMPARED = 50, 10
 """Epochs of the dense network: of the full length with C-EP, and of the comparison of all algorithms."""
+
+
+STATEMENTS = [("n-ep", "p-ep"), ("c-ep", "n-ep"), ("c-ep", "c-cpl"), ("c-ep", "cl"), ("n-cpl", "p-cpl")]
+STATEMENTS += [("c-ep", "backpropagation")]
+"""Pairs of which the study says that the first is better, and the baseline."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,34 @@ def train(run: Run, root: Path) -> None:
         pd.DataFrame([row]).to_csv(file, header=file.tell() == 0, index=False)
 
 
+def interval(values: pd.Series) -> str:
+    """Return a mean with the half-width of its 95 % interval over seeds (Student), if there are two at least."""
+    if len(values) < 2:
+        return f"{values.mean():.2f}"
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std() / len(values) ** 0.5
+    return f"{values.mean():.2f} ± {half:.2f}"
+
+
+def summarise(rows: pd.DataFrame) -> None:
+    """Write the test errors by algorithm, and the differences that the study's statements are about, over seeds."""
+    errors, statements = [], []
+    for (task, epochs), group in rows.groupby(["task", "epochs"], sort=False):
+        table = group.pivot(index="seed", columns="algorithm", values="test_error")
+        for algorithm in [name for name in ALGORITHMS if name in table]:
+            found = table[algorithm].dropna()
+            row = {"task": task, "epochs": epochs, "algorithm": algorithm, "seeds": len(found)}
+            trained = group[group["algorithm"] == algorithm]
+            row |= {"test_error": interval(found), "train_error": interval(trained["train_error"])}
+            errors.append(row | {"s_per_epoch": trained["s_per_epoch"].median()})
+        for better, worse in STATEMENTS:
+            if {better, worse} <= set(table):
+                difference = (table[worse] - table[better]).dropna()
+                row = {"task": task, "epochs": epochs, "statement": f"{better} better than {worse}"}
+                statements.append(row | {"points": interval(difference), "seeds": len(difference)})
+    pd.DataFrame(errors).to_csv(HERE / "errors.csv", index=False)
+    pd.DataFrame(statements).to_csv(HERE / "statements.csv", index=False)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with cifar-10-batches-py and MNIST/raw")
@@ -88,6 +122,7 @@ def main() -> None:
         for run, job in [(run, pool.submit(train, run, options.data)) for run in left]:
             job.result()
             print(run.name, flush=True)
+            summarise(pd.read_csv(TABLE))
 
 
 if __name__ == "__main__":

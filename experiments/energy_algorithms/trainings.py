@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 import driftproof as dp
 from driftproof.data import Data, load_data
@@ -49,9 +48,7 @@ class Task:
         samples: Number of training images, from the start of the data.
         beta: Strength of the pull.
         perturbed: Iterations of a perturbed phase, and those that backpropagation goes through.
-        rates: Learning rate of each edge.
-        momentum, weight_decay: Settings of the optimizer.
-        settings: Further settings of the training.
+        settings: Settings of the training.
     """
 
     network: Callable[[], HopfieldNetwork]
@@ -59,16 +56,7 @@ class Task:
     samples: int
     beta: float
     perturbed: int
-    rates: tuple[float, ...]
-    momentum: float
-    weight_decay: float
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return SGD with a learning rate for each edge, which has a weight and a bias."""
-        listed = list(parameters)
-        groups = [{"params": listed[2 * n : 2 * n + 2], "lr": rate} for n, rate in enumerate(self.rates)]
-        return torch.optim.SGD(groups, lr=self.rates[0], momentum=self.momentum, weight_decay=self.weight_decay)
+    settings: dict[str, Any]
 
     def images(self, root: Path, part: str) -> Data:
         """Return the training images of this task, or the test images."""
@@ -88,12 +76,12 @@ class Task:
         torch.manual_seed(seed)
         network = self.network()
         network.backpropagated = self.perturbed
-        settings = self.settings | {"seed": seed, "loss": "squared-error", "warm_up": 0.0}
+        settings = self.settings | {"seed": seed}
         if epochs is not None:
             settings["epochs"] = epochs
         images = self.images(root, "train")
         method = self.method(algorithm)
-        return dp.train(network, images, method=method, optimizer=self.optimizer, out=out, progress=False, **settings)
+        return dp.train(network, images, method=method, out=out, progress=False, **settings)
 
 
 def dense() -> HopfieldNetwork:
@@ -104,12 +92,28 @@ def small(channels: int) -> HopfieldNetwork:
     return dchn([16, 32, 32], image=(channels, 32), iterations=30)
 
 
-RATES = (0.0625, 0.0375, 0.025, 0.0125)
-"""Those of the study for the first three and the last edge."""
-SMALL: dict[str, Any] = {"batch_size": 64, "epochs": 15, "lr": RATES[0], "lr_schedule": "cosine"}
-DENSE: dict[str, Any] = {"batch_size": 16, "epochs": 100, "lr": 0.05, "lr_schedule": "exponential:0.99"}
+SMALL: dict[str, Any] = {
+    "batch_size": 64,
+    "epochs": 15,
+    "lr": (0.0625, 0.0375, 0.025, 0.0125),  # those of the study for the first three and the last edge
+    "lr_schedule": "cosine",
+    "optimizer": "momentum",
+    "weight_decay": 3e-4,
+    "warm_up": 0.0,
+    "loss": "squared-error",
+}
+DENSE: dict[str, Any] = {
+    "batch_size": 16,
+    "epochs": 50,
+    "lr": 0.05,
+    "lr_schedule": "exponential:0.99",
+    "optimizer": "plain-sgd",
+    "weight_decay": 0.0,
+    "warm_up": 0.0,
+    "loss": "squared-error",
+}
 TASKS = {
-    "dense-mnist": Task(dense, "mnist", 60_000, 0.2, 15, (0.05, 0.05), 0.0, 0.0, DENSE),
-    "dchn-mnist": Task(partial(small, 1), "mnist", 10_000, 0.25, 15, RATES, 0.9, 3e-4, SMALL),
-    "dchn-cifar10": Task(partial(small, 3), "cifar10", 10_000, 0.25, 15, RATES, 0.9, 3e-4, SMALL),
+    "dense-mnist": Task(dense, "mnist", 60_000, 0.2, 15, DENSE),
+    "dchn-mnist": Task(partial(small, 1), "mnist", 10_000, 0.25, 15, SMALL),
+    "dchn-cifar10": Task(partial(small, 3), "cifar10", 10_000, 0.25, 15, SMALL),
 }

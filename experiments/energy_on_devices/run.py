@@ -62,7 +62,7 @@ def networks(device: str, seed: int, images: Data, root: Path) -> Iterator[tuple
     yield "hopfield, plain", plain.eval()
     method = CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed, noise=f"{device}@{when}", seed=seed)
     torch.manual_seed(seed)
-    options = SMALL | {"seed": seed, "progress": False, "warm_up": 0.0}
+    options = SMALL | {"seed": seed, "progress": False}
     made = dp.train(
         TASK.network(),
         images,
@@ -73,7 +73,7 @@ def networks(device: str, seed: int, images: Data, root: Path) -> Iterator[tuple
     )
     yield "hopfield, with noise", made.model
     torch.manual_seed(seed)
-    options |= {"lr": 0.05, "optimizer": "sgd", "weight_decay": TASK.weight_decay}
+    options |= {"lr": 0.05, "optimizer": "sgd", "loss": "cross-entropy"}
     through = dp.train(read_through(), images, out=out / f"read-through-{seed}", **options)
     yield "read through, plain", through.model
     robust = dp.RWP(noise=f"{device}@{when}", seed=seed)

@@ -26,6 +26,7 @@ from trainings import TASKS  # noqa: E402  # the folder beside this one
 from driftproof.energy import CenteredEP  # noqa: E402
 
 TASK = TASKS["dense-mnist"]
+RATE = float(TASK.settings["lr"])
 BATCH, UPDATES, ROUNDS, TRAINING_IMAGES = 16, 100, 9, 60_000
 
 
@@ -46,7 +47,7 @@ def plain_update(weights: list[Tensor], biases: list[Tensor], state: Tensor, x: 
     free, output = relax(state, output, 0.0)
     low, high = (derivatives(*relax(free, output, n)) for n in (-TASK.beta, TASK.beta))
     for parameter, a, b in zip((weights[0], biases[0], weights[1], biases[1]), low, high, strict=True):
-        parameter -= TASK.rates[0] * (b - a) / (2 * TASK.beta)
+        parameter -= RATE * (b - a) / (2 * TASK.beta)
     return free
 
 
@@ -63,7 +64,7 @@ def main() -> None:
     weights = [network.edge(n).weight.detach().clone() for n in range(2)]
     biases = [network.edge(n).bias.detach().clone() for n in range(2)]
     method = CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed, start="zero")
-    optimizer = TASK.optimizer(network.parameters())
+    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, fused=True)
 
     def ours() -> None:
         for x, y in zip(images, targets, strict=True):
