@@ -125,3 +125,18 @@ def test_another_number_of_rates_than_of_layers() -> None:
     own = Settings(epochs=1, lr=(0.1, 0.1), optimizer=torch.optim.Rprop)
     with pytest.raises(DriftproofError, match=r"an optimizer of your own"):
         own.make_optimizer(network())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "plain-sgd", "adamw"])
+def test_a_gradient_in_another_order_of_memory_is_the_same_gradient(optimizer: str) -> None:
+    """Convolutions of images in channels-last order give such gradients."""
+    ends = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        layer = nn.Conv2d(3, 4, 3)
+        made = Settings(epochs=1, optimizer=optimizer, lr=0.1).make_optimizer(layer)  # type: ignore[arg-type]
+        for _ in range(3):
+            layer.weight.grad = torch.randn(4, 3, 3, 3).contiguous(memory_format=order)
+            made.step()
+        ends.append(layer.weight.detach())
+    torch.testing.assert_close(ends[0], ends[1])

@@ -124,8 +124,9 @@ class Settings(ChecksKeywords):
         groups: Any = parameters if len(rates) == 1 else parameter_groups(network, rates)
         if self.optimizer == "adamw":
             return torch.optim.AdamW(groups, lr=rates[0], weight_decay=self.weight_decay)
-        kinds = {"sgd": {"momentum": 0.9, "nesterov": True}, "momentum": {"momentum": 0.9, "fused": True}}
-        kind: dict[str, Any] = kinds.get(self.optimizer, {"fused": True})
+        # not fused: torch's fused kernel takes a gradient in another order of memory for one in the parameter's
+        kinds: dict[str, dict[str, Any]] = {"sgd": {"momentum": 0.9, "nesterov": True}, "momentum": {"momentum": 0.9}}
+        kind = kinds.get(self.optimizer, {})
         return torch.optim.SGD(groups, lr=rates[0], weight_decay=self.weight_decay, **kind)
 
     def make_schedule(self, optimizer: torch.optim.Optimizer, updates: int) -> LambdaLR:
