@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -19,9 +20,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 from scipy import stats
-from trainings import ALGORITHMS, TASKS
 
 from driftproof.evaluation import Evaluator, Trial
+
+sys.path.append(str(Path(__file__).parents[1]))
+from energy_algorithms.trainings import ALGORITHMS, TASKS  # a folder beside this one
 
 HERE = Path(__file__).parent
 TABLE = HERE / "trainings.csv"
@@ -72,7 +75,7 @@ def train(run: Run, root: Path) -> None:
         row[f"{part}_error"] = round(100 - outcome.value, 3)
         row |= {f"{part}_{name}": of for name, of in outcome.diagnostics.items() if name != "symmetry_error"}
     row["loss"] = result.rows[-1]["loss"]
-    row["s_per_epoch"] = round(float(result.rows[-1]["seconds"]) / run.epochs, 1)
+    row["s_per_epoch"] = round(float(result.rows[-1]["seconds"] or 0) / run.epochs, 1)
     row["cpu_s"] = round(used)
     with TABLE.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

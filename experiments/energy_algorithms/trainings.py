@@ -24,9 +24,10 @@ from driftproof.energy import (
     dchn,
     hopfield_dense,
 )
+from driftproof.training import Method
 
 BASELINE = "backpropagation"
-ALGORITHMS: dict[str, Callable[..., dp.Method]] = {
+ALGORITHMS: dict[str, Callable[..., Method]] = {
     "cl": ContrastiveLearning,
     "p-ep": PositiveEP,
     "n-ep": NegativeEP,
@@ -58,13 +59,17 @@ class Task:
     perturbed: int
     settings: dict[str, Any]
 
+    def untrained(self) -> HopfieldNetwork:
+        """Return a new network; torch's random state draws its weights."""
+        return self.network()
+
     def images(self, root: Path, part: str) -> Data:
         """Return the training images of this task, or the test images."""
         name = f"{self.data}:{root}" if part == "test" else f"{self.data}-train:{root}"
         images = load_data(name)
         return images if part == "test" else images.head(self.samples)
 
-    def method(self, algorithm: str) -> dp.Method:
+    def method(self, algorithm: str) -> Method:
         """Return an algorithm with the settings of this task."""
         if algorithm == BASELINE:
             return dp.Plain()
@@ -74,7 +79,7 @@ class Task:
     def train(self, algorithm: str, seed: int, root: Path, out: Path, epochs: int | None = None) -> dp.Training:
         """Train a network, or continue a training that was stopped."""
         torch.manual_seed(seed)
-        network = self.network()
+        network = self.untrained()
         network.backpropagated = self.perturbed
         settings = self.settings | {"seed": seed}
         if epochs is not None:
@@ -112,7 +117,7 @@ DENSE: dict[str, Any] = {
     "warm_up": 0.0,
     "loss": "squared-error",
 }
-TASKS = {
+TASKS: dict[str, Task] = {
     "dense-mnist": Task(dense, "mnist", 60_000, 0.2, 15, DENSE),
     "dchn-mnist": Task(partial(small, 1), "mnist", 10_000, 0.25, 15, SMALL),
     "dchn-cifar10": Task(partial(small, 3), "cifar10", 10_000, 0.25, 15, SMALL),

@@ -13,20 +13,21 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import driftproof as dp
 from driftproof.data import Data
 from driftproof.energy import CenteredEP, HopfieldNetwork, repair
 from driftproof.evaluation import Evaluator, Trial
-from driftproof.zoo import load_weights
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "energy_algorithms"))
-from trainings import SMALL, TASKS  # noqa: E402  # the folder beside this one
+sys.path.append(str(HERE.parent))
+from energy_algorithms.trainings import SMALL, TASKS  # noqa: E402  # a folder beside this one
 
 TASK = TASKS["dchn-mnist"]
 DEVICES = {"pcm-nandakumar-2019": "1s..1y", "pcm-hermes-2": "1min..1y", "reram-wan-2022": "1s..1d"}
@@ -57,17 +58,17 @@ def networks(device: str, seed: int, images: Data, root: Path) -> Iterator[tuple
     """Yield the trained networks for a device, by name; trainings that were made before are read."""
     when = DEVICES[device]
     out = HERE / "out"
-    plain = TASK.network()
-    load_weights(plain, HERE.parent / "energy_algorithms" / "out" / f"dchn-mnist-c-ep-{seed}-15" / "last.safetensors")
+    plain = TASK.untrained()
+    trained = HERE.parent / "energy_algorithms" / "out" / f"dchn-mnist-c-ep-{seed}-15" / "last.safetensors"
+    plain.load_state_dict(load_file(trained))
     yield "hopfield, plain", plain.eval()
     method = CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed, noise=f"{device}@{when}", seed=seed)
     torch.manual_seed(seed)
     options = SMALL | {"seed": seed, "progress": False}
     made = dp.train(
-        TASK.network(),
+        TASK.untrained(),
         images,
         method=method,
-        optimizer=TASK.optimizer,
         out=out / f"hopfield-{device}-{seed}",
         **options,
     )
@@ -122,7 +123,13 @@ def repairs(device: str, seed: int, root: Path) -> pd.DataFrame:
                 compensation=compensation,
             )
             before, after = (Evaluator(network, test)(Trial(None)).value for network in (made.before, made.model))
-            row = {"device": device, "time": time, "compensation": compensation, "seed": seed, "chip": chip}
+            row: dict[str, Any] = {
+                "device": device,
+                "time": time,
+                "compensation": compensation,
+                "seed": seed,
+                "chip": chip,
+            }
             row |= {"before": before, "after": after, "pulses": made.pulses, "pulsed": made.pulsed}
             rows.append(row | {"devices": made.devices, "updates": UPDATES})
     return pd.DataFrame(rows)

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "energy_algorithms"))
-from trainings import TASKS  # noqa: E402  # the folder beside this one
+sys.path.append(str(HERE.parent))
+from energy_algorithms.trainings import TASKS  # noqa: E402  # a folder beside this one
 
 from driftproof.energy import CenteredEP  # noqa: E402
 
@@ -58,13 +58,13 @@ def main() -> None:
     torch.set_num_threads(1)
     inputs, classes = next(iter(TASK.images(options.data, "train").head(BATCH * UPDATES).batches(BATCH * UPDATES)))
     assert isinstance(inputs, Tensor)
-    images, targets = inputs.flatten(1).split(BATCH), one_hot(classes, 10).float().split(BATCH)
+    images, targets = torch.split(inputs.flatten(1), BATCH), torch.split(one_hot(classes, 10).float(), BATCH)
     torch.manual_seed(0)
-    network = TASK.network()
+    network = TASK.untrained()
     weights = [network.edge(n).weight.detach().clone() for n in range(2)]
     biases = [network.edge(n).bias.detach().clone() for n in range(2)]
     method = CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed, start="zero")
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE, fused=True)
+    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
 
     def ours() -> None:
         for x, y in zip(images, targets, strict=True):
@@ -76,7 +76,7 @@ def main() -> None:
 
     ours()
     plain()
-    apart = max(float((network.edge(n).weight - weights[n]).abs().max()) for n in range(2))
+    apart = max(float((network.edge(n).weight.detach() - weights[n]).abs().max()) for n in range(2))
     assert apart < 1e-3, f"the weights are {apart} apart after {UPDATES} updates"
     seconds: dict[str, list[float]] = {"ours": [], "plain": []}
     for _ in range(ROUNDS):

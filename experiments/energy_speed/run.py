@@ -12,18 +12,19 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from safetensors.torch import load_file
 from torch import Tensor
 
 from driftproof.energy import HopfieldNetwork
-from driftproof.zoo import load_weights
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "energy_algorithms"))
-from trainings import TASKS  # noqa: E402  # the folder beside this one
+sys.path.append(str(HERE.parent))
+from energy_algorithms.trainings import TASKS  # noqa: E402  # a folder beside this one
 
 TESTED, TIMED, BATCH = 2000, 256, 128
 """Test images that accuracies are of, those that relaxations are timed on, and those of a batch."""
@@ -38,11 +39,13 @@ TRAINED = ("dchn-cifar10",)
 """Tasks whose networks, trained with C-EP and seed 0 by ../energy_algorithms, stand beside this file."""
 
 
-def network_of(task: str, order: str = ORDERS[0], **settings: object) -> HopfieldNetwork:
+def network_of(task: str, order: str = ORDERS[0], **settings: Any) -> HopfieldNetwork:
     """Return the trained network of a task, with other settings of its relaxation."""
-    made = TASKS[task].network()
-    load_weights(made, HERE / f"{task}.safetensors")
-    return made.with_relaxation(order=order, **settings).eval()
+    made = TASKS[task].untrained()
+    made.load_state_dict(load_file(HERE / f"{task}.safetensors"))
+    relaxing = made.with_relaxation(order=order, **settings)
+    relaxing.eval()
+    return relaxing
 
 
 @torch.no_grad()
@@ -50,7 +53,7 @@ def curve(task: str, order: str, images: Tensor, classes: Tensor) -> pd.DataFram
     """Return accuracy, and the share of samples that have settled, after each number of iterations."""
     network = network_of(task, order)
     right, settled, energy = (torch.zeros(len(STEPS), dtype=torch.float64) for _ in range(3))
-    for x, y in zip(images.split(BATCH), classes.split(BATCH), strict=True):
+    for x, y in zip(torch.split(images, BATCH), torch.split(classes, BATCH), strict=True):
         states, before = network.start(network.placed(x)), 0
         for place, iterations in enumerate(STEPS):
             relaxed = network.with_relaxation(iterations=iterations - before).relaxed(states)
@@ -78,7 +81,7 @@ def relaxation(network: HopfieldNetwork, images: Tensor, batch: int = BATCH) -> 
 
     @torch.no_grad()
     def run() -> None:
-        for part in images.split(batch):
+        for part in torch.split(images, batch):
             network(part)
 
     return run
@@ -101,7 +104,7 @@ def parts_of(task: str, rows: pd.DataFrame, images: Tensor) -> pd.DataFrame:
     """Return the time of each variant relative to the fast one, medians of paired runs."""
     quick, slow = (needed(rows[rows["order"] == order])[0] for order in ORDERS)
     x = images[:TIMED]
-    fast = {"iterations": quick}
+    fast: dict[str, Any] = {"iterations": quick}
     steps = {
         "fast": relaxation(network_of(task, **fast), x),
         "synchronous, uncached, as long as it needs": relaxation(
