@@ -113,3 +113,8 @@ def test_digital_parameters_have_no_pulses() -> None:
 def test_wrong_use_is_loud(trained: nn.Module, changes: dict[str, object], message: str) -> None:
     with pytest.raises(dp.DriftproofError, match=message):
         repaired(trained, **changes)
+
+
+def test_a_repair_outside_the_range_of_validity_is_told(trained: nn.Module) -> None:
+    with pytest.warns(dp.DriftproofWarning, match="valid from .* and 30 y is outside"):
+        repaired(trained, updates=1, time="10957.5d")

@@ -295,3 +295,9 @@ def test_noise_that_perturbs_nothing() -> None:
     network, (x, y) = network_of("dense 3"), batch_of("dense 3")
     with pytest.raises(DriftproofError, match=re.escape("method c-ep: noise ideal at strength 1 perturbs nothing")):
         run_of(CenteredEP(noise="ideal"), network, squared_error(network, x, y))()
+
+
+def test_low_precision_is_not_for_training() -> None:
+    network = network_of("dense 2").set_precision("bfloat16")
+    with pytest.raises(DriftproofError, match=r"multiplies in bfloat16, which is for inference.*set_precision"):
+        CenteredEP().gradient(squared_error(network, *batch_of("dense 2")), network)

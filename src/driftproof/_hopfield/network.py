@@ -167,6 +167,11 @@ class HopfieldNetwork(nn.Module):
         return self._edges[number]
 
     @property
+    def precision(self) -> Precision:
+        """Type of the products' factors; see :meth:`set_precision`."""
+        return self._edges[0].precision
+
+    @property
     def feedback(self) -> Feedback:
         """By which weights layers are driven from above; see :meth:`set_feedback`."""
         return self._edges[-1].feedback

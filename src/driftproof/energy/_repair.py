@@ -14,7 +14,7 @@ from driftproof._compensation import Compensation
 from driftproof._defaults import COMPENSATION, SEED, TRAINING_BATCH_SIZE
 from driftproof._device_choice import as_device
 from driftproof._devices import Device
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, warn
 from driftproof._inputs import Inputs, call
 from driftproof._keywords import checks_keywords
 from driftproof._mapping import MappingOptions, map_plain, plain_copy
@@ -22,9 +22,9 @@ from driftproof._random_state import random_state_kept
 from driftproof.data import Data
 from driftproof.data._adapters import as_data
 from driftproof.energy._pulses import PulsedUpdates
-from driftproof.times import parse_time
+from driftproof.times import format_time, parse_time
 from driftproof.training import Method
-from driftproof.training._losses import as_loss
+from driftproof.training._losses import as_loss, usual_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,12 @@ def repair(
         raise DriftproofError(f"repair: updates {updates}, wanted at least 1")
     samples, device = as_data(data), as_device(preset)
     t_s = parse_time(time) if isinstance(time, str) else float(time)
+    if not device.in_validity(t_s):
+        low, high = (format_time(end) for end in device.validity.t_s)
+        warn(
+            f"repair: {device.name} is valid from {low} to {high}, and {format_time(t_s)} is outside: the chip is an "
+            "extrapolation"
+        )
     model = plain_copy(network)
     first, _ = next(iter(samples.batches(min(batch_size, len(samples)))))
     made = map_plain(model, example=first, **vars(mapping or MappingOptions()))
@@ -113,7 +119,7 @@ def repair(
     before = plain_copy(model)
     digital = [p for p in model.parameters() if p.requires_grad and p not in arrays]
     optimizer = PulsedUpdates(arrays, digital, lr=lr, pulse=pulse)
-    loss = as_loss(method.usual_loss)[1]
+    loss = as_loss(usual_loss(model))[1]
     losses = []
     for inputs, targets in itertools.islice(_again(samples, batch_size), updates):
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -50,7 +51,7 @@ class EnergyBased(DrawsNoise):
 
     Args:
         beta: Strength β of the pull, above 0 (default: 0.25).
-        iterations: Iterations of the free phase (default: those of the network).
+        iterations: Iterations of the free phase, with the network's tolerance and order (default: the network's).
         perturbed_iterations: Iterations of a perturbed phase, which starts from the free state (default: 15).
         start: State that the free phase starts from: ``previous``, that of the batch before, or ``zero`` (default:
             ``previous``).
@@ -66,7 +67,6 @@ class EnergyBased(DrawsNoise):
 
     described: ClassVar[tuple[str, ...]] = ("beta", "iterations", "perturbed_iterations", "start")
     remembered: ClassVar[tuple[str, ...]] = ("_layers",)
-    usual_loss = "squared-error"
     fixed = ("norms",)
     phases: ClassVar[tuple[int, int]]
     """The strengths n1 < n2 of the two phases, in units of β."""
@@ -126,8 +126,9 @@ class EnergyBased(DrawsNoise):
             return self._compare(network, passes, closures)
 
     def _compare(self, network: HopfieldNetwork, passes: Passes, closures: Closures) -> Tensor:
-        iterations = self.iterations or network.schedule.iterations
-        free_schedule = Schedule(iterations=iterations, order=network.schedule.order)
+        free_schedule = network.schedule
+        if self.iterations is not None:
+            free_schedule = replace(free_schedule, iterations=self.iterations)
         recording = Recording(free_schedule, self._layers if self.start == "previous" else None)
         with network.recording(recording):
             loss, targets = targets_of(closures[0], recording, self.name)
@@ -185,6 +186,11 @@ class EnergyBased(DrawsNoise):
             )
         if processes()[1] > 1 or passes.scaler is not None:
             raise DriftproofError(f"method {self.name} makes its updates in one process and in float32")
+        if network.precision != "float32":
+            raise DriftproofError(
+                f"method {self.name}: the network multiplies in {network.precision}, which is for inference: the "
+                "difference of two phases drowns in its rounding; call network.set_precision('float32')"
+            )
         if network.feedback != "same":
             raise DriftproofError(
                 f"method {self.name} trains weights that are the same in both directions; call "

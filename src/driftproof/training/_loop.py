@@ -29,6 +29,7 @@ from driftproof.training import _checkpoint as checkpoint
 from driftproof.training._batch_loss import BatchLoss, to_channels_last
 from driftproof.training._batches import Batches
 from driftproof.training._log import Log, Row, row_of
+from driftproof.training._losses import usual_loss
 from driftproof.training._methods import Diagnostics, Method, Plain
 from driftproof.training._norms import recalibrate_norms
 from driftproof.training._parallel import distributed, from_first, is_first, take_from_first, wrapped
@@ -139,7 +140,7 @@ def train(
         for noise in method.noises():
             noise.check_validity()
     if settings.loss is None:
-        settings = replace(settings, loss=getattr(unwrap(model), "usual_loss", method.usual_loss))
+        settings = replace(settings, loss=usual_loss(unwrap(model)))
     if method.updates:
         raise DriftproofError(f"method {method.name} has made {method.updates} updates already; give a new one")
     with distributed(settings.torch_device) as torch_device, random_state_kept(settings.seed):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from driftproof._calls.copies import copied
+from driftproof._defaults import LOSS
 from driftproof._errors import DriftproofError, check_choice
 from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import unwrap
@@ -226,6 +227,17 @@ def as_loss(choice: str | Loss) -> tuple[str, Loss]:
         return name_of(choice), choice
     check_choice("loss", choice, LOSSES)
     return choice, LOSSES[choice]
+
+
+def usual_loss(network: nn.Module) -> str:
+    """Return the name of the loss that a network is trained with unless another one is asked for.
+
+    It is ``squared-error`` for Hopfield networks, which say so in ``usual_loss``, else ``cross-entropy``.
+
+    >>> usual_loss(nn.Linear(3, 2))
+    'cross-entropy'
+    """
+    return getattr(network, "usual_loss", LOSS)
 
 
 def name_of(function: object) -> str:

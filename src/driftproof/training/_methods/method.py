@@ -13,7 +13,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from driftproof._defaults import DIAGNOSE_EVERY, LOSS, SEED
+from driftproof._defaults import DIAGNOSE_EVERY, SEED
 from driftproof._errors import DriftproofError, check_choice
 from driftproof._keywords import ChecksKeywords
 from driftproof.training._clipping import ClipWeights
@@ -56,8 +56,6 @@ class Method(ChecksKeywords, GradientOnly, Preparation):
 
     noisy: bool = True
     """Whether the method perturbs weights."""
-    usual_loss: str = LOSS
-    """Name of the loss that a training with this method has unless another one is asked for."""
     closures_per_update: int = 1
     """Number of batches that the method takes for one micro-batch."""
 
