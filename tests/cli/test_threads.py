@@ -68,6 +68,7 @@ def test_commands_say_it_and_write_it_down(two_threads: None, cli: Cli, tmp_path
     code, _, err = cli("evaluate", *words, "--chips", 1, "--times", "1s", "--out", tmp_path / "b", "--threads", 2)
     assert (code, "threads" in err) == (0, False)
     assert "threads = 2\n" in (tmp_path / "b" / "run.toml").read_text()
+    assert cli("evaluate", *words, "--chips", 1, "--times", "1s", "--out", tmp_path / "q", "-q") == (0, "", "")
     words = (network, "--data", "digits-train", "--limit", 64, "--epochs", 1, "--batch-size", 16, "--method", "plain")
     code, _, err = cli("train", *words, "--out", tmp_path / "c")
     assert (code, "threads: 1 of 2" in err) == (0, True)

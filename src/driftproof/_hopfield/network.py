@@ -225,7 +225,11 @@ class HopfieldNetwork(nn.Module):
         return self
 
     def set_precision(self, precision: Precision) -> HopfieldNetwork:
-        """Choose the type of the products' factors, for inference; states and sums are float32. Return the network."""
+        """Choose the type of the products' factors, for digital inference; return the network.
+
+        States and sums are float32. On chips use ``float32``: a weight that is rounded in every product is none that
+        an array holds, and would stay digital.
+        """
         check_choice("precision", precision, get_args(Precision))
         for edge in self._edges:
             edge.precision = precision
