@@ -297,7 +297,6 @@ def test_noise_that_perturbs_nothing() -> None:
         run_of(CenteredEP(noise="ideal"), network, squared_error(network, x, y))()
 
 
-@pytest.mark.filterwarnings("ignore:1 weight that is used")  # a rounded weight is none that an array holds
 def test_low_precision_is_not_for_training() -> None:
     network = network_of("dense 2").set_precision("bfloat16")
     with pytest.raises(DriftproofError, match=r"multiplies in bfloat16, which is for inference.*set_precision"):

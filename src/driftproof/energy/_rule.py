@@ -13,12 +13,13 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from driftproof._errors import DriftproofError
 from driftproof._hopfield import HopfieldNetwork, Pull, Recording, Schedule, States, relax
 from driftproof._hopfield.energy import contrast
 from driftproof._hopfield.measures import settled
+from driftproof._inputs import Inputs
 from driftproof._mapping import unwrap
 from driftproof.energy._targets import targets_of
 from driftproof.training._methods.perturbation import DrawsNoise, measure_noise_periodically
@@ -177,15 +178,23 @@ class EnergyBased(DrawsNoise):
                 scaled = gradient * share if share != 1 else gradient
                 parameter.grad = scaled if parameter.grad is None else parameter.grad + scaled
 
+    def prepare(self, model: nn.Module, example: Inputs) -> AnalogWeights:
+        """Check that the network can be trained, and find its analog weights."""
+        self._checked(model)
+        return super().prepare(model, example)
+
     def _network(self, passes: Passes) -> HopfieldNetwork:
-        network = unwrap(passes.model)
+        if processes()[1] > 1 or passes.scaler is not None:
+            raise DriftproofError(f"method {self.name} makes its updates in one process and in float32")
+        return self._checked(passes.model)
+
+    def _checked(self, model: nn.Module) -> HopfieldNetwork:
+        network = unwrap(model)
         if not isinstance(network, HopfieldNetwork):
             raise DriftproofError(
                 f"method {self.name} trains Hopfield networks, such as driftproof.energy.hopfield_dense(); a "
                 f"{type(network).__name__} came"
             )
-        if processes()[1] > 1 or passes.scaler is not None:
-            raise DriftproofError(f"method {self.name} makes its updates in one process and in float32")
         if network.precision != "float32":
             raise DriftproofError(
                 f"method {self.name}: the network multiplies in {network.precision}, which is for inference: the "
