@@ -109,7 +109,7 @@ SMALL: dict[str, Any] = {
 }
 DENSE: dict[str, Any] = {
     "batch_size": 16,
-    "epochs": 50,
+    "epochs": 100,
     "lr": 0.05,
     "lr_schedule": "exponential:0.99",
     "optimizer": "plain-sgd",
@@ -118,7 +118,7 @@ DENSE: dict[str, Any] = {
     "loss": "squared-error",
 }
 TASKS: dict[str, Task] = {
-    "dense-mnist": Task(dense, "mnist", 60_000, 0.2, 15, DENSE),
+    "dense-mnist": Task(dense, "mnist-pixels", 60_000, 0.2, 15, DENSE),
     "dchn-mnist": Task(partial(small, 1), "mnist", 10_000, 0.25, 15, SMALL),
     "dchn-cifar10": Task(partial(small, 3), "cifar10", 10_000, 0.25, 15, SMALL),
 }

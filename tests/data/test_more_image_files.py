@@ -72,6 +72,12 @@ def test_images_are_those_of_the_files(name: str, split: str, tmp_path: Path) ->
     assert inputs.dtype == torch.float32
     wanted = [label % 10 if name == "svhn" else label for label in LABELS[name]]
     assert targets.tolist() == wanted[: COUNTS[split]]
+    spec = f"{name}-pixels" if split == "test" else f"{name}-pixels-train"
+    as_they_are = load_data(f"{spec}:{tmp_path}")
+    assert as_they_are.name == spec
+    inputs, _ = next(as_they_are.batches(10))
+    assert isinstance(inputs, torch.Tensor)
+    np.testing.assert_allclose(inputs.numpy(), pixels, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

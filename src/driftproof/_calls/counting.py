@@ -13,6 +13,8 @@ from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from driftproof._calls.compiler import hidden_from_compiler
+
 _KNOWN = {"aten", "prim", "prims", "profiler", "inductor", "debugprims", "mkldnn", "mkl", "quantized", "rngprims"}
 """Namespaces of torch's own operators. What those of other packages compute is not known."""
 _WITHOUT_PRODUCTS = {"torchvision::nms", "torchvision::roi_align", "torchvision::roi_pool"}
@@ -46,8 +48,8 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Say to torch that it need not wrap the counter for its compiler, which takes seconds to import."""
-        return False
+        """Say to torch that it need not hide the counter from its compiler, which takes seconds to import."""
+        return False  # hidden_from_compiler does it as soon as the compiler is there
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -91,6 +93,9 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return (yes if condition else no)(*operands)
         self.unknown.append(func.name())
         return func(*args, **named)
+
+
+hidden_from_compiler(MacCounter)
 
 
 @cache

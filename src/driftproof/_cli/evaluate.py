@@ -67,7 +67,8 @@ def evaluate_command(
         data (DATA): Samples to evaluate on: digits, cifar10:ROOT, cifar100:ROOT, mnist:ROOT, fashion-mnist:ROOT or
             svhn:ROOT (test samples), digits-train, cifar10-train:ROOT and so on (training samples), or
             FILE.py:FUNCTION, a function without arguments that returns a pair (inputs, targets), a Dataset or a
-            DataLoader. ROOT is the folder that torchvision downloaded to.
+            DataLoader. ROOT is the folder that torchvision downloaded to. Images are normalised; mnist-pixels:ROOT
+            gives pixels from 0 to 1, for each set of images.
         presets (DEVICE): Device: NAME of a preset, NAME:ARGUMENT (gaussian:0.05), FILE.toml, DEVICE,LAYERS=DEVICE for
             another device in some layers (pcm-nandakumar-2019,conv1=ideal), or measured:FOLDER for the conductances of
             real chips. `driftproof presets list` shows the names. Repeat the option to compare devices.

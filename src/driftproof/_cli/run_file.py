@@ -20,7 +20,8 @@ COMMAND = "command"
 ABOUT_ONE_RUN = ("config", "quiet", "as_json", "help")
 """Options that say nothing of what is computed."""
 IMAGES = ("cifar10", "cifar100", "mnist", "fashion-mnist", "svhn")
-FOLDERS = ("hf", "measured", *IMAGES, *(f"{name}-train" for name in IMAGES))
+PARTS = ("", "-train", "-pixels", "-pixels-train")
+FOLDERS = ("hf", "measured", *(f"{name}{part}" for name in IMAGES for part in PARTS))
 """Kinds of values that a folder follows after a colon."""
 STUDY = Path(__file__).resolve().parents[1] / "energy" / "configurations"
 """Folder of the configurations that ``--config study:NAME`` takes."""

@@ -72,6 +72,7 @@ def train_command(
         data (DATA): Samples to train on: digits-train, cifar10-train:ROOT, cifar100-train:ROOT, mnist-train:ROOT,
             fashion-mnist-train:ROOT or svhn-train:ROOT, or FILE.py:FUNCTION, a function without arguments that returns
             a pair (inputs, targets), a Dataset or a DataLoader. ROOT is the folder that torchvision downloaded to.
+            Images are normalised; mnist-pixels-train:ROOT gives pixels from 0 to 1, for each set of images.
         out (FOLDER): Folder for the weights, the log (log.csv), the state of the training and the options of the run
             (run.toml).
         preset (DEVICE): Device whose noise the --method draws and on whose chips the network is validated: NAME of a

@@ -92,6 +92,8 @@ SETS = {
     ),
 }
 """Name on the command line → data set."""
+PIXELS = "-pixels"
+"""What stands behind the name of a data set whose pixels are wanted as they are, from 0 to 1."""
 
 # The exceptions that torchvision, pickle and torch raise on damaged files.
 _DAMAGE = (RuntimeError, AssertionError, ValueError, LookupError, TypeError, OSError, EOFError, pickle.UnpicklingError)
@@ -123,7 +125,7 @@ def images(name: str, root: str | Path, split: str) -> TensorData:
     """Return a split of a set: inputs [N, C, H, W] float32, normalised as torchvision does, and targets [N] int64.
 
     Args:
-        name: Key of :data:`SETS`.
+        name: Key of :data:`SETS`; with ``-pixels`` behind it, pixels from 0 to 1 that are not normalised.
         root: Folder that torchvision downloaded to.
         split: ``train`` or ``test``.
 
@@ -132,14 +134,16 @@ def images(name: str, root: str | Path, split: str) -> TensorData:
     """
     from torchvision.transforms.functional import normalize
 
-    about = SETS[name]
+    about = SETS[name.removesuffix(PIXELS)]
     pixels, targets = _read(name, about, Path(root), split)
     if about.channels_last:
         pixels = pixels.permute(0, 3, 1, 2)
     elif pixels.dim() == 3:
         pixels = pixels.unsqueeze(1)
     scaled = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255.0)
-    return TensorData(named(name, split), normalize(scaled, list(about.mean), list(about.std), inplace=True), targets)
+    if not name.endswith(PIXELS):
+        normalize(scaled, list(about.mean), list(about.std), inplace=True)
+    return TensorData(named(name, split), scaled, targets)
 
 
 def _read(name: str, about: ImageSet, root: Path, split: str) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,13 @@ from driftproof._errors import DriftproofError, did_you_mean
 from driftproof.data._adapters import as_data
 from driftproof.data._batched import Data
 from driftproof.data._embedded import digits
-from driftproof.data._image_files import SETS, images
+from driftproof.data._image_files import PIXELS, SETS, images
 from driftproof.data._user_file import call_user_file, is_user_file
 
 POSSIBLE = (
     f"digits, {', '.join(f'{name}:ROOT' for name in SETS)} (ROOT is the folder that torchvision downloaded to), their "
-    f"training splits digits-train, {', '.join(f'{name}-train:ROOT' for name in SETS)}, or file.py:callable"
+    f"training splits digits-train, {', '.join(f'{name}-train:ROOT' for name in SETS)}, images that are not normalised "
+    f"with {PIXELS} behind the name of a set (mnist{PIXELS}:ROOT, mnist{PIXELS}-train:ROOT), or file.py:callable"
 )
 
 
@@ -21,8 +22,10 @@ def load_data(spec: str) -> Data:
     Args:
         spec: Name of the data. ``digits``, ``cifar10:ROOT``, ``cifar100:ROOT``, ``mnist:ROOT``, ``fashion-mnist:ROOT``
             and ``svhn:ROOT`` are test splits, where ROOT is the folder that torchvision downloaded to. With ``-train``
-            behind the name (``digits-train``, ``cifar10-train:ROOT``) they are training splits. ``file.py:callable`` is
-            a function without arguments that returns data, such as a tuple (inputs, targets) or a torch Dataset.
+            behind the name (``digits-train``, ``cifar10-train:ROOT``) they are training splits. Images are normalised;
+            with ``-pixels`` behind the name of their set (``mnist-pixels:ROOT``, ``mnist-pixels-train:ROOT``) they are
+            pixels from 0 to 1. ``file.py:callable`` is a function without arguments that returns data, such as a tuple
+            (inputs, targets) or a torch Dataset.
 
     Raises:
         DriftproofError: the name is unknown; the folder is not given; files are missing or damaged; a user's file
@@ -43,7 +46,7 @@ def load_data(spec: str) -> Data:
         if colon:
             raise DriftproofError(f"data {spec!r}: digits come with the installation and take no folder; use {kind}")
         return digits(split)
-    if name in SETS:
+    if name.removesuffix(PIXELS) in SETS:
         if not root:
             raise DriftproofError(f"data {spec!r}: no folder; wanted {kind}:ROOT, the download folder of torchvision")
         return images(name, root, split)
