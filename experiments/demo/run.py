@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 SEEDS, CHIPS = range(3), 25
 DEVICE, TIMES = "pcm-hermes-2", "1s,10min,1h,1d,30d,1y"
 EPOCHS, BATCH_SIZE = 15, 50
+"""The training of the plain network."""
+FURTHER_EPOCHS, FURTHER_BATCH_SIZE = 10, 100
 NOISE, STRENGTH, CLIP = f"{DEVICE}@1min..1y", "quadratic:start=0.3,to=1.3,until=0.5", dp.ClipWeights(sigmas=2.0)
 """The training of the demo."""
 PAIRS = (
@@ -47,7 +49,9 @@ def plain(seed: int) -> nn.Module:
 
 
 def trained_further(network: nn.Module, method: Method) -> nn.Module:
-    return dp.train(network, digits("train"), method=method, epochs=EPOCHS, batch_size=BATCH_SIZE, lr=0.1).model
+    return dp.train(
+        network, digits("train"), method=method, epochs=FURTHER_EPOCHS, batch_size=FURTHER_BATCH_SIZE, lr=0.1
+    ).model
 
 
 def networks(seed: int) -> dict[str, nn.Module]:
@@ -63,7 +67,7 @@ def networks(seed: int) -> dict[str, nn.Module]:
 
 def records(seed: int) -> Iterator[dp.Record]:
     """Yield the record of each network and of what is corrected on its chips."""
-    recalibration = Recalibration(digits("train"), when="time", samples=500)
+    recalibration = Recalibration(digits("train"), when="time", samples=200)
     for name, network in networks(seed).items():
         for corrected in ("uncompensated", "compensated", "recalibrated"):
             if name not in ("plain", "noise-trained") and corrected != "compensated":

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from torch import Tensor
 
 from driftproof._calls import Geometry
 from driftproof._compensation import Compensation, as_compensation
 from driftproof._defaults import COMPENSATION
-from driftproof._devices import Array, Device, LayerKey, ReadOuts, SampleNormals
-from driftproof._mapping import MappedWeight, Mapping
+from driftproof._devices import (
+    USE,
+    Array,
+    Device,
+    DeviceLaws,
+    LayerKey,
+    Programmed,
+    ReadOut,
+    ReadOuts,
+    SampleNormals,
+    Target,
+    program_layers,
+)
+from driftproof._mapping import Mapping
 from driftproof.arrays import AnalogArray
 from driftproof.arrays._ranges import Ranges
 from driftproof.arrays._reading import ArrayReading
@@ -32,7 +45,7 @@ class Chip:
         read_outs: The read-out that calibrates the chip, and that in which it is used, as text or as an object
             (default: 1 s each, 1 h apart).
         state: Lasting state of the devices (:meth:`state`), if the chip was programmed before (default: None).
-        memory: Arrays of a chip that is not read again, by layer. Their memory is reused where it fits (default: None).
+        spent: Programmed layers of a chip that is not read again. Their memory is reused where it fits (default: None).
 
     >>> from torch import nn
     >>> from driftproof._mapping import map_model
@@ -52,32 +65,54 @@ class Chip:
         compensation: str | Compensation = COMPENSATION,
         read_outs: str | ReadOuts | None = None,
         state: dict[str, dict[str, Tensor]] | None = None,
-        memory: dict[str, Array] | None = None,
+        spent: Programmed | None = None,
     ) -> None:
         self.mapping, self.preset, self.seed, self.number = mapping, preset, seed, chip
         self.compensation, self.read_outs = as_compensation(compensation), ReadOuts.of(read_outs)
         self._alphas: dict[str, tuple[float, Tensor]] = {}
-        self.weights: dict[str, MappedWeight] = {}
-        self.arrays: dict[str, Array] = {}
         preset.check_layers(mapping.weights)
-        spent = {} if memory is None else memory
-        for name, mapped in mapping.weights.items():
-            self.weights[name] = mapped = mapped.layer_scaled() if preset.relative_to(name) == "layer" else mapped
-            kept = None if state is None else state.get(name, {})
-            target, groups = mapped.target, mapped.layout.groups
-            self.arrays[name] = preset.array(
-                name,
-                chip,
-                target,
-                seed=seed,
-                groups=groups,
-                rows=tuple(mapped.rows),
-                state=kept,
-                memory=spent.pop(name, None),
-            )
-        self._reference = {
-            name: self.compensation.reference(self.weights[name], array.net) for name, array in self.arrays.items()
+        self.weights = {
+            name: mapped.layer_scaled() if preset.relative_to(name) == "layer" else mapped
+            for name, mapped in mapping.weights.items()
         }
+        self.programmed = self._program(spent) if state is None else self._restore(state)
+        self.arrays = self.programmed.arrays
+        nets = _Nets(self.programmed)
+        self._reference = {
+            name: self.compensation.reference(mapped, partial(nets.net, name)) for name, mapped in self.weights.items()
+        }
+
+    def _program(self, spent: Programmed | None) -> Programmed:
+        """Return the layers, programmed. Those of one set of laws are programmed together."""
+        made = Programmed()
+        by_laws: dict[int, tuple[DeviceLaws, list[Target]]] = {}
+        for name, mapped in self.weights.items():
+            device = self.preset.for_layer(name)
+            target = Target(name, mapped.target, mapped.layout.groups, tuple(mapped.rows))
+            if (laws := device.laws) is None:  # measured
+                made.arrays[name] = device.array(name, self.number, mapped.target, seed=self.seed)
+            else:
+                by_laws.setdefault(id(laws), (laws, []))[1].append(target)
+        for laws, targets in by_laws.values():
+            part = program_layers(laws, targets, seed=self.seed, chip=self.number, spent=spent)
+            made.arrays.update(part.arrays)
+            made.lines.extend(part.lines)
+        return Programmed({name: made.arrays[name] for name in self.weights}, made.lines)
+
+    def _restore(self, state: dict[str, dict[str, Tensor]]) -> Programmed:
+        """Return the layers with a stored state."""
+        arrays: dict[str, Array] = {}
+        for name, mapped in self.weights.items():
+            arrays[name] = self.preset.array(
+                name,
+                self.number,
+                mapped.target,
+                seed=self.seed,
+                groups=mapped.layout.groups,
+                rows=tuple(mapped.rows),
+                state=state.get(name, {}),
+            )
+        return Programmed(arrays)
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the lasting state of the devices: layer → name → tensor. Measured layers have none."""
@@ -94,21 +129,31 @@ class Chip:
             t_s: Time in seconds after the first read.
             to_calibrate: Whether to read in the read-out that calibrates the chip (default: in that of its use).
         """
+        return self._reading(layer, t_s, to_calibrate, _Nets(Programmed(self.arrays)))
+
+    def readings(self, layers: Iterable[str], t_s: float, *, to_calibrate: bool = False) -> dict[str, ArrayReading]:
+        """Return several layers at a time, each as :meth:`read` returns it; small layers are computed together."""
+        names = list(layers)
+        whole = [line for line in self.programmed.lines if set(line.layers) <= set(names)]
+        nets = _Nets(Programmed(self.arrays, whole))
+        return {name: self._reading(name, t_s, to_calibrate, nets) for name in names}
+
+    def _reading(self, layer: str, t_s: float, to_calibrate: bool, nets: _Nets) -> ArrayReading:
         mapped, array = self.weights[layer], self.arrays[layer]
         calibration, use = self.read_outs.calibration, self.read_outs.use
         read_out = calibration if to_calibrate else use
         if to_calibrate or not self._differ(array):
-            net = array.net(t_s, read_out=read_out)
-            alpha = self._alpha(layer, t_s, lambda: net)
+            net = nets.nets(layer, t_s, (read_out,))[0]
+            alpha = self._alpha(layer, t_s, lambda: net, nets)
         else:
             both: list[Tensor] = []  # the two read-outs at once, if α is measured now
 
             def now() -> Tensor:
-                both[:] = array.nets(t_s, (calibration, use))
+                both[:] = nets.nets(layer, t_s, (calibration, use))
                 return both[0]
 
-            alpha = self._alpha(layer, t_s, now)
-            net = both[1] if both else array.net(t_s, read_out=use)
+            alpha = self._alpha(layer, t_s, now, nets)
+            net = both[1] if both else nets.nets(layer, t_s, (use,))[0]
         samples = SampleNormals(self.seed, self.number, layer, t_s)
         noise = array.mvm_read_noise(t_s, read_out)
         return ArrayReading(net, mapped.scale, alpha, noise, samples, self.key(layer))
@@ -117,15 +162,16 @@ class Chip:
         """Whether the net weights of the two read-outs differ."""
         return array.new_at_read_out and self.read_outs.fast == "read-out" and self.read_outs.period_s > 0
 
-    def _alpha(self, layer: str, t_s: float, now: Callable[[], Tensor]) -> Tensor:
+    def _alpha(self, layer: str, t_s: float, now: Callable[[], Tensor], nets: _Nets) -> Tensor:
         """Return the compensation at a time, measured once; ``now`` returns what the read-out for it reads then."""
         known = self._alphas.get(layer)
         if known is not None and known[0] == t_s:
             return known[1]
-        array, calibration = self.arrays[layer], self.read_outs.calibration
 
         def read(at_s: float, read_noise: bool) -> Tensor:
-            return now() if read_noise and at_s == t_s else array.net(at_s, read_noise, calibration)
+            if read_noise and at_s == t_s:
+                return now()
+            return nets.net(layer, at_s, read_noise, self.read_outs.calibration)
 
         alpha = self.compensation.alpha(self.weights[layer], read, self._reference[layer], t_s)
         self._alphas[layer] = (t_s, alpha)
@@ -178,7 +224,7 @@ class Programmer:
     """
 
     def __init__(self) -> None:
-        self._spent: dict[str, Array] = {}
+        self._spent = Programmed()
 
     def program(
         self,
@@ -191,9 +237,33 @@ class Programmer:
         read_outs: str | ReadOuts | None = None,
     ) -> Chip:
         """Return a chip equal to ``Chip(...)`` with the same arguments; the previous one must not be read again."""
-        made = Chip(
-            mapping, preset, seed=seed, chip=chip, compensation=compensation, read_outs=read_outs, memory=self._spent
-        )
-        self._spent.clear()
-        self._spent = made.arrays
+        spent = Programmed(dict(self._spent.arrays), list(self._spent.lines))
+        self._spent.arrays.clear()
+        self._spent.lines.clear()
+        made = Chip(mapping, preset, seed=seed, chip=chip, compensation=compensation, read_outs=read_outs, spent=spent)
+        self._spent = made.programmed
         return made
+
+
+class _Nets:
+    """Net weights of a chip's layers. Those that lie in a line are computed when the first of them is asked for."""
+
+    def __init__(self, programmed: Programmed) -> None:
+        self._arrays = programmed.arrays
+        self._lines = {name: line for line in programmed.lines for name in line.layers}
+        self._known: dict[tuple[float, bool, tuple[ReadOut, ...]], dict[str, Sequence[Tensor]]] = {}
+
+    def nets(self, layer: str, t_s: float, read_outs: tuple[ReadOut, ...], read_noise: bool = True) -> Sequence[Tensor]:
+        """Return the net weights [out, in] of one layer at a time in several read-outs."""
+        if (line := self._lines.get(layer)) is None:
+            if len(read_outs) > 1:
+                return self._arrays[layer].nets(t_s, read_outs)
+            return [self._arrays[layer].net(t_s, read_noise, read_outs[0])]
+        known = self._known.setdefault((t_s, read_noise, read_outs), {})
+        if layer not in known:
+            known.update(zip(line.layers, zip(*line.nets(t_s, read_noise, read_outs), strict=True), strict=True))
+        return known.pop(layer)
+
+    def net(self, layer: str, t_s: float, read_noise: bool, read_out: ReadOut = USE) -> Tensor:
+        """Return the net weights [out, in] of one layer at a time."""
+        return self.nets(layer, t_s, (read_out,), read_noise)[0]

@@ -182,7 +182,7 @@ def test_a_network_is_evaluated_on_it_and_the_report_tells_of_it(file: Path, tmp
 @pytest.mark.parametrize(
     ("formula", "message"),
     [
-        (lambda law, g, life, t_s: g[:2], r"StretchedExponential: after gave \[2\] for \[6\] devices"),
+        (lambda law, g, life, t_s: g[:2], r"StretchedExponential: after gave \[2\] for \[64\] devices"),
         (lambda law, g, life, t_s: g.mul_(0.9), "after gave its argument back, or wrote into it"),
         (lambda law, g, life, t_s: g, "wanted a new tensor"),
     ],

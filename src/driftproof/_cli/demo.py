@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from driftproof._cli.console import print_line
 from driftproof._cli.demo_curves import CURVES, DEVICE, KEEP, NETWORK, PLAIN, TIMES, TRAINED, Curve
 from driftproof._cli.threads import exactly
-from driftproof._defaults import CHIPS
 from driftproof._errors import DriftproofError
 from driftproof._files import make_folder
 
@@ -16,14 +15,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 NOISE, STRENGTH, CLIP_SIGMAS = f"{DEVICE}@1min..1y", "quadratic:start=0.3,to=1.3,until=0.5", 2.0
-EPOCHS, BATCH_SIZE, LEARNING_RATE = 15, 50, 0.1
-RECALIBRATION_IMAGES = 500
+EPOCHS, BATCH_SIZE, LEARNING_RATE = 10, 100, 0.1
+CHIPS, RECALIBRATION_IMAGES = 12, 200
 TITLE = "A residual network on phase-change memory, over one year"
 NEXT = (f"driftproof evaluate {NETWORK} --data digits \\", "--preset reram-wan-2022 --out my-report")
 
 
 def demo_command(*, out: Path = Path("demo-report"), chips: int = CHIPS) -> None:
-    """Show in about a minute what driftproof is for: one network on one device, with and without remedies.
+    """Show in half a minute what driftproof is for: one network on one device, with and without remedies.
 
     A small residual network that classifies digits is programmed onto simulated chips of phase-change memory, which are
     read over one year: without drift compensation, with it, after a training with the device's noise, and with
@@ -73,6 +72,7 @@ def _measured(out: Path, chips: int) -> dict[Curve, Path]:
             chips=chips,
             compensation=curve.compensation,
             recalibrate=recalibration if curve.recalibrated else None,
+            batch_size=len(digits()),  # they fit
             out=folder,
             name=NETWORK,
             label=curve.label,

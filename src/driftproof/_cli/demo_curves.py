@@ -9,7 +9,7 @@ from driftproof._defaults import COMPENSATION
 
 NETWORK: Final = "digits-resnet"
 DEVICE: Final = "pcm-hermes-2"
-TIMES: Final = "1s,10min,1h,1d,30d,1y"
+TIMES: Final = "1s,10min,1h,1d,1y"
 """The device's range of validity ends at one year."""
 KEEP: Final = 90.0
 """The threshold, in percent."""

@@ -5,5 +5,5 @@ from driftproof._devices.device import Array, Device, DeviceLaws
 from driftproof._devices.keys import canonical_name, generator
 from driftproof._devices.mvm_read_noise import MvmReadNoise, SampleNormals
 from driftproof._devices.normals import LayerKey
-from driftproof._devices.programming import program, restore
+from driftproof._devices.programming import Programmed, Target, program, program_layers, restore
 from driftproof._devices.read_outs import ONE_READ_OUT, USE, ReadOut, ReadOuts

@@ -97,11 +97,11 @@ class ProgrammedArray(ABC):
         >>> {name: list(values.shape) for name, values in array.state().items()}
         {'first': [2, 2], 'life': [2, 2]}
         """
-        state = {name: value for name in ("first", "life") if (value := getattr(self, name)) is not None}
+        state = {name: value.contiguous() for name in ("first", "life") if (value := getattr(self, name)) is not None}
         for purpose in self.kept_purposes():
             state[purpose] = torch.cat([numbers for _, numbers in self._draw(purpose)])
         for index, bank in enumerate(self.banks):
-            if self._varies_at_reads:
+            if self.varies_at_reads:
                 state[f"variation{bank.mark}"] = self.variation(index)[:2]
         if self.reference is not None:
             state |= {f"{OF_REFERENCE}{name}": values for name, values in self.reference.state().items()}
@@ -115,8 +115,8 @@ class ProgrammedArray(ABC):
     def kept_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the numbers that devices keep for life but that are drawn again at every reading."""
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self.kept_purposes(), (self.target.numel(),))
-        if self._varies_at_reads:
-            lines = (1, 1) if not self._columns_vary else (max(len(self.rows), 1), len(self.target))
+        if self.varies_at_reads:
+            lines = (1, 1) if not self.columns_vary else (max(len(self.rows), 1), len(self.target))
             shapes |= {f"variation{bank.mark}": (2, *lines) for bank in self.banks}
         return shapes
 
@@ -139,19 +139,25 @@ class ProgrammedArray(ABC):
         return deviations(variation, self.key, mark, max(len(self.rows), 1), len(self.target))
 
     @property
-    def _varies(self) -> bool:
+    def varies(self) -> bool:
         """Whether devices have deviations in common."""
         return self.preset.variation is not None and not self.preset.variation.is_none
 
     @property
-    def _columns_vary(self) -> bool:
+    def columns_vary(self) -> bool:
+        """Whether the columns of a layer have deviations of their own."""
         variation = self.preset.variation
         return variation is not None and variation.column is not None and any(variation.column.spreads)
 
     @property
-    def _varies_at_reads(self) -> bool:
+    def varies_at_reads(self) -> bool:
         """Whether the deviations are not in the conductance that a device keeps."""
-        return self._varies and self.preset.programming.keeps != "conductance"
+        return self.varies and self.preset.programming.keeps != "conductance"
+
+    @property
+    def splits(self) -> tuple[slice, ...]:
+        """Rows of each row split of the layer's tiles, of one at least."""
+        return self.rows or (slice(0, self.target.shape[1]),)
 
     def check_perturbed(self) -> None:
         """Raise DriftproofError if the device declares programming noise, but every weight is exact."""

@@ -150,7 +150,6 @@ class Device(Protocol):
         groups: int = 1,
         rows: tuple[slice, ...] = (),
         state: dict[str, Tensor] | None = None,
-        memory: Array | None = None,
     ) -> Array:
         """Return one layer of one chip.
 
@@ -162,7 +161,6 @@ class Device(Protocol):
             groups: Groups of a grouped convolution, whose outputs are ordered by group (default: 1).
             rows: Rows of each row split of the layer's tiles (default: one tile holds all rows).
             state: Result of :meth:`Array.state`, which restores the same devices (default: None, program devices).
-            memory: An array that is not needed any more, whose memory may be overwritten (default: None).
         """
 
     def check_layers(self, layers: Iterable[str]) -> None:

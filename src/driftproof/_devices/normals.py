@@ -4,6 +4,9 @@
 the last elements of each part go through other instructions, whose powers and exponentials differ in the last bit. In
 blocks, conductances are bit-identical for any number of threads. Blocks also stay in the cache and keep temporaries
 small. A GPU takes the layer as one block.
+
+**Padding.** The last elements of every tensor go through those other instructions, too. Devices are therefore padded to
+a multiple of 64, so that a layer has the same bits alone and beside others (:mod:`driftproof._devices.line`).
 """
 
 from __future__ import annotations
@@ -19,6 +22,23 @@ from driftproof._devices.keys import generator
 # torch works through up to 32,768 elements in one thread; a multiple of 16, as its normal numbers need; below 128 KiB,
 # from where on malloc takes fresh pages for every temporary, which cost more than the computation in them
 BLOCK = 32_000
+PADDING = 64  # torch computes with vectors of up to 16 numbers, at most four at a time; a block is a multiple of it
+
+
+def padded_size(count: int) -> int:
+    """Return the number of devices with those that pad them.
+
+    >>> padded_size(1), padded_size(64), padded_size(65)
+    (64, 64, 128)
+    """
+    return -(-count // PADDING) * PADDING
+
+
+def padded(flat: Tensor) -> Tensor:
+    """Return a copy of a tensor [n], with zeros up to a multiple of 64."""
+    whole = flat.new_zeros(padded_size(len(flat)))
+    whole[: len(flat)] = flat
+    return whole
 
 
 @dataclass(frozen=True)

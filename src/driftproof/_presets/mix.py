@@ -20,7 +20,7 @@ from driftproof.laws._validity import Validity
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from driftproof._devices import Array, ProgrammedArray
+    from driftproof._devices import ProgrammedArray
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,10 @@ class DeviceMix:
         groups: int = 1,
         rows: tuple[slice, ...] = (),
         state: dict[str, Tensor] | None = None,
-        memory: Array | None = None,
     ) -> ProgrammedArray:
         """Return one layer of one chip; see :meth:`driftproof._devices.Device.array`."""
         device = self.for_layer(layer)
-        return device.array(layer, chip, target, seed=seed, groups=groups, rows=rows, state=state, memory=memory)
+        return device.array(layer, chip, target, seed=seed, groups=groups, rows=rows, state=state)
 
     def without(self, *effects: Effect) -> DeviceMix:
         """Return the same devices without some of their laws; see :func:`driftproof._presets.without`."""

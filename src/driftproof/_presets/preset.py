@@ -30,7 +30,7 @@ from driftproof.laws._words import GENERIC
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from driftproof._devices import Array, DeviceLaws, ProgrammedArray
+    from driftproof._devices import DeviceLaws, ProgrammedArray
 
 
 class Source(Citation):
@@ -240,14 +240,13 @@ class DevicePreset(Table):
         groups: int = 1,
         rows: tuple[slice, ...] = (),
         state: dict[str, Tensor] | None = None,
-        memory: Array | None = None,
     ) -> ProgrammedArray:
         """Return one layer of one chip; see :meth:`driftproof._devices.Device.array`."""
         from driftproof._devices import program, restore
 
         if state is not None:
             return restore(self, target, state, seed=seed, chip=chip, layer=layer, groups=groups, rows=rows)
-        return program(self, target, seed=seed, chip=chip, layer=layer, groups=groups, rows=rows, memory=memory)
+        return program(self, target, seed=seed, chip=chip, layer=layer, groups=groups, rows=rows)
 
     def without(self, *effects: Effect) -> DevicePreset:
         """Return the same device without some of its laws; see :func:`driftproof._presets.without`."""

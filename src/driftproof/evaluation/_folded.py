@@ -239,7 +239,7 @@ class FoldedNetwork(Backend):
     def load(self, chip: Chip, t_s: float, digital: Collection[str] = (), *, to_calibrate: bool = False) -> None:
         """Become ``chip`` at ``t_s`` seconds after the first read. The layers named ``digital`` keep exact weights."""
         names = (name for name in self._slots if name not in digital)
-        self.write({name: chip.read(name, t_s, to_calibrate=to_calibrate) for name in names})
+        self.write(chip.readings(names, t_s, to_calibrate=to_calibrate))
 
     def load_exact(self) -> None:
         """Become the network with exact weights in all layers."""

@@ -14,9 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from driftproof._defaults import NEGATIVE, SEED
-from driftproof._devices import USE, Array, ReadOut
-from driftproof._devices.net import net_weights
-from driftproof._devices.normals import blocks
+from driftproof._devices import USE, ReadOut
+from driftproof._devices.net import bank_sums, subtract_zero
+from driftproof._devices.normals import blocks, padded
 from driftproof._errors import DriftproofError, did_you_mean, warn
 from driftproof._lab_tables import TableOptions, parse_pairs
 from driftproof._mapping import Mapping
@@ -145,10 +145,12 @@ class MeasuredArray:
     def net(self, t_s: float, read_noise: bool = True, read_out: ReadOut = USE) -> Tensor:
         """Return the net weights at ``t_s``, relative to the columns' maxima: [out, in]."""
         # the same operations in the same blocks as a simulated array's, so that its files give the same bits
-        flat = [self._at(bank, t_s).reshape(-1) for bank in self.file.banks]
+        flat = [padded(self._at(bank, t_s).reshape(-1)) for bank in self.file.banks]
         reads = [iter([(part, [values[part]]) for part in blocks(values)]) for values in flat]
         reference = self.reference.conductances(t_s)[0] if self.reference else None
-        return net_weights(self.preset.conductance, self.target, reads, [reference])[0]
+        (sums,) = bank_sums(self.preset.conductance, flat[0], reads, 1)
+        net = sums[: self.target.numel()].view_as(self.target)
+        return subtract_zero(self.preset.conductance, net, reference)
 
     def nets(self, t_s: float, read_outs: Sequence[ReadOut]) -> list[Tensor]:
         """Return the net weights at a time for each read-out: they are one."""
@@ -293,7 +295,6 @@ class MeasuredDevice:
         groups: int = 1,
         rows: tuple[slice, ...] = (),
         state: dict[str, Tensor] | None = None,
-        memory: Array | None = None,
     ) -> MeasuredArray:
         """Return one layer of one chip; warn (DriftproofWarning) if it does not look like its weights.
 

@@ -135,11 +135,11 @@ class DeviceNoise(Noise):
             read_outs=ONE_READ_OUT,
         )
         drawn = {}
-        for name, mapped in mapping.weights.items():
-            reading = chip.read(name, t_s)
+        for name, reading in chip.readings(mapping.weights, t_s).items():
             noise = reading.noise
             net = reading.net if noise is None else _frozen(reading.net, noise.weights, key, name, t_s)
-            drawn[name] = chip.weights[name].weight(net, reading.scale * reading.alpha).view(mapped.shape)
+            weight = chip.weights[name].weight(net, reading.scale * reading.alpha)
+            drawn[name] = weight.view(mapping.weights[name].shape)
         return drawn
 
 
