@@ -28,7 +28,7 @@ from energy_algorithms.trainings import ALGORITHMS, TASKS  # a folder beside thi
 
 HERE = Path(__file__).parent
 TABLE = HERE / "trainings.csv"
-FULL, COMPARED = 100, 10
+FULL, COMPARED = 100, 5
 """Epochs of the dense network: of the full length with C-EP, and of the comparison of all algorithms."""
 
 

@@ -99,7 +99,6 @@ def small(channels: int) -> HopfieldNetwork:
 
 SMALL: dict[str, Any] = {
     "batch_size": 64,
-    "epochs": 15,
     "lr": (0.0625, 0.0375, 0.025, 0.0125),  # those of the study for the first three and the last edge
     "lr_schedule": "cosine",
     "optimizer": "momentum",
@@ -119,6 +118,6 @@ DENSE: dict[str, Any] = {
 }
 TASKS: dict[str, Task] = {
     "dense-mnist": Task(dense, "mnist-pixels", 60_000, 0.2, 15, DENSE),
-    "dchn-mnist": Task(partial(small, 1), "mnist", 10_000, 0.25, 15, SMALL),
-    "dchn-cifar10": Task(partial(small, 3), "cifar10", 10_000, 0.25, 15, SMALL),
+    "dchn-mnist": Task(partial(small, 1), "mnist", 10_000, 0.25, 15, SMALL | {"epochs": 8}),
+    "dchn-cifar10": Task(partial(small, 3), "cifar10", 10_000, 0.25, 15, SMALL | {"epochs": 12}),
 }

@@ -27,7 +27,7 @@ from driftproof.evaluation import Evaluator, Trial
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
-from energy_algorithms.trainings import SMALL, TASKS  # noqa: E402  # a folder beside this one
+from energy_algorithms.trainings import TASKS  # noqa: E402  # a folder beside this one
 
 TASK = TASKS["dchn-mnist"]
 DEVICES = {"pcm-nandakumar-2019": "1s..1y", "pcm-hermes-2": "1min..1y", "reram-wan-2022": "1s..1d"}
@@ -59,12 +59,12 @@ def networks(device: str, seed: int, images: Data, root: Path) -> Iterator[tuple
     when = DEVICES[device]
     out = HERE / "out"
     plain = TASK.untrained()
-    trained = HERE.parent / "energy_algorithms" / "out" / f"dchn-mnist-c-ep-{seed}-15" / "last.safetensors"
-    plain.load_state_dict(load_file(trained))
+    folder = f"dchn-mnist-c-ep-{seed}-{TASK.settings['epochs']}"
+    plain.load_state_dict(load_file(HERE.parent / "energy_algorithms" / "out" / folder / "last.safetensors"))
     yield "hopfield, plain", plain.eval()
     method = CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed, noise=f"{device}@{when}", seed=seed)
     torch.manual_seed(seed)
-    options = SMALL | {"seed": seed, "progress": False}
+    options = TASK.settings | {"seed": seed, "progress": False}
     made = dp.train(
         TASK.untrained(),
         images,

@@ -20,7 +20,7 @@ from torch.utils.data import (
 
 from driftproof._errors import DriftproofError
 from driftproof.data import TensorData
-from driftproof.data._adapters import as_data
+from driftproof.data._adapters import as_data, as_inputs
 from driftproof.data._batched import DatasetData
 
 X, Y = torch.arange(10.0).unsqueeze(1), torch.arange(10) % 3
@@ -138,3 +138,18 @@ def test_dataset_without_length_is_refused() -> None:
 def test_anything_else_is_refused(obj: object, message: str) -> None:
     with pytest.raises(DriftproofError, match=message):
         as_data(obj)
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array])
+def test_inputs_alone_where_nobody_reads_targets(kind: Any) -> None:
+    values = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    data = as_inputs(kind(values))
+    inputs, _ = next(data.batches(3))
+    assert isinstance(inputs, Tensor)
+    assert inputs.tolist() == values
+    pair = as_inputs((torch.tensor(values), torch.arange(3)))
+    assert next(pair.batches(3))[1].tolist() == [0, 1, 2]
+    with pytest.raises(DriftproofError, match="data came as list"):
+        as_inputs(values)
+    with pytest.raises(DriftproofError):
+        as_inputs(kind(1.0))

@@ -249,3 +249,18 @@ def test_perfect_devices_are_recalibrated_too(net: nn.Module) -> None:
     )
     values = record.cells().set_index("preset")["value"]
     assert values["ideal-analog"] == values["ideal"] != values["digital"]
+
+
+def test_inputs_alone_are_enough(net: nn.Module) -> None:
+    inputs, targets = torch.cat(batches()), torch.zeros(64, dtype=torch.int64)
+    reported = torch.cat(batches(seed=2)), targets
+    results = []
+    for given in (inputs, (inputs, targets)):
+        recalibration = dp.Recalibration(given, when="time")
+        record = dp.evaluate(
+            net, reported, presets="gaussian:0.1", times="1s", chips=3, recalibrate=recalibration, calibration=given,
+            periphery="standard",
+        )  # fmt: skip
+        results.append(record.to_pandas()["value"].tolist())
+        record.close()
+    assert results[0] == results[1]

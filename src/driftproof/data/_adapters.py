@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sized
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+import torch
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -57,6 +59,23 @@ def as_data(obj: object, name: str | None = None) -> Data:
     if isinstance(obj, Dataset):
         return _from_dataset(obj, name or type(obj).__name__, Reading())
     raise DriftproofError(f"data came as {type(obj).__name__}; {WANTED}")
+
+
+def as_inputs(obj: object) -> Data:
+    """Return ``obj`` as :class:`Data` whose targets nobody reads: a tensor or an array alone will do.
+
+    Args:
+        obj: Inputs with samples along axis 0, or what :func:`as_data` takes.
+
+    Raises:
+        DriftproofError: As :func:`as_data`.
+
+    >>> as_inputs(torch.zeros(4, 2))
+    TensorData(tensors: 4 samples of shape [2])
+    """
+    if isinstance(obj, torch.Tensor | np.ndarray):
+        return as_data((obj, torch.zeros(len(obj) if obj.ndim else 0)))
+    return as_data(obj)
 
 
 def _from_pair(pair: tuple[Any, ...] | Mapping[str, Any], name: str) -> TensorData:

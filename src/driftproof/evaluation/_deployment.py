@@ -16,7 +16,7 @@ from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import MappingOptions
 from driftproof._record.entries import digest
 from driftproof.data import Data
-from driftproof.data._adapters import as_data
+from driftproof.data._adapters import as_inputs
 from driftproof.data._batched import hold
 from driftproof.evaluation._checks import check_seed, whole_number
 from driftproof.evaluation._recalibration import Recalibration
@@ -38,7 +38,7 @@ class Deployment(ChecksKeywords):
             an object of a class in :mod:`driftproof._compensation`.
         periphery: DAC, ADC and noise of the arrays: ``ideal``, ``standard``, a file, or a
             :class:`driftproof.periphery.Periphery`.
-        calibration: Data on whose inputs static input ranges are measured (default: None).
+        calibration: Data on whose inputs static input ranges are measured, or inputs alone (default: None).
         recalibration: When and on which inputs BatchNorm statistics are re-estimated on each chip (default: never).
         read_outs: The read-out that calibrates a chip (its compensation, its BatchNorm statistics) and that in which it
             is used: how long they take, how long lies between them, and so how much of the read noise is new in the
@@ -89,7 +89,7 @@ class Deployment(ChecksKeywords):
             mapping=mapping or MappingOptions(),
             compensation=as_compensation(compensation),
             periphery=periphery,
-            calibration=None if calibration is None else hold(as_data(calibration)),
+            calibration=None if calibration is None else hold(as_inputs(calibration)),
             recalibration=recalibration,
             read_outs=ReadOuts.of(read_outs),
             seed=seed,

@@ -14,7 +14,7 @@ from driftproof._errors import DriftproofError, did_you_mean, foreign_code, warn
 from driftproof._inputs import Inputs, call_on_copies, to_device
 from driftproof._keywords import ChecksKeywords
 from driftproof.data import Data
-from driftproof.data._adapters import as_data
+from driftproof.data._adapters import as_inputs
 from driftproof.data._batched import hold
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Recalibration(ChecksKeywords):
     """Re-estimate BatchNorm statistics on each chip.
 
     Attributes:
-        data: Inputs to estimate on, of any kind that :func:`driftproof.evaluate` takes. Targets are ignored. Use other
-            inputs than those that the result is reported on.
+        data: Inputs to estimate on: a tensor or an array, or data of any kind that :func:`driftproof.evaluate` takes,
+            whose targets are ignored. Use other inputs than those that the result is reported on.
         when: ``programming`` estimates once per chip, at the device's earliest valid time. ``time`` estimates at every
             read-out time. Either is a read-out of its own, before that of the use (``read_outs`` of a deployment).
         samples: Number of inputs, counted from the first (default: all).
@@ -53,7 +53,7 @@ class Recalibration(ChecksKeywords):
                 f"recalibrate {self.when!r}{did_you_mean(self.when, get_args(When))}: wanted programming (once a chip) "
                 "or time (at every read-out)"
             )
-        data = hold(as_data(self.data))
+        data = hold(as_inputs(self.data))
         object.__setattr__(self, "data", data if self.samples is None else data.head(self.samples))
 
     def definition(self) -> dict[str, Any]:
