@@ -18,7 +18,7 @@ import driftproof as dp
 from conversion.saved_networks import IMAGES, PCM, TOKENS, Language, images, trained
 from driftproof._conversion import loading, saving, verbs
 from driftproof._conversion.tiles import analog_layer
-from driftproof._devices import ONE_READ_OUT, ProgrammedArray, ReadOuts, line
+from driftproof._devices import ONE_READ_OUT, ProgrammedArray, ReadOuts, normals
 from driftproof._devices.keys import generator
 from driftproof._devices.normals import layer_normals
 from driftproof._mapping import TileSize, map_model
@@ -195,7 +195,7 @@ def test_no_device_is_drawn_again(preset: str, tmp_path: Path, monkeypatch: pyte
         assert purpose.startswith("read"), f"{purpose} was drawn again"
         return generator(seed, number, layer, purpose, *rest)
 
-    monkeypatch.setattr(line, "generator", only_reading)
+    monkeypatch.setattr(normals, "generator", only_reading)
     again = dp.load(folder)
     assert (again.seed, again.number, again.preset) == (1, 4, device)
     for name, wanted in nets.items():

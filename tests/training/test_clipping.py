@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -144,3 +146,15 @@ def test_weights_that_the_optimizer_does_not_have_are_not_clipped() -> None:
     assert float(network.get_parameter("2.weight").detach()[0, 0]) < 6
     assert method.last is not None
     assert method.last.clipped == 1
+
+
+@pytest.mark.parametrize("clip", [2.0, {"sigmas": 2.0}, True])
+def test_something_else_as_clipping_is_refused(clip: Any) -> None:
+    with pytest.raises(DriftproofError, match=rf"clip: a {type(clip).__name__} came; wanted ClipWeights"):
+        dp.RWP(noise="gaussian:0.1", clip=clip)
+
+
+def test_clipping_of_aihwkit_is_refused_with_the_way() -> None:
+    parameters = pytest.importorskip("aihwkit.simulator.parameters")
+    with pytest.raises(DriftproofError, match=r"WeightClipParameter came.*driftproof.from_aihwkit\(…\).clip"):
+        dp.Plain(clip=parameters.WeightClipParameter())

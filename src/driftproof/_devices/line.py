@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from driftproof._devices.formulas import Common, checked, fast_share, mvm_share, programmed_us, target_us
-from driftproof._devices.keys import generator
 from driftproof._devices.net import bank_sums, subtract_zero
-from driftproof._devices.normals import BLOCK, blocks, padded, padded_size
+from driftproof._devices.normals import BLOCK, blocks, line_normals, padded, padded_size
 from driftproof._devices.read_outs import ReadOut
 from driftproof._devices.variation import along, of_part
 from driftproof.laws._encoding import Bank
@@ -249,21 +248,8 @@ class Line:
 
     def _draw(self, purpose: str, t_s: float | None = None, into: Tensor | None = None) -> Iterator[Tensor]:
         """Yield the normal numbers of every block: each layer's own at its place, zeros between."""
-        torch_device = self.memory.target.device
-        sources = [
-            None if purpose in a.kept else generator(a.key.seed, a.key.chip, a.key.layer, purpose, torch_device, t_s)
-            for a in self.arrays
-        ]
-        for part in blocks(self.memory.target):
-            numbers = torch.zeros(part.stop - part.start, device=torch_device) if into is None else into[part].zero_()
-            for array, place, source in zip(self.arrays, self.places, sources, strict=True):
-                low, high = max(place.start, part.start), min(place.stop, part.stop)
-                own = numbers[low - part.start : max(low, high) - part.start]
-                if source is None:
-                    own.copy_(array.kept[purpose][low - place.start : max(low, high) - place.start])
-                else:
-                    own.normal_(generator=source)
-            yield numbers
+        keys, kept = [a.key for a in self.arrays], [a.kept.get(purpose) for a in self.arrays]
+        return line_normals(self.memory.target, keys, self.places, purpose, t_s, into, kept)
 
     def _common(self, index: int) -> Common:
         """Return what devices of one bank have in common in their programmed conductances."""

@@ -11,7 +11,7 @@ a multiple of 64, so that a layer has the same bits alone and beside others (:mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,6 +76,44 @@ def blocks(flat: Tensor) -> Iterator[slice]:
     size = BLOCK if flat.device.type == "cpu" else max(flat.numel(), 1)
     for start in range(0, flat.numel(), size):
         yield slice(start, min(start + size, flat.numel()))
+
+
+def line_normals(
+    like: Tensor,
+    keys: Sequence[LayerKey],
+    places: Sequence[slice],
+    purpose: str,
+    t_s: float | None,
+    into: Tensor | None,
+    kept: Sequence[Tensor | None],
+) -> Iterator[Tensor]:
+    """Yield every block of a line of layers: each layer's own numbers at its place, zeros between.
+
+    Args:
+        like: Tensor of the line, [n].
+        keys: Key of each layer.
+        places: Place of each layer in the line.
+        purpose: What the numbers are for.
+        t_s: Read-out time in s, for read noise.
+        into: Memory [n] for the numbers (None: new memory).
+        kept: Numbers of each layer that were stored, and are not drawn again, or None.
+    """
+    sources = [
+        None if stored is not None else generator(key.seed, key.chip, key.layer, purpose, like.device, t_s)
+        for key, stored in zip(keys, kept, strict=True)
+    ]
+    for part in blocks(like):
+        numbers = torch.zeros(part.stop - part.start, device=like.device) if into is None else into[part].zero_()
+        for place, source, stored in zip(places, sources, kept, strict=True):
+            low, high = max(place.start, part.start), min(place.stop, part.stop)
+            if low >= high:
+                continue
+            own = numbers[low - part.start : high - part.start]
+            if stored is not None:
+                own.copy_(stored[low - place.start : high - place.start])
+            else:
+                own.normal_(generator=source)
+        yield numbers
 
 
 def layer_normals(

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, aihwkit_hint
 from driftproof._keywords import ChecksKeywords
 from driftproof.training._weights import AnalogWeights
 
@@ -79,3 +79,20 @@ class ClipWeights(ChecksKeywords):
                 parameter.copy_(layout.weight(matrix.clamp(-limit, limit), tuple(parameter.shape)))
                 clipped += beyond
         return clipped
+
+
+def as_clip(choice: object) -> ClipWeights | None:
+    """Return the weight clipping of a method, or None.
+
+    Raises:
+        DriftproofError: Something else came, such as a number or a setting of aihwkit.
+
+    >>> as_clip(ClipWeights(sigmas=2.0))
+    ClipWeights(sigmas=2.0, per='column')
+    """
+    if choice is None or isinstance(choice, ClipWeights):
+        return choice
+    raise DriftproofError(
+        f"clip: a {type(choice).__name__} came; wanted ClipWeights(sigmas=2.5), or None for no clipping"
+        f"{aihwkit_hint(choice, 'clip')}"
+    )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from driftproof._defaults import DIAGNOSE_EVERY, SEED
 from driftproof._errors import DriftproofError, check_choice
 from driftproof._keywords import ChecksKeywords
-from driftproof.training._clipping import ClipWeights
+from driftproof.training._clipping import ClipWeights, as_clip
 from driftproof.training._closures import inputs_copied, key_of, shards_of
 from driftproof.training._methods.by_name import make_known
 from driftproof.training._methods.diagnostics import Diagnostics
@@ -86,7 +86,7 @@ class Method(ChecksKeywords, GradientOnly, Preparation):
         if seed < 0:
             raise DriftproofError(f"method {self.name}: wanted a seed that is not negative, got {seed}")
         # a copy, because an adaptive strength is the state of one method
-        self.strength, self.norms, self.clip = copy.copy(as_schedule(strength)), norms, clip
+        self.strength, self.norms, self.clip = copy.copy(as_schedule(strength)), norms, as_clip(clip)
         self.on_tiles, self.seed, self.diagnose_every = on_tiles or OnTiles(), seed, diagnose_every
         self.updates = 0
         self.last: Diagnostics | None = None
