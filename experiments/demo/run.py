@@ -21,7 +21,7 @@ from driftproof.training import Method, Plain
 from driftproof.zoo import digits_resnet
 
 HERE = Path(__file__).parent
-SEEDS, CHIPS = range(3), 25
+SEEDS, CHIPS = range(3), 12
 DEVICE, TIMES = "pcm-hermes-2", "1s,10min,1h,1d,30d,1y"
 EPOCHS, BATCH_SIZE = 15, 50
 """The training of the plain network."""

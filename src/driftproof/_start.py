@@ -21,7 +21,10 @@ def main() -> None:
     be_quiet()
     from driftproof._cli.app import main as run
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # batch systems send it: end as after Ctrl-C
-        signal.signal(signal.SIGTERM, _terminate)
-    run()
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # batch systems send it: end as after Ctrl-C
+            signal.signal(signal.SIGTERM, _terminate)
+        run()
+    except KeyboardInterrupt:  # between two lines, or while another end was being handled
+        raise SystemExit(130) from None

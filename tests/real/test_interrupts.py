@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from driftproof._conversion import check_installation
+
 # the tests may run in the background of a shell, which makes their children ignore the signal
 LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 START_S = 0.15
@@ -39,3 +41,19 @@ def test_a_program_that_imports_the_package_keeps_its_handler() -> None:
     code = LISTEN + "import driftproof as dp; dp.map_model; print(signal.getsignal(signal.SIGINT).__name__)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said == "default_int_handler\n"
+
+
+def test_an_interrupt_that_an_import_turned_into_its_own_error_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    configs = pytest.importorskip("aihwkit.simulator.configs")
+
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr(configs, "InferenceRPUConfig", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check_installation()

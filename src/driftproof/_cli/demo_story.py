@@ -34,7 +34,11 @@ def story(folders: Mapping[Curve, Path]) -> Iterator[str]:
     images = evidence.accounts[0].subject.n_samples
     chips = int(evidence.series(keys[CURVES[0]], DEVICE)["chips"].min())
     yield f"{NETWORK} on {chips} chips of {DEVICE}: % of {images} digits, with 95 % intervals"
-    yield f"{'':{NAME}}" + "".join(f"{format_time(t):^{CELL}}" for t in parse_times(SHOWN)) + f"  keeps {KEEP:g} % for"
+    yield (
+        f"{'':{NAME}}"
+        + "".join(f" {format_time(t):^{CELL - 1}}" for t in parse_times(SHOWN))
+        + f"  keeps {KEEP:g} % for"
+    )
     yield f"digital: plain {plain:.1f}, {TRAINED} {trained:.1f}"
     for heading, curves in GROUPS.items():
         yield heading
@@ -51,7 +55,7 @@ def _wrapped(text: str) -> list[str]:
 
 def _row(evidence: Evidence, key: str, name: str) -> str:
     rows = {row["t_s"]: row for row in evidence.series(key, DEVICE).to_dict("records")}
-    cells = [f"{_with_interval(rows[t], 'mean'):^{CELL}}" for t in parse_times(SHOWN)]
+    cells = [f" {_with_interval(rows[t], 'mean'):^{CELL - 1}}" for t in parse_times(SHOWN)]
     return f"  {name:{NAME - 2}}{''.join(cells)}  {_kept(evidence, key)}"
 
 

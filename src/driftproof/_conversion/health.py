@@ -83,6 +83,15 @@ def _try_tile(config_name: str) -> str:
         for tile in layer.analog_tiles():
             tile.program_weights()
     except Exception as error:
+        if _interrupted(error):
+            raise KeyboardInterrupt from error
         # any error means that the tile does not work; the user gets its first line (torch appends the C++ stack)
         return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     return ""
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Return whether an error is what compiled code made of Ctrl-C, as an import does that it reaches."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
