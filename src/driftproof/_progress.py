@@ -77,18 +77,23 @@ class _Lines:
 
     def __init__(self, total: int, done: int, clock: Callable[[], float]) -> None:
         self.total, self.before, self.done, self.clock = total, done, done, clock
-        self.start = self.last = clock()
+        self.start = self.last = self.first = clock()
 
     def step(self, text: str) -> None:
         """Count a step; write a line if it is time."""
         self.done += 1
         now = self.clock()
+        if self.done == self.before + 1:
+            self.first = now
         passed, begun = now - self.start, self.last > self.start
         if now - self.last < max(LEAST_S, SHARE * passed) and not (begun and self.done == self.total):
             return
         self.last = now
-        left_s = passed / (self.done - self.before) * (self.total - self.done)
-        left = f", about {format_time(round(left_s))} left" if self.done < self.total else ""
+        left, timed = "", self.done - self.before - 1
+        if self.done < self.total:
+            # the first step also takes what prepares all of them
+            each_s, most = ((now - self.first) / timed, "") if timed else (passed, "at most ")
+            left = f", {most}about {format_time(round(each_s * (self.total - self.done)))} left"
         print(
             f"{self.done:,} of {self.total:,} ({text}), {format_time(round(passed))} so far{left}",
             file=sys.stderr,

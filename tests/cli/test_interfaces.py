@@ -177,7 +177,7 @@ def test_a_short_task_and_hidden_progress_write_no_line(capsys: pytest.CaptureFi
 def test_a_resumed_task_counts_the_time_of_its_own_steps(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(100, done=98, clock=Clock(20.0)) as bar:
         bar.step("chip")
-    assert capsys.readouterr().err == "99 of 100 (chip), 20 s so far, about 20 s left\n"
+    assert capsys.readouterr().err == "99 of 100 (chip), 20 s so far, at most about 20 s left\n"
 
 
 def test_each_cell_is_told_once_it_is_kept(tmp_path: Path) -> None:
@@ -220,3 +220,13 @@ def test_a_function_that_fails_at_a_cell_leaves_it_in_the_record(tmp_path: Path)
         )
     with dp.Record.open(tmp_path) as record:
         assert len(record.cells().query("preset == 'gaussian:0.2'")) == 1
+
+
+def test_a_slow_start_does_not_make_the_time_left_long(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 60.0, *(61.0 + step for step in range(20))])  # 60 s until the first step is done, then 1 s each
+    with Progress(100, clock=lambda: next(times)) as bar:
+        for _ in range(12):
+            bar.step("chip")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "1 of 100 (chip), 1 min so far, at most about 1.65 h left"
+    assert second == "11 of 100 (chip), 1.17 min so far, about 1.48 min left"

@@ -6,6 +6,7 @@ import pytest
 
 from driftproof._errors import DriftproofError
 from driftproof.data import load_data
+from driftproof.data._specs import load_inputs
 
 
 def test_digits() -> None:
@@ -38,3 +39,13 @@ def test_user_data_is_named_without_folders(tmp_path: Path) -> None:
 def test_specs_that_fail(spec: str, message: str) -> None:
     with pytest.raises(DriftproofError, match=message):
         load_data(spec)
+
+
+def test_a_function_may_return_inputs_alone_where_targets_are_ignored(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import torch\ndef some(): return torch.ones(4, 2)\n", encoding="utf-8")
+    data = load_inputs(f"{file}:some")
+    assert (data.name, len(data)) == ("mine.py:some", 4)
+    with pytest.raises(DriftproofError, match="data came as Tensor"):
+        load_data(f"{file}:some")
+    assert load_inputs("digits-train").fingerprint() == load_data("digits-train").fingerprint()

@@ -55,8 +55,8 @@ class DeploymentOptions:
             after programming) or time (at every read-out time), both of which need --calibration-data, or never.
             Default: never.
         calibration_data (DATA): Inputs for --recalibrate and for the static input ranges of a --periphery, in the forms
-            of --data, such as cifar10-train:ROOT. Targets are ignored. Default: no data; input ranges are measured on
-            the first 500 inputs of --data, with a warning.
+            of --data, such as cifar10-train:ROOT. Targets are ignored: a function may return inputs alone. Default: no
+            data; input ranges are measured on the first 500 inputs of --data, with a warning.
         calibration_limit (N): Number of inputs of --calibration-data to use, from its start. Default: 1000, or all if
             there are fewer.
         seed: Seed of the devices' random numbers, from 0 to 2^63 - 1. The same seed gives the same chips.
@@ -97,7 +97,7 @@ class DeploymentOptions:
 
     def inputs(self) -> Data | None:
         """Return the calibration data; None without."""
-        from driftproof.data import load_data
+        from driftproof.data._specs import load_inputs
 
         if self.calibration_data is None:
             if self.calibration_limit is not None:
@@ -105,7 +105,7 @@ class DeploymentOptions:
                     "--calibration-limit counts inputs of --calibration-data DATA: give that option too"
                 )
             return None
-        data, limit = load_data(self.calibration_data), self.calibration_limit
+        data, limit = load_inputs(self.calibration_data), self.calibration_limit
         return data.head(min(CALIBRATION_SAMPLES, len(data)) if limit is None else limit)
 
     def recalibration(self, inputs: Data | None) -> Recalibration | None:

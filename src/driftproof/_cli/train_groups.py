@@ -311,7 +311,7 @@ class ValidationOptions:
         """
         from driftproof._device_choice import load_device
         from driftproof._presets import at_time, parse_changes
-        from driftproof.data import load_data
+        from driftproof.data._specs import load_inputs
         from driftproof.plans import ChipValidation
         from driftproof.training._noise import as_noise
 
@@ -334,7 +334,7 @@ class ValidationOptions:
             compensation=self.compensation,
             read_outs=self.read_outs,
             periphery=self.periphery,
-            calibration=None if self.calibration_data is None else load_data(self.calibration_data),
+            calibration=None if self.calibration_data is None else load_inputs(self.calibration_data),
             mapping=tiles.options(),
             batch_size=BATCH_SIZE,
             within_validity=tiles.within_validity,

@@ -61,11 +61,12 @@ def as_data(obj: object, name: str | None = None) -> Data:
     raise DriftproofError(f"data came as {type(obj).__name__}; {WANTED}")
 
 
-def as_inputs(obj: object) -> Data:
+def as_inputs(obj: object, name: str | None = None) -> Data:
     """Return ``obj`` as :class:`Data` whose targets nobody reads: a tensor or an array alone will do.
 
     Args:
         obj: Inputs with samples along axis 0, or what :func:`as_data` takes.
+        name: Name of the data in records (default: as :func:`as_data`).
 
     Raises:
         DriftproofError: As :func:`as_data`.
@@ -74,8 +75,8 @@ def as_inputs(obj: object) -> Data:
     TensorData(tensors: 4 samples of shape [2])
     """
     if isinstance(obj, torch.Tensor | np.ndarray):
-        return as_data((obj, torch.zeros(len(obj) if obj.ndim else 0)))
-    return as_data(obj)
+        return as_data((obj, torch.zeros(len(obj) if obj.ndim else 0)), name)
+    return as_data(obj, name)
 
 
 def _from_pair(pair: tuple[Any, ...] | Mapping[str, Any], name: str) -> TensorData:

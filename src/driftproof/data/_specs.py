@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from driftproof._errors import DriftproofError, did_you_mean
-from driftproof.data._adapters import as_data
+from driftproof.data._adapters import as_data, as_inputs
 from driftproof.data._batched import Data
 from driftproof.data._embedded import digits
 from driftproof.data._image_files import PIXELS, SETS, images
@@ -34,10 +36,26 @@ def load_data(spec: str) -> Data:
     >>> len(load_data("digits"))
     597
     """
+    return _load(spec, as_data)
+
+
+def load_inputs(spec: str) -> Data:
+    """Return data by name whose targets nobody reads: a user's function may return inputs alone.
+
+    Args:
+        spec: Name of the data, as :func:`load_data` takes it.
+
+    Raises:
+        DriftproofError: As :func:`load_data`.
+    """
+    return _load(spec, as_inputs)
+
+
+def _load(spec: str, convert: Callable[[object, str], Data]) -> Data:
     if is_user_file(spec):
         name, result = call_user_file(spec)
         try:
-            return as_data(result, name=name)
+            return convert(result, name)
         except DriftproofError as error:
             raise DriftproofError(f"{name} did not return data: {error}") from error
     kind, colon, root = spec.partition(":")
