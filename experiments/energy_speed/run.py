@@ -69,7 +69,7 @@ def curve(task: str, order: str, images: Tensor, classes: Tensor) -> pd.DataFram
 def needed(rows: pd.DataFrame) -> tuple[int, int]:
     """Return the iterations from which on the accuracy stays within reach of the last, and 99 % of samples settle."""
     last = rows["accuracy"].iloc[-1]
-    outside = rows[(rows["accuracy"] - last).abs() > WITHIN]["iterations"]
+    outside = rows[(rows["accuracy"] - last).abs() > WITHIN + 1e-9]["iterations"]  # accuracies have two digits
     first = next(step for step in STEPS if outside.empty or step > outside.max())
     unsettled = rows[rows["settled"] < 99]["iterations"]
     settle = next((step for step in STEPS if unsettled.empty or step > unsettled.max()), LONG)
