@@ -62,12 +62,21 @@ def wanted() -> Iterator[Run]:
                 yield Run(task, algorithm, seed, int(TASKS[task].settings["epochs"]))
 
 
+def epochs_in(out: Path) -> int:
+    """Return the number of whole epochs of a training that was stopped, from which it continues."""
+    log = out / "log.csv"
+    if not log.exists() or not (out / "last.safetensors").exists():
+        return 0
+    return max(0, int(pd.read_csv(log)["epoch"].max()) - 1)
+
+
 def train(run: Run, root: Path) -> None:
     """Make one training, and add its row to the table."""
     torch.set_num_threads(1)
     task = TASKS[run.task]
-    start = time.process_time()
-    result = task.train(run.algorithm, run.seed, root, HERE / "out" / run.name, run.epochs)
+    out, start = HERE / "out" / run.name, time.process_time()
+    made = epochs_in(out)
+    result = task.train(run.algorithm, run.seed, root, out, run.epochs)
     used = time.process_time() - start
     row = {"task": run.task, "algorithm": run.algorithm, "seed": run.seed, "epochs": run.epochs}
     for part in ("train", "test"):
@@ -75,8 +84,7 @@ def train(run: Run, root: Path) -> None:
         row[f"{part}_error"] = round(100 - outcome.value, 3)
         row |= {f"{part}_{name}": of for name, of in outcome.diagnostics.items() if name != "symmetry_error"}
     row["loss"] = result.rows[-1]["loss"]
-    row["s_per_epoch"] = round(float(result.rows[-1]["seconds"] or 0) / run.epochs, 1)
-    row["cpu_s"] = round(used)
+    row["cpu_s_per_epoch"] = round(used / (run.epochs - made), 1) if made < run.epochs else float("nan")
     with TABLE.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         pd.DataFrame([row]).to_csv(file, header=file.tell() == 0, index=False)
@@ -100,7 +108,7 @@ def summarise(rows: pd.DataFrame) -> None:
             row = {"task": task, "epochs": epochs, "algorithm": algorithm, "seeds": len(found)}
             trained = group[group["algorithm"] == algorithm]
             row |= {"test_error": interval(found), "train_error": interval(trained["train_error"])}
-            errors.append(row | {"s_per_epoch": trained["s_per_epoch"].median()})
+            errors.append(row | {"cpu_s_per_epoch": trained["cpu_s_per_epoch"].median()})
         for better, worse in STATEMENTS:
             if {better, worse} <= set(table):
                 difference = (table[worse] - table[better]).dropna()

@@ -103,7 +103,9 @@ def line_normals(
         for key, stored in zip(keys, kept, strict=True)
     ]
     for part in blocks(like):
-        numbers = torch.zeros(part.stop - part.start, device=like.device) if into is None else into[part].zero_()
+        numbers = torch.empty(part.stop - part.start, device=like.device) if into is None else into[part]
+        if len(places) > 1 or places[0].stop < part.stop:  # there is something between or behind the layers
+            numbers.zero_()
         for place, source, stored in zip(places, sources, kept, strict=True):
             low, high = max(place.start, part.start), min(place.stop, part.stop)
             if low >= high:

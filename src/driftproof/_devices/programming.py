@@ -232,8 +232,10 @@ def _with_state[A: ProgrammedArray](array: A, state: dict[str, Tensor]) -> A:
 
 
 def _padded(array: DeviceArray) -> DeviceArray:
-    """Return a layer that has its state, with the devices that pad it."""
-    return replace(array, memory=Memory.of(array))
+    """Return a layer that has its state in the memory of a line, with the devices that pad it."""
+    memory = Memory.of(array)
+    own = memory.part(slice(0, array.target.numel()))
+    return replace(array, memory=memory, first=own.first, life=own.life)
 
 
 def _text(shapes: dict[str, tuple[int, ...]]) -> str:
