@@ -1,6 +1,6 @@
 """Train Hopfield networks with the seven algorithms and with backpropagation. See README.md.
 
-    python experiments/energy_algorithms/run.py --data ROOT [--only PART] [--processes N]
+    python experiments/energy_algorithms/run.py --data ROOT [--only PART] [--processes N] [--torch-device cuda]
 
 Each training is kept in out/ after every epoch, so that a stopped run continues. A finished one is a row of
 trainings.csv, which is not computed again.
@@ -70,17 +70,19 @@ def epochs_in(out: Path) -> int:
     return max(0, int(pd.read_csv(log)["epoch"].max()) - 1)
 
 
-def train(run: Run, root: Path) -> None:
+def train(run: Run, root: Path, torch_device: str) -> None:
     """Make one training, and add its row to the table."""
     torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False  # products in float32 on every device
     task = TASKS[run.task]
     out, start = HERE / "out" / run.name, time.process_time()
     made = epochs_in(out)
-    result = task.train(run.algorithm, run.seed, root, out, run.epochs)
-    used = time.process_time() - start
+    result = task.train(run.algorithm, run.seed, root, out, run.epochs, torch_device)
+    used = time.process_time() - start if torch_device == "cpu" else float("nan")
     row = {"task": run.task, "algorithm": run.algorithm, "seed": run.seed, "epochs": run.epochs}
+    row["torch_device"] = torch_device
     for part in ("train", "test"):
-        outcome = Evaluator(result.model, task.images(root, part))(Trial(None))
+        outcome = Evaluator(result.model, task.images(root, part), torch_device=torch_device)(Trial(None))
         row[f"{part}_error"] = round(100 - outcome.value, 3)
         row |= {f"{part}_{name}": of for name, of in outcome.diagnostics.items() if name != "symmetry_error"}
     row["loss"] = result.rows[-1]["loss"]
@@ -123,6 +125,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with cifar-10-batches-py and MNIST/raw")
     parser.add_argument("--only", default="", help="beginning of the names of the trainings to make")
     parser.add_argument("--processes", type=int, default=1, help="trainings at a time, each with one thread")
+    parser.add_argument("--torch-device", default="cpu", help="device to compute on, cpu or cuda (default: cpu)")
     options = parser.parse_args()
     done = set()
     if TABLE.exists():
@@ -130,7 +133,7 @@ def main() -> None:
         done = {Run(*row) for row in pd.read_csv(TABLE)[keys].itertuples(index=False)}
     left = [run for run in wanted() if run not in done and run.name.startswith(options.only)]
     with ProcessPoolExecutor(options.processes) as pool:
-        for run, job in [(run, pool.submit(train, run, options.data)) for run in left]:
+        for run, job in [(run, pool.submit(train, run, options.data, options.torch_device)) for run in left]:
             job.result()
             print(run.name, flush=True)
             summarise(pd.read_csv(TABLE))

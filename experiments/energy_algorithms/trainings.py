@@ -76,12 +76,14 @@ class Task:
         beta = {} if algorithm == "cl" else {"beta": self.beta}
         return ALGORITHMS[algorithm](perturbed_iterations=self.perturbed, **beta)
 
-    def train(self, algorithm: str, seed: int, root: Path, out: Path, epochs: int | None = None) -> dp.Training:
+    def train(
+        self, algorithm: str, seed: int, root: Path, out: Path, epochs: int | None = None, torch_device: str = "cpu"
+    ) -> dp.Training:
         """Train a network, or continue a training that was stopped."""
         torch.manual_seed(seed)
         network = self.untrained()
         network.backpropagated = self.perturbed
-        settings = self.settings | {"seed": seed}
+        settings = self.settings | {"seed": seed, "torch_device": torch_device}
         if epochs is not None:
             settings["epochs"] = epochs
         images = self.images(root, "train")

@@ -1,7 +1,7 @@
 """Does a network that relaxes on the hardware hold better than one that is read through? See README.md.
 
     python experiments/energy_algorithms/run.py --data ROOT --only dchn-mnist-c-ep
-    python experiments/energy_on_devices/run.py --data ROOT
+    python experiments/energy_on_devices/run.py --data ROOT [--processes N] [--torch-device cuda]
 
 The plain Hopfield networks are those of the first script. Trainings and records are kept in out/, so that a stopped run
 continues. The results are written beside this file.
@@ -10,8 +10,10 @@ continues. The results are written beside this file.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
-from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import driftproof as dp
-from driftproof.data import Data
 from driftproof.energy import CenteredEP, HopfieldNetwork, repair
 from driftproof.evaluation import Evaluator, Trial
 
@@ -54,103 +55,142 @@ def read_through() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10))
 
 
-def networks(device: str, seed: int, images: Data, root: Path) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the trained networks for a device, by name; trainings that were made before are read."""
-    when = DEVICES[device]
-    out = HERE / "out"
-    plain = TASK.untrained()
-    folder = f"dchn-mnist-c-ep-{seed}-{TASK.settings['epochs']}"
-    plain.load_state_dict(load_file(HERE.parent / "energy_algorithms" / "out" / folder / "last.safetensors"))
-    yield "hopfield, plain", plain.eval()
-    method = CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed, noise=f"{device}@{when}", seed=seed)
-    torch.manual_seed(seed)
-    options = TASK.settings | {"seed": seed, "progress": False}
-    made = dp.train(
-        TASK.untrained(),
-        images,
-        method=method,
-        out=out / f"hopfield-{device}-{seed}",
-        **options,
-    )
-    yield "hopfield, with noise", made.model
-    torch.manual_seed(seed)
-    options |= {"lr": 0.05, "optimizer": "sgd", "loss": "cross-entropy"}
-    through = dp.train(read_through(), images, out=out / f"read-through-{seed}", **options)
-    yield "read through, plain", through.model
-    robust = dp.RWP(noise=f"{device}@{when}", seed=seed)
-    noisy = dp.train(through.model, images, method=robust, out=out / f"read-through-{device}-{seed}", **options)
-    yield "read through, with noise", noisy.model
+@dataclass(frozen=True)
+class Setting:
+    """Where the data is, and what to compute on."""
+
+    data: Path
+    torch_device: str
+
+    def trained(self, name: str, model: nn.Module, seed: int, **changes: Any) -> nn.Module:
+        """Return a trained network; a training that was made before is read, one that was stopped goes on."""
+        torch.set_num_threads(1)
+        torch.backends.cudnn.allow_tf32 = False  # products in float32 on every device
+        folder = HERE / "out" / f"{name}-{seed}"
+        if (folder / "done").exists():
+            model.load_state_dict(load_file(folder / "last.safetensors"))
+            return model.eval()
+        options = TASK.settings | {"seed": seed, "progress": False, "torch_device": self.torch_device} | changes
+        made = dp.train(model, TASK.images(self.data, "train"), out=folder, **options)
+        (folder / "done").touch()
+        return made.model.cpu()
 
 
-def measure(device: str, seed: int, root: Path) -> pd.DataFrame:
-    """Return the accuracies of all networks on the chips of a device."""
-    test, rows = TASK.images(root, "test").head(TESTED), []
-    for name, network in networks(device, seed, TASK.images(root, "train"), root):
-        for feedback in FEEDBACK if isinstance(network, HopfieldNetwork) else ("",):
-            if isinstance(network, HopfieldNetwork):
-                network.set_feedback(feedback)  # type: ignore[arg-type]
-            folder = (
-                HERE / "out" / f"{device}-{seed}" / f"{name} {feedback}".strip().replace(", ", "-").replace(" ", "-")
-            )
-            record = dp.evaluate(
-                network, test, presets=device, times=TIMES[device], chips=CHIPS, out=folder, progress=False
-            )
-            cells, own = record.to_pandas(), record.network_measures()
-            cells = cells.assign(network=name, feedback=feedback, seed=seed)
-            rows.append(cells.merge(own, on=["config_id", "preset", "t_s"], how="left"))
-            record.close()
+def hopfield(setting: Setting, seed: int, device: str | None) -> nn.Module:
+    """Return the Hopfield network that was trained with C-EP, with the noise of a device or without."""
+    torch.manual_seed(seed)
+    network = TASK.untrained()
+    if device is None:
+        folder = f"dchn-mnist-c-ep-{seed}-{TASK.settings['epochs']}"
+        network.load_state_dict(load_file(HERE.parent / "energy_algorithms" / "out" / folder / "last.safetensors"))
+        return network.eval()
+    noise = f"{device}@{DEVICES[device]}"
+    method = CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed, noise=noise, seed=seed)
+    return setting.trained(f"hopfield-{device}", network, seed, method=method)
+
+
+def through(setting: Setting, seed: int, device: str | None) -> nn.Module:
+    """Return the feed-forward network, trained without noise, and then with RWP and the noise of a device."""
+    torch.manual_seed(seed)
+    changes: dict[str, Any] = {"lr": 0.05, "optimizer": "sgd", "loss": "cross-entropy"}
+    plain = setting.trained("read-through", read_through(), seed, method=dp.Plain(), **changes)
+    if device is None:
+        return plain
+    method = dp.RWP(noise=f"{device}@{DEVICES[device]}", seed=seed)
+    return setting.trained(f"read-through-{device}", plain, seed, method=method, **changes)
+
+
+NETWORKS = {"hopfield": hopfield, "read through": through}
+
+
+def measure(setting: Setting, kind: str, noisy: bool, device: str, seed: int) -> pd.DataFrame:
+    """Return the accuracies of a network on the chips of a device."""
+    network = NETWORKS[kind](setting, seed, device if noisy else None)
+    name = f"{kind}, {'with noise' if noisy else 'plain'}"
+    test, rows = TASK.images(setting.data, "test").head(TESTED), []
+    for feedback in FEEDBACK if isinstance(network, HopfieldNetwork) else ("",):
+        if isinstance(network, HopfieldNetwork):
+            network.set_feedback(feedback)  # type: ignore[arg-type]
+        folder = HERE / "out" / f"{device}-{seed}" / f"{name} {feedback}".strip().replace(", ", "-").replace(" ", "-")
+        record = dp.evaluate(
+            network,
+            test,
+            presets=device,
+            times=TIMES[device],
+            chips=CHIPS,
+            out=folder,
+            progress=False,
+            torch_device=setting.torch_device,
+        )
+        cells, own = record.to_pandas(), record.network_measures()
+        cells = cells.assign(network=name, feedback=feedback, seed=seed)
+        rows.append(cells.merge(own, on=["config_id", "preset", "t_s"], how="left"))
+        record.close()
     return pd.concat(rows)
 
 
-def repairs(device: str, seed: int, root: Path) -> pd.DataFrame:
+def repairs(setting: Setting, compensation: str, device: str, seed: int) -> pd.DataFrame:
     """Return accuracies before and after the repair of chips at the last time, with the pulses that it took."""
-    images, test = TASK.images(root, "train").head(REPAIRED), TASK.images(root, "test").head(TESTED)
-    _, plain = next(networks(device, seed, images, root))
-    time, rows = TIMES[device].split(",")[-1], []
-    for compensation in ("none", "tile"):
-        for chip in range(REPAIR_CHIPS):
-            made = repair(
-                plain,
-                device,
-                images,
-                time=time,
-                method=CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed),
-                updates=UPDATES,
-                lr=REPAIR_LR,
-                pulse=PULSE,
-                batch_size=32,
-                chip=chip,
-                compensation=compensation,
-            )
-            before, after = (Evaluator(network, test)(Trial(None)).value for network in (made.before, made.model))
-            row: dict[str, Any] = {
-                "device": device,
-                "time": time,
-                "compensation": compensation,
-                "seed": seed,
-                "chip": chip,
-            }
-            row |= {"before": before, "after": after, "pulses": made.pulses, "pulsed": made.pulsed}
-            rows.append(row | {"devices": made.devices, "updates": UPDATES})
+    torch.set_num_threads(1)
+    images, test = (TASK.images(setting.data, part) for part in ("train", "test"))
+    plain, time, rows = hopfield(setting, seed, None), TIMES[device].split(",")[-1], []
+    for chip in range(REPAIR_CHIPS):
+        made = repair(
+            plain,
+            device,
+            images.head(REPAIRED),
+            time=time,
+            method=CenteredEP(beta=TASK.beta, perturbed_iterations=TASK.perturbed),
+            updates=UPDATES,
+            lr=REPAIR_LR,
+            pulse=PULSE,
+            batch_size=32,
+            chip=chip,
+            compensation=compensation,
+        )
+        before, after = (Evaluator(of, test.head(TESTED))(Trial(None)).value for of in (made.before, made.model))
+        row: dict[str, Any] = {"device": device, "time": time, "compensation": compensation, "seed": seed, "chip": chip}
+        row |= {"before": before, "after": after, "pulses": made.pulses, "pulsed": made.pulsed}
+        rows.append(row | {"devices": made.devices, "updates": UPDATES})
     return pd.DataFrame(rows)
+
+
+def kept(path: Path, function: Any, *arguments: Any) -> pd.DataFrame:
+    """Return a table that was made before, or make it."""
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        function(*arguments).to_csv(path, index=False)
+    print(path.name, flush=True)
+    return pd.read_csv(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with MNIST/raw")
+    parser.add_argument("--processes", type=int, default=1, help="networks at a time, each with one thread")
+    parser.add_argument("--torch-device", default="cpu", help="device to compute on, cpu or cuda (default: cpu)")
+    parser.add_argument("--only", choices=("cells", "repairs"), help="the one table to make (default: both)")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    for seed in SEEDS:
-        for device in DEVICES:
-            for name, function in (("repairs", repairs), ("cells", measure)):
-                path = HERE / "out" / f"{name}-{device}-{seed}.csv"
-                if not path.exists():
-                    path.parent.mkdir(exist_ok=True)
-                    function(device, seed, options.data).to_csv(path, index=False)
-                print(path.name, flush=True)
-    for name in ("repairs", "cells"):
-        files = [HERE / "out" / f"{name}-{device}-{seed}.csv" for seed in SEEDS for device in DEVICES]
-        pd.concat(map(pd.read_csv, files)).to_csv(HERE / f"{name}.csv", index=False)
+    setting, out = Setting(options.data, options.torch_device), HERE / "out"
+    with ProcessPoolExecutor(options.processes) as pool:
+        trainings = [pool.submit(through, setting, seed, None) for seed in SEEDS]
+        trainings += [pool.submit(hopfield, setting, seed, device) for seed in SEEDS for device in DEVICES]
+        jobs: dict[str, list[Any]] = {"cells": [], "repairs": []}
+        for training in trainings:
+            training.result()
+        trainings = [pool.submit(through, setting, seed, device) for seed in SEEDS for device in DEVICES]
+        for training in trainings:
+            training.result()
+        for seed, device in itertools.product(SEEDS, DEVICES):
+            for kind, noisy in itertools.product(NETWORKS, (False, True)):
+                path = out / f"cells-{kind.replace(' ', '-')}-{'noisy' if noisy else 'plain'}-{device}-{seed}.csv"
+                jobs["cells"].append((path, measure, setting, kind, noisy, device, seed))
+            for compensation in ("none", "tile"):
+                path = out / f"repairs-{compensation}-{device}-{seed}.csv"
+                jobs["repairs"].append((path, repairs, setting, compensation, device, seed))
+        for name in [options.only] if options.only else list(jobs):
+            tables = [pool.submit(kept, *job) for job in jobs[name]]
+            pd.concat([table.result() for table in tables]).to_csv(HERE / f"{name}.csv", index=False)
 
 
 if __name__ == "__main__":
