@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from scipy import stats
 
+import driftproof as dp
 from driftproof.evaluation import Evaluator, Trial
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -32,6 +34,9 @@ FULL, COMPARED = 100, 5
 """Epochs of the dense network: of the full length with C-EP, and of the comparison of all algorithms."""
 
 
+COLUMNS = ["task", "algorithm", "seed", "epochs", "torch_device", "failed"]
+COLUMNS += [f"{part}_{what}" for part in ("train", "test") for what in ("error", "residual", "iterations", "energy")]
+COLUMNS += ["loss", "cpu_s_per_epoch"]
 STATEMENTS = [("n-ep", "p-ep"), ("c-ep", "n-ep"), ("c-ep", "c-cpl"), ("c-ep", "cl"), ("n-cpl", "p-cpl")]
 STATEMENTS += [("c-ep", "backpropagation")]
 """Pairs of which the study says that the first is better, and the baseline."""
@@ -56,7 +61,7 @@ def wanted() -> Iterator[Run]:
     for seed in range(3):
         for algorithm in ALGORITHMS:
             yield Run("dense-mnist", algorithm, seed, COMPARED)
-    for seed in range(2):
+    for seed in range(3):
         for task in ("dchn-mnist", "dchn-cifar10"):
             for algorithm in ALGORITHMS:
                 yield Run(task, algorithm, seed, int(TASKS[task].settings["epochs"]))
@@ -77,19 +82,30 @@ def train(run: Run, root: Path, torch_device: str) -> None:
     task = TASKS[run.task]
     out, start = HERE / "out" / run.name, time.process_time()
     made = epochs_in(out)
-    result = task.train(run.algorithm, run.seed, root, out, run.epochs, torch_device)
-    used = time.process_time() - start if torch_device == "cpu" else float("nan")
     row = {"task": run.task, "algorithm": run.algorithm, "seed": run.seed, "epochs": run.epochs}
-    row["torch_device"] = torch_device
+    row |= {"torch_device": torch_device, "failed": ""}
+    try:
+        result = task.train(run.algorithm, run.seed, root, out, run.epochs, torch_device)
+    except dp.DriftproofError as error:
+        if "runs away" not in str(error):
+            raise
+        add(row | {"failed": str(error).split(": the relaxation")[0] + ": the relaxation runs away"})
+        return
+    used = time.process_time() - start if torch_device == "cpu" else float("nan")
     for part in ("train", "test"):
         outcome = Evaluator(result.model, task.images(root, part), torch_device=torch_device)(Trial(None))
         row[f"{part}_error"] = round(100 - outcome.value, 3)
         row |= {f"{part}_{name}": of for name, of in outcome.diagnostics.items() if name != "symmetry_error"}
     row["loss"] = result.rows[-1]["loss"]
     row["cpu_s_per_epoch"] = round(used / (run.epochs - made), 1) if made < run.epochs else float("nan")
+    add(row)
+
+
+def add(row: dict[str, Any]) -> None:
+    """Add a row to the table; other processes may do so at the same time."""
     with TABLE.open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        pd.DataFrame([row]).to_csv(file, header=file.tell() == 0, index=False)
+        pd.DataFrame([row], columns=COLUMNS).to_csv(file, header=file.tell() == 0, index=False)
 
 
 def interval(values: pd.Series) -> str:

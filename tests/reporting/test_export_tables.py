@@ -93,15 +93,15 @@ def test_the_pivot_has_devices_and_configurations_at_one_time(record: Record) ->
 
 def test_differences_have_the_sign_of_compare(record: Record) -> None:
     table = compare(record)
-    text = exported(record, "latex", table="differences").decode()
+    text = exported(record, "latex", table="comparisons").decode()
     rows = latex(text)[1:]
     assert len(rows) == table.groupby(["a", "b"]).ngroups == 2
     first = table.iloc[0]
     number = f"{first['difference']:.2f} [{first['ci95_low']:.2f}, {first['ci95_high']:.2f}]"
     assert rows[0][2] == re.sub(r"-(?=\d)", "$-$", number)
-    data = pd.read_csv(io.BytesIO(exported(record, "csv", table="differences")))
+    data = pd.read_csv(io.BytesIO(exported(record, "csv", table="comparisons")))
     assert data["difference"].tolist() == table["difference"].tolist()
-    assert json.loads(exported(record, "json", table="differences"))[0]["b"] == first["b"]
+    assert json.loads(exported(record, "json", table="comparisons"))[0]["b"] == first["b"]
 
 
 def test_several_records_make_one_table(tmp_path: Path) -> None:

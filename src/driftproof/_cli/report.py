@@ -57,9 +57,9 @@ def export_command(
         form: Format of the file: csv, parquet or json for programs; latex (for the package booktabs) or markdown for
             papers and discussions.
         table: Which table: cells; summary (the means with their 95 % intervals, a row per device and a column per time
-            where it is for reading); pivot (devices as rows and configurations as columns, at one time); or differences
-            (what `driftproof compare` prints). Default: summary for latex and markdown, else cells; the cells of one
-            record as json come with everything else that it holds.
+            where it is for reading); pivot (devices as rows and configurations as columns, at one time); or comparisons
+            (the paired differences that `driftproof compare` prints). Default: summary for latex and markdown, else
+            cells; the cells of one record as json come with everything else that it holds.
         time: Time of the pivot, such as 1d. Default: the last time that all devices and configurations have.
         against (NAME): Name of the configuration, or a part of it that no other has, or name of the preset that
             differences are taken against. Default: the first.

@@ -23,7 +23,8 @@ def checked_file(out: str | os.PathLike[str], example: str) -> Path:
 def record_json(record: Record) -> bytes:
     """Return everything that a record holds: subject, configurations, presets, runs, and cells with their runs."""
     content = {
-        "about": "driftproof record; accuracies and F1 in percent, times in seconds after the first read",
+        "about": "driftproof record; accuracies and F1 in percent, times in seconds after the first read (measured "
+        "chips: after programming)",
         "subject": record.subject,
         "conversions": record.conversions(),
         "series": record.series(),

@@ -24,10 +24,10 @@ from driftproof.times import format_time, parse_time
 
 SUFFIXES = {"csv": "csv", "parquet": "parquet", "json": "json", "latex": "tex", "markdown": "md"}
 """Format → ending of its file."""
-TABLES = ("cells", "summary", "pivot", "differences")
+TABLES = ("cells", "summary", "pivot", "comparisons")
 _FOR_TEXT = ("latex", "markdown")
 
-Table = Literal["cells", "summary", "pivot", "differences"]
+Table = Literal["cells", "summary", "pivot", "comparisons"]
 
 
 @checks_keywords
@@ -44,7 +44,7 @@ def export(
 
     ``cells`` has one row per chip, device and time. ``summary`` has the means with their intervals: one row per device,
     configuration and time as data; as text one row per device, with the times as columns. ``pivot`` has devices as rows
-    and configurations as columns, at one time. ``differences`` is :func:`driftproof.compare`.
+    and configurations as columns, at one time. ``comparisons`` is :func:`driftproof.compare`.
 
     Args:
         records: A record, its folder or its file; or several of them.
@@ -53,7 +53,7 @@ def export(
         table: Which table (default: ``cells``, and ``summary`` as LaTeX and Markdown). As JSON, the cells of one record
             come with everything else that it holds.
         time: The time of ``pivot``, such as ``1d`` (default: the last that all devices and configurations have).
-        against: What ``differences`` are taken against, as in :func:`driftproof.compare`.
+        against: What is compared with all others in ``comparisons``, as in :func:`driftproof.compare`.
 
     Raises:
         DriftproofError: The format or the table is unknown, or the one cannot hold the other; ``out`` is a folder;
@@ -98,12 +98,12 @@ def exported(
     check_choice("format", format, SUFFIXES)
     table = default_table(format) if table is None else table
     check_choice("table", table, TABLES)
-    for name, value, needs in (("time", time, "pivot"), ("against", against, "differences")):
+    for name, value, needs in (("time", time, "pivot"), ("against", against, "comparisons")):
         if value is not None and table != needs:
             raise DriftproofError(f"{name} = {value!r} belongs to the table {needs!r}, and the table is {table!r}")
     if table == "cells":
         return _cells(records, format)
-    if table == "differences":
+    if table == "comparisons":
         data = compare(records, against=against)
         return _as(format, data, lambda: differences_text(data, gather(records).quantity))
     evidence = gather(records)
