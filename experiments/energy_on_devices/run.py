@@ -170,7 +170,7 @@ def drops(cells: pd.DataFrame) -> pd.DataFrame:
         free = len(group) - group["seed"].nunique()
         within = group["drop"] - group.groupby("seed")["drop"].transform("mean")
         half = stats.t.ppf(0.975, free) * ((within**2).sum() / free / len(group)) ** 0.5
-        row = {"preset": preset, "time": format_time(time), "network": network, "feedback": feedback}
+        row = {"preset": preset, "time": format_time(float(str(time))), "network": network, "feedback": feedback}
         row |= {
             "chips": len(group),
             "digital": round(group["digital"].mean(), 2),

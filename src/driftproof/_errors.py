@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import operator
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -107,6 +108,20 @@ def check_choice(what: str, choice: str, known: Iterable[str]) -> None:
     known = list(known)
     if choice not in known:
         raise DriftproofError(f"{what} {choice!r}{did_you_mean(str(choice), known)}: there are {', '.join(known)}")
+
+
+def whole_number(what: str, value: object) -> int:
+    """Return a whole number of any library as an int of Python.
+
+    >>> whole_number("chip", 3)
+    3
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]  # what has no index raises
+    except TypeError:
+        raise DriftproofError(f"{what} = {value!r}: wanted a whole number") from None
 
 
 def explained(place: str, error: ValidationError, known: Iterable[str] = (), *, tags: tuple[str, ...] = ()) -> str:

@@ -38,6 +38,20 @@ class KeepsWeightsDigital(Protocol):
         """Return the names of parameters and buffers that multiply digitally on purpose."""
 
 
+@runtime_checkable
+class ChecksTraining(Protocol):
+    """A network that, with some of its settings, can only be evaluated."""
+
+    def check_training(self, precision: str = "float32") -> None:
+        """Raise DriftproofError if it cannot be trained, as it is set, in this precision."""
+
+
+def check_training(network: nn.Module, precision: str = "float32") -> None:
+    """Raise DriftproofError if a network says that it cannot be trained, as it is set, in this precision."""
+    if isinstance(network, ChecksTraining):
+        network.check_training(precision)
+
+
 def clear_diagnostics(network: nn.Module) -> None:
     """Let a network forget what it measured of itself."""
     if isinstance(network, MeasuresItself):

@@ -133,7 +133,7 @@ def test_the_noise_of_a_preset_is_trained_with(cli: Cli, tmp_path: Path) -> None
         (("--method", "c-ep", "--beta", 0), r"beta 0.0, wanted a number above 0"),
         (("--method", "c-ep", "--start", "last"), r"start 'last'; wanted previous or zero"),
         (("--method", "c-epp"), r"did you mean c-ep\?"),
-        (("--method", "c-ep", "--strength", 2), r"a strength came without a noise"),
+        (("--method", "c-ep", "--strength", 2), r"a strength, or a schedule of it, came without a noise"),
         (("--method", "c-ep", "--strength", "auto"), r"--strength auto scales a device's noise"),
         (("--method", "c-ep", "--time", "1d"), r"--time is the time of a device"),
         (("--method", "c-ep", "--lr", "0.1,0.1,0.1"), r"lr has 3 numbers, and the .* 2 layers .*edges.0, edges.1"),

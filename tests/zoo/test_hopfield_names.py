@@ -89,3 +89,17 @@ def test_weights_are_saved_and_loaded(tmp_path: Path) -> None:
 def test_names_that_fail(spec: str, message: str) -> None:
     with pytest.raises(DriftproofError, match=message):
         load_model(spec)
+
+
+def test_a_gain_in_scientific_notation_is_one_number() -> None:
+    torch.manual_seed(0)
+    small = network("hopfield-dense:6-8-3,gain=1e-1")
+    torch.manual_seed(0)
+    assert torch.equal(small.edge(0).weight, hopfield_dense([6, 8, 3], gain=0.1).edge(0).weight)
+
+
+@pytest.mark.parametrize(("spec", "shape"), [("hopfield-dense:6-8-3", (6,)), ("dchn:4,image=1x8", (1, 8, 8))])
+def test_a_network_knows_the_shape_of_its_inputs(spec: str, shape: tuple[int, ...]) -> None:
+    made = network(spec)
+    assert made.input_shape == shape
+    assert made(torch.rand(2, *shape)).shape == (2, made.shapes[-1][0])

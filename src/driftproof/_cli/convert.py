@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from driftproof._cli.console import print_line, print_table
 from driftproof._cli.network_groups import NetworkOptions, TileOptions
 from driftproof._defaults import COMPENSATION
 from driftproof._errors import DriftproofError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
 
 INPUT_SHAPES = {
     **dict.fromkeys(("digits-cnn", "digits-resnet"), (1, 8, 8)),
@@ -63,9 +67,9 @@ def convert_command(
     from driftproof._mapping import map_model
 
     _check_output(to, out)
-    shape = shape_of_input(input_shape, network.model, tiles.all_analog)
     device, options = load_device(preset), tiles.options()
     loaded = network.load_trained() if out is not None else network.load()
+    shape = shape_of_input(input_shape, network.model, loaded.model, tiles.all_analog)
     example = None if shape is None else torch.zeros(1, *shape)
     title = f"{loaded.name} on {device.name}, tiles of {options.tile.rows} x {options.tile.columns}"
     if out is None and not is_aihwkit_installed():
@@ -81,8 +85,15 @@ def convert_command(
         print_line(f"written: {save(analog, out, overwrite=overwrite)}")
 
 
-def shape_of_input(given: str, model: str, all_analog: bool) -> tuple[int, ...] | None:
-    """Return the shape of one input; None if it is not known, which --all-analog refuses."""
+def shape_of_input(given: str, name: str, model: nn.Module, all_analog: bool) -> tuple[int, ...] | None:
+    """Return the shape of one input; None if it is not known, which --all-analog refuses.
+
+    Args:
+        given: Value of --input-shape; empty if it was not given.
+        name: Name of the model.
+        model: The model, which may know the shape as its ``input_shape``.
+        all_analog: Whether --all-analog was given.
+    """
     if given:
         try:
             shape = tuple(int(part) for part in given.split(","))
@@ -91,8 +102,8 @@ def shape_of_input(given: str, model: str, all_analog: bool) -> tuple[int, ...] 
         if min(shape) < 1:
             raise DriftproofError(f"--input-shape {given!r}: wanted whole numbers from 1, such as 3,32,32")
         return shape
-    prefix, colon, _ = model.partition(":")
-    known = INPUT_SHAPES.get(prefix + colon)
+    prefix, colon, _ = name.partition(":")
+    known: tuple[int, ...] | None = INPUT_SHAPES.get(prefix + colon, getattr(model, "input_shape", None))
     if known is None and all_analog:
         raise DriftproofError(
             "--all-analog: the network must be run once to see the weights that its own code multiplies; "

@@ -62,8 +62,8 @@ def template_command(
         raise DriftproofError(f"--chips {chips}: wanted at least 1")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DriftproofError(f"--out {out} is not empty; choose a new folder")
-    shape = shape_of_input(input_shape, network.model, tiles.all_analog)
     device, loaded = load_device(preset), network.load_trained()
+    shape = shape_of_input(input_shape, network.model, loaded.model, tiles.all_analog)
     mapping = tiles.options().map(loaded.model, None if shape is None else torch.zeros(1, *shape))
     for number in range(chips):
         folder = out if chips == 1 else make_folder(out) / f"chip{number + 1}"

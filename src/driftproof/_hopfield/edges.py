@@ -7,11 +7,12 @@ Wᵀ ⋆ U(s), where U is the transpose of the pooling.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -84,12 +85,18 @@ class Edge(nn.Module):
         check_choice("feedback", feedback, get_args(Feedback))
         for table in (self._parameters, self._buffers):
             table.pop("weight_back", None)
-        copy = self.weight.detach().clone()
+        now = self.weight.detach().clone()
         if feedback == "second":
-            self.weight_back = nn.Parameter(copy)
+            self.weight_back = nn.Parameter(now)
         elif feedback == "digital":
-            self.register_buffer("weight_back", copy)
+            self.register_buffer("weight_back", now)
         self.feedback = feedback
+
+    def sharing(self) -> Self:
+        """Return an edge with the same parameters, whose feedback and precision can be others."""
+        other = copy.copy(self)
+        other._parameters, other._buffers = dict(self._parameters), dict(self._buffers)
+        return other
 
     @property
     def back_name(self) -> str:

@@ -15,8 +15,13 @@ RESTLESS, SHORTEST = 0.02, 8
 
 
 @torch.no_grad()
-def settled(relaxed: Relaxed, schedule: Schedule) -> Relaxed:
+def settled(relaxed: Relaxed, schedule: Schedule, advice: str = "smaller gains, or a lower learning rate") -> Relaxed:
     """Return a relaxation if it has not run away.
+
+    Args:
+        relaxed: The relaxation.
+        schedule: Its length and order.
+        advice: What else may help.
 
     Raises:
         DriftproofError: It has.
@@ -25,15 +30,14 @@ def settled(relaxed: Relaxed, schedule: Schedule) -> Relaxed:
     if not (residual < UNBOUNDED and largest < UNBOUNDED):  # "not <" is also true for NaN
         raise DriftproofError(
             f"the relaxation runs away: after {schedule.iterations} iterations ({schedule.order}) the largest output "
-            f"is {largest:.3g} and the largest change of a unit {residual:.3g}. Use the asynchronous order, smaller "
-            "gains, or a lower learning rate"
+            f"is {largest:.3g} and the largest change of a unit {residual:.3g}. Use the asynchronous order, {advice}"
         )
     return relaxed
 
 
 def restless_text(relaxed: Relaxed, schedule: Schedule) -> str:
     """Return a text if most samples of a batch are not coming to rest, else an empty one."""
-    moving = (relaxed.residual > RESTLESS) & (relaxed.residual >= relaxed.halfway)
+    moving = (relaxed.residual > max(RESTLESS, schedule.tolerance or 0.0)) & (relaxed.residual >= relaxed.halfway)
     if schedule.iterations < SHORTEST or float(moving.float().mean()) <= 1 / 2:
         return ""
     halfway, end = (float(of.median()) for of in (relaxed.halfway, relaxed.residual))

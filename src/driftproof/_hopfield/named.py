@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, whole_number
 from driftproof._hopfield.edges import POOLING, ConvolutionEdge, DenseEdge, Edge, Pooling, check_image
 from driftproof._hopfield.network import HopfieldNetwork
+from driftproof._keywords import check_keywords
 
 GAIN = 0.5
 
@@ -26,9 +28,10 @@ def hopfield_dense(
     >>> [tuple(edge.weight.shape) for edge in hopfield_dense([784, 512, 10]).edges]
     [(512, 784), (10, 512)]
     """
-    sizes = list(sizes)
+    sizes = [whole_number("sizes", size) for size in sizes]
     if len(sizes) < 2 or min(sizes) < 1:
         raise DriftproofError(f"sizes {sizes}: wanted those of input and output, at least 1, and of hidden layers")
+    _check_settings("hopfield_dense", settings)
     gains = _gains(gain, len(sizes) - 1)
     edges = [DenseEdge(a, b, gain=g) for a, b, g in zip(sizes, sizes[1:], gains, strict=False)]
     return HopfieldNetwork(edges, **settings)
@@ -57,22 +60,32 @@ def dchn(
     >>> network.shapes
     [(16, 4, 4), (32, 2, 2), (10,)]
     """
-    widths = list(widths)
+    _check_settings("dchn", settings)
+    widths, classes = [whole_number("widths", width) for width in widths], whole_number("classes", classes)
     if not widths or min(widths) < 1 or classes < 1:
         raise DriftproofError(f"widths {widths} and {classes} classes: wanted at least one layer, and numbers above 0")
-    check_image(*image, len(widths))
+    try:
+        channels, size = image
+    except (TypeError, ValueError):
+        raise DriftproofError(f"image {image!r}: wanted channels and size, such as (3, 32)") from None
+    check_image(channels, size, len(widths))
     gains = _gains(gain, len(widths) + 1)
-    channels = [image[0], *widths]
+    layers = [channels, *widths]
     edges: list[Edge] = [
-        ConvolutionEdge(a, b, gain=g, pool=pool) for a, b, g in zip(channels, widths, gains, strict=False)
+        ConvolutionEdge(a, b, gain=g, pool=pool) for a, b, g in zip(layers, widths, gains, strict=False)
     ]
-    side = image[1] // 2 ** len(widths)
+    side = size // 2 ** len(widths)
     edges.append(DenseEdge(widths[-1] * side * side, classes, gain=gains[-1]))
     return HopfieldNetwork(edges, image=image, **settings)
 
 
+def _check_settings(function: str, settings: dict[str, Any]) -> None:
+    known = inspect.signature(HopfieldNetwork).parameters
+    check_keywords(function, settings, [name for name in known if name not in ("edges", "image")])
+
+
 def _gains(gain: float | Sequence[float], edges: int) -> list[float]:
-    gains = [gain] * edges if isinstance(gain, int | float) else list(gain)
+    gains = list(gain) if isinstance(gain, Sequence) else [gain] * edges
     if len(gains) != edges or not all(g > 0 and math.isfinite(g) for g in gains):
         raise DriftproofError(
             f"gains {gains}: wanted one for all, or one for each of {edges} edges, above 0 and finite"

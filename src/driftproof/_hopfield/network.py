@@ -12,13 +12,13 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from driftproof._errors import DriftproofError, check_choice, warn
+from driftproof._errors import DriftproofError, check_choice, warn, whole_number
 from driftproof._hopfield.edges import Edge, Feedback, ForwardProduct, Precision
 from driftproof._hopfield.energy import energy_of
 from driftproof._hopfield.measures import Measures, restless_text, settled
 from driftproof._hopfield.recording import Recording
 from driftproof._hopfield.relaxation import ORDER, Order, Relaxed, Schedule, States, relax
-from driftproof._hopfield.shapes import as_images, as_vectors, check_layers, zeros
+from driftproof._hopfield.shapes import as_images, as_vectors, check_inputs, check_layers, zeros
 from driftproof._keywords import check_keywords
 from driftproof._own_measures import WeightOf
 
@@ -35,7 +35,7 @@ class HopfieldNetwork(nn.Module):
     :meth:`forward` relaxes from zero and returns the output, so that the network can be evaluated as any other.
 
     Under ``torch.enable_grad``, the last iterations of the relaxation can be differentiated (truncated backpropagation
-    through time).
+    through time). All iterations are made then, whatever the tolerance.
 
     Args:
         edges: Edges from the input to the output.
@@ -46,6 +46,9 @@ class HopfieldNetwork(nn.Module):
         cached: Whether forward products are kept until their layer changes. The states are the same, bit for bit
             (default: True).
         backpropagated: Iterations through which gradients go (default: 15).
+
+    Raises:
+        DriftproofError: No edge; less than one iteration; another impossible setting.
 
     Attributes:
         edges: The edges.
@@ -76,7 +79,12 @@ class HopfieldNetwork(nn.Module):
         if not edges:
             raise DriftproofError("a Hopfield network needs at least one edge, from the input to the output")
         self.edges = nn.ModuleList(edges)
-        self.image, self.cached, self.backpropagated = image, cached, backpropagated
+        self.image, self.cached = image, cached
+        self.backpropagated = whole_number("backpropagated", backpropagated)
+        if self.backpropagated < 1:
+            raise DriftproofError(
+                f"backpropagated {backpropagated}: wanted at least one iteration that gradients go through"
+            )
         self.schedule = Schedule(iterations=iterations, tolerance=tolerance, order=order)
         self.measures = Measures()
         self._recording: Recording | None = None
@@ -110,11 +118,15 @@ class HopfieldNetwork(nn.Module):
         chosen = schedule or self.schedule
         with torch.no_grad():
             relaxed = settled(relax(states, chosen), chosen)
+        self._note(relaxed, chosen)
+        return relaxed
+
+    def _note(self, relaxed: Relaxed, schedule: Schedule) -> None:
+        """Take note of a relaxation, and say once if it does not settle."""
         self.measures.note(relaxed)
-        if not self.measures.told and (text := restless_text(relaxed, chosen)):
+        if not self.measures.told and (text := restless_text(relaxed, schedule)):
             self.measures.told = True
             warn(text)
-        return relaxed
 
     def _differentiable(self, states: States) -> Tensor:
         """Relax with a graph of the last iterations."""
@@ -124,8 +136,10 @@ class HopfieldNetwork(nn.Module):
                 states = relax(states, self._shorter(before)).states
         # products of the layers before were made without a graph
         states = States(self._edges, states.layers[0], states.layers[1:], cached=self.cached)
-        last = relax(states, self._shorter(min(self.backpropagated, self.schedule.iterations)))
-        return settled(last, self.schedule).states.output
+        end = self._shorter(min(self.backpropagated, self.schedule.iterations))
+        last = settled(relax(states, end), self.schedule)
+        self._note(replace(last, iterations=last.iterations + max(0, before)), end)
+        return last.states.output
 
     def _shorter(self, iterations: int) -> Schedule:
         return Schedule(iterations=iterations, order=self.schedule.order)
@@ -134,10 +148,9 @@ class HopfieldNetwork(nn.Module):
         """Return inputs in the shape that the first edge takes: images padded, or vectors.
 
         Raises:
-            DriftproofError: Another shape, or numbers that are not floating-point.
+            DriftproofError: Another shape or type, no sample, or numbers that are not finite.
         """
-        if not inputs.is_floating_point():
-            raise DriftproofError(f"a Hopfield network takes floating-point inputs, got {inputs.dtype}")
+        check_inputs(inputs, self.edge(0).weight.dtype)
         if self.image is None:
             return as_vectors(inputs, self.edge(0).weight.shape[1])
         return as_images(inputs, *self.image)
@@ -177,6 +190,14 @@ class HopfieldNetwork(nn.Module):
         return self._edges[-1].feedback
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input: (in,), or (channels, size, size)."""
+        if self.image is None:
+            return (self.edge(0).weight.shape[1],)
+        channels, size = self.image
+        return (channels, size, size)
+
+    @property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shape of each layer behind an edge, without the samples."""
         shapes: list[tuple[int, ...]] = []
@@ -203,6 +224,8 @@ class HopfieldNetwork(nn.Module):
         """
         check_keywords("with_relaxation", changes, [field.name for field in fields(Schedule)])
         other = copy.copy(self)
+        # the parameters are shared; feedback and precision of the edges are not
+        other._modules = dict(self._modules) | {"edges": nn.ModuleList([edge.sharing() for edge in self._edges])}
         other.schedule, other.measures = replace(self.schedule, **changes), Measures()
         if cached is not None:
             other.cached = cached
@@ -220,6 +243,8 @@ class HopfieldNetwork(nn.Module):
         ['edges.0.bias', 'edges.0.weight', 'edges.1.bias', 'edges.1.weight', 'edges.1.weight_back']
         """
         check_choice("feedback", feedback, get_args(Feedback))
+        if len(self.edges) == 1 and feedback != "same":
+            raise DriftproofError(f"feedback {feedback!r}: a network of one edge feeds nothing back")
         for edge in self._edges[1:]:  # nothing is fed back to the inputs
             edge.set_feedback(feedback)
         return self
@@ -293,6 +318,29 @@ class HopfieldNetwork(nn.Module):
         """Return the names of the weights of a digital feedback."""
         edges = enumerate(self._edges[1:], start=1)
         return [f"edges.{number}.{edge.back_name}" for number, edge in edges if edge.feedback == "digital"]
+
+    def check_training(self, precision: str = "float32") -> None:
+        """Raise DriftproofError if the network, as it is set, can only be evaluated.
+
+        Args:
+            precision: Precision of the training. The network would not follow any but float32.
+        """
+        kinds = sorted({str(p.dtype).removeprefix("torch.") for p in self.parameters()} - {"float32", "float64"})
+        if kinds or precision != "float32":
+            raise DriftproofError(
+                f"a Hopfield network is trained in float32, {kinds[0] if kinds else precision} came: the difference of "
+                f"two phases drowns in rounding; {'call network.float()' if kinds else 'leave the precision out'}"
+            )
+        if self.precision != "float32":
+            raise DriftproofError(
+                f"the network multiplies in {self.precision}, which is for inference: the difference of two phases "
+                "drowns in its rounding; call network.set_precision('float32')"
+            )
+        if self.feedback != "same":
+            raise DriftproofError(
+                "a training changes weights that are the same in both directions; call "
+                "network.set_feedback('same'), and choose the feedback of the trained network"
+            )
 
     def extra_repr(self) -> str:
         """Return the settings, for ``print`` and for a network's hash."""

@@ -7,6 +7,7 @@ an upper bound of the energy that touches it at the present state, as long as th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,7 +15,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from driftproof._errors import DriftproofError, check_choice
+from driftproof._errors import DriftproofError, check_choice, whole_number
 from driftproof._hopfield.edges import Edge, ForwardProduct
 
 Order = Literal["asynchronous", "synchronous"]
@@ -153,7 +154,7 @@ class Schedule:
             ``synchronous``: all layers move at once, from their old values.
 
     Raises:
-        DriftproofError: Less than one iteration, a tolerance that is not above 0, or an unknown order.
+        DriftproofError: Less than one iteration, a tolerance that is not above 0 and finite, or an unknown order.
     """
 
     iterations: int
@@ -163,11 +164,13 @@ class Schedule:
     def __post_init__(self) -> None:
         """Check the values."""
         check_choice("order", self.order, get_args(Order))
-        if self.iterations < 1 or (self.tolerance is not None and not self.tolerance > 0):
+        whole = whole_number("relaxation: iterations", self.iterations)
+        if whole < 1 or (self.tolerance is not None and not 0 < self.tolerance < math.inf):
             raise DriftproofError(
                 f"relaxation: wanted at least one iteration and a tolerance above 0 or None, got {self.iterations} "
                 f"and {self.tolerance}"
             )
+        object.__setattr__(self, "iterations", whole)
 
     def groups(self, layers: int) -> list[list[int]]:
         """Return the layers (from 1) that move at once, group by group.

@@ -11,6 +11,32 @@ from torch.nn import functional as F
 from driftproof._errors import DriftproofError
 
 
+def check_inputs(inputs: Tensor, dtype: torch.dtype) -> None:
+    """Check that inputs are a batch of finite numbers of a network's type.
+
+    Raises:
+        DriftproofError: They are not.
+    """
+    if not inputs.is_floating_point():
+        raise DriftproofError(f"a Hopfield network takes floating-point inputs, got {inputs.dtype}")
+    if inputs.dtype != dtype:
+        raise DriftproofError(
+            f"inputs are {inputs.dtype} and the weights {dtype}: convert the one or the other, such as "
+            f"inputs.to({dtype})"
+        )
+    if inputs.dim() < 2 or len(inputs) < 1:
+        raise DriftproofError(
+            f"inputs of shape {list(inputs.shape)}: wanted a batch [N, …] of at least one sample; one alone is "
+            "inputs[None]"
+        )
+    if not bool(torch.isfinite(inputs).all()):
+        bad = (~torch.isfinite(inputs.flatten(1))).any(1).nonzero().flatten().tolist()
+        raise DriftproofError(
+            f"inputs: {len(bad)} of {len(inputs)} samples of this batch have numbers that are not finite (the first is "
+            f"sample {bad[0]}); remove or repair them"
+        )
+
+
 def as_vectors(inputs: Tensor, size: int) -> Tensor:
     """Return inputs as vectors [N, size].
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from driftproof._compensation import Compensation
 from driftproof._defaults import COMPENSATION, SEED, TRAINING_BATCH_SIZE
 from driftproof._device_choice import as_device
 from driftproof._devices import Device
-from driftproof._errors import DriftproofError, warn
+from driftproof._errors import DriftproofError, warn, whole_number
 from driftproof._inputs import Inputs, call
 from driftproof._keywords import checks_keywords
 from driftproof._mapping import MappingOptions, map_plain, plain_copy
@@ -92,7 +93,7 @@ def repair(
         mapping: Which weights are on tiles, and how (default: all).
 
     Raises:
-        DriftproofError: Less than one update, or settings that are impossible.
+        DriftproofError: Less than one update, a time before the first read, or settings that are impossible.
 
     >>> from driftproof.data import digits
     >>> from driftproof.energy import CenteredEP, hopfield_dense
@@ -102,10 +103,13 @@ def repair(
     >>> len(made.losses), made.devices, 0 < made.pulsed <= made.pulses
     (3, 1184, True)
     """
+    updates = whole_number("repair: updates", updates)
     if updates < 1:
         raise DriftproofError(f"repair: updates {updates}, wanted at least 1")
     samples, device = as_data(data), as_device(preset)
     t_s = parse_time(time) if isinstance(time, str) else float(time)
+    if not 0 <= t_s < math.inf:
+        raise DriftproofError(f"repair: time {time!r}, wanted a time after the first read, such as 1y")
     if not device.in_validity(t_s):
         low, high = (format_time(end) for end in device.validity.t_s)
         warn(

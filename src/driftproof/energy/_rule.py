@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, whole_number
 from driftproof._hopfield import HopfieldNetwork, Pull, Recording, Schedule, States, relax
 from driftproof._hopfield.energy import contrast
 from driftproof._hopfield.measures import settled
@@ -27,10 +27,13 @@ from driftproof.training._noise import Key, Noise, NoiseLike, as_noise
 from driftproof.training._parallel import processes
 from driftproof.training._passes import Closures, Passes
 from driftproof.training._schedules import STRENGTH, StrengthLike
+from driftproof.training._settings import Settings
 from driftproof.training._weights import AnalogWeights
 
 BETA, PERTURBED_ITERATIONS = 0.25, 15
 """Strength of the pull, and iterations of a perturbed phase, as in the study."""
+STRONGEST, WEAKEST = 100.0, 100.0
+"""Largest β of a nudge, at which the output is all but held, and smallest β, in units of the states' rounding."""
 
 
 class NoNoise(Noise):
@@ -62,8 +65,9 @@ class EnergyBased(DrawsNoise):
         options: Further options of :class:`driftproof.training.Method`, except ``norms``.
 
     Raises:
-        DriftproofError: β is not above 0, or so large that the relaxation has no minimum (β ≥ 1 with n = −β); less
-            than one iteration.
+        DriftproofError: β is not above 0, or too large: the relaxation has no minimum (β ≥ 1 with n = −β), the output
+            is held beyond its target (β > 1), or all but held (β > 100). Less than one iteration. At the first update
+            also a β that is lost in the rounding of the states.
     """
 
     described: ClassVar[tuple[str, ...]] = ("beta", "iterations", "perturbed_iterations", "start")
@@ -87,26 +91,32 @@ class EnergyBased(DrawsNoise):
     ) -> None:
         self.noisy = noise is not None
         super().__init__(strength=strength if self.noisy else 0.0, norms="frozen", **options)
-        self.beta, self.iterations, self.perturbed_iterations, self.start = (
-            beta,
-            iterations,
-            perturbed_iterations,
-            start,
-        )
+        try:
+            self.beta = float(beta)
+        except (TypeError, ValueError):
+            raise DriftproofError(f"method {self.name}: beta {beta!r}, wanted a number above 0") from None
+        self.iterations = None if iterations is None else whole_number("iterations", iterations)
+        self.perturbed_iterations = whole_number("perturbed_iterations", perturbed_iterations)
+        self.start = start
         self.noise = NoNoise() if noise is None else as_noise(noise)
         self._layers: list[Tensor] | None = None
         if noise is None and strength != STRENGTH:
-            raise DriftproofError(f"method {self.name}: a strength came without a noise, whose factor it is")
-        if not (beta > 0 and math.isfinite(beta)):
+            raise DriftproofError(
+                f"method {self.name}: a strength, or a schedule of it, came without a noise, whose factor it is"
+            )
+        if not (self.beta > 0 and math.isfinite(self.beta)):
             raise DriftproofError(
                 f"method {self.name}: beta {beta!r}, wanted a number above 0: with 0 both phases are the same"
             )
-        if (iterations is not None and iterations < 1) or perturbed_iterations < 1:
+        if self.beta > (1.0 if self.holds_output else STRONGEST):
+            where = "beyond its target" if self.holds_output else "all but at its target, which is the method cl"
+            raise DriftproofError(f"method {self.name}: beta {beta!r} holds the output {where}; wanted a smaller one")
+        if (self.iterations is not None and self.iterations < 1) or self.perturbed_iterations < 1:
             raise DriftproofError(
                 f"method {self.name}: wanted at least one iteration of each phase, got {iterations} of the free phase "
                 f"(None for the network's) and {perturbed_iterations} of a perturbed one"
             )
-        if self.phases[0] < 0 and not self.holds_output and beta >= 1:
+        if self.phases[0] < 0 and not self.holds_output and self.beta >= 1:
             raise DriftproofError(
                 f"method {self.name}: beta {beta!r}; at n = −β the energy has a minimum for β < 1 only"
             )
@@ -162,7 +172,8 @@ class EnergyBased(DrawsNoise):
         else:
             pull = Pull(target=y, nudging=n)
         schedule = Schedule(iterations=self.perturbed_iterations, order=network.schedule.order)
-        ended = settled(relax(start, schedule, pull), schedule).states
+        advice = f"a smaller beta than {self.beta:g}, smaller gains, or a lower learning rate"
+        ended = settled(relax(start, schedule, pull), schedule, advice).states
         states = {0: free} | {
             phase: _part(ended, slice(place * number, (place + 1) * number)) for place, phase in enumerate(perturbed)
         }
@@ -195,17 +206,24 @@ class EnergyBased(DrawsNoise):
                 f"method {self.name} trains Hopfield networks, such as driftproof.energy.hopfield_dense(); a "
                 f"{type(network).__name__} came"
             )
-        if network.precision != "float32":
+        network.check_training()
+        rounding = torch.finfo(network.edge(0).weight.dtype).eps
+        if self.beta < WEAKEST * rounding:
             raise DriftproofError(
-                f"method {self.name}: the network multiplies in {network.precision}, which is for inference: the "
-                "difference of two phases drowns in its rounding; call network.set_precision('float32')"
-            )
-        if network.feedback != "same":
-            raise DriftproofError(
-                f"method {self.name} trains weights that are the same in both directions; call "
-                "network.set_feedback('same') for the training"
+                f"method {self.name}: beta {self.beta:g} is lost in the rounding of the states; wanted at least "
+                f"{WEAKEST * rounding:.1g}"
             )
         return network
+
+    def check_settings(self, settings: Settings) -> None:
+        """Raise DriftproofError for another loss than the squared error."""
+        if isinstance(settings.loss, str) and settings.loss != "squared-error":
+            raise DriftproofError(
+                f"method {self.name} minimises the squared error; loss {settings.loss!r} came: use "
+                "loss='squared-error', or leave it out"
+            )
+        if settings.distillation is not None:
+            raise DriftproofError(f"method {self.name} minimises the squared error alone, without distillation")
 
 
 def _repeated(part: Tensor, times: int) -> Tensor:

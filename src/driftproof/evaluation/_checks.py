@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -62,20 +61,6 @@ def chip_numbers(chips: int | str | range) -> range:
     if not numbers or numbers.step != 1 or numbers.start < 0:
         raise DriftproofError(f"chips: wanted at least 1, got {chips} (they are numbered from 0)")
     return numbers
-
-
-def whole_number(what: str, value: object) -> int:
-    """Return a whole number of any library as an int of Python.
-
-    >>> whole_number("chip", 3)
-    3
-    """
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)  # type: ignore[arg-type]  # what has no index raises
-    except TypeError:
-        raise DriftproofError(f"{what} = {value!r}: wanted a whole number") from None
 
 
 def check_seed(seed: int, below: int = 2**63, *, lowest: int = 0) -> None:

@@ -11,14 +11,14 @@ from driftproof._compensation import Compensation, as_compensation
 from driftproof._defaults import COMPENSATION, PERIPHERY, SEED
 from driftproof._device_choice import as_device
 from driftproof._devices import Device, ReadOuts
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, whole_number
 from driftproof._keywords import ChecksKeywords
 from driftproof._mapping import MappingOptions
 from driftproof._record.entries import digest
 from driftproof.data import Data
 from driftproof.data._adapters import as_inputs
 from driftproof.data._batched import hold
-from driftproof.evaluation._checks import check_seed, whole_number
+from driftproof.evaluation._checks import check_seed
 from driftproof.evaluation._recalibration import Recalibration
 from driftproof.periphery import Periphery, StaticRange, load_periphery
 

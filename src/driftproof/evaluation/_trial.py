@@ -7,9 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, whole_number
 from driftproof._keywords import ChecksKeywords
-from driftproof.evaluation._checks import whole_number
 from driftproof.evaluation._deployment import Deployment
 from driftproof.times import format_time
 

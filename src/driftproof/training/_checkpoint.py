@@ -64,11 +64,13 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write the settings of a training to its folder, or compare them with those of the training in the folder.
 
+    A training that was refused or stopped before the end of its first epoch has left nothing to continue.
+
     Raises:
         DriftproofError: Settings that differ; the message names them.
     """
     path = folder / SETTINGS
-    if not path.exists():
+    if not path.exists() or not (folder / STATE).exists():
         write_atomically(path, (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode())
         return
     try:

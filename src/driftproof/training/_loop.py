@@ -20,6 +20,7 @@ from driftproof._files import make_folder, write_tensors
 from driftproof._inputs import Inputs, example_call, to_device
 from driftproof._keywords import check_keywords, keywords_of, new_names
 from driftproof._mapping import plain_copy, unasked_text, unwrap
+from driftproof._own_measures import check_training
 from driftproof._progress import Progress
 from driftproof._provenance import describe_run, model_hash
 from driftproof._random_state import random_state_kept
@@ -167,6 +168,7 @@ class _Run:
         self.method, self.settings, self.validate, self.torch_device = method, settings, validate, torch_device
         self.sign = 1 if higher_is_better else -1
         check_numbers(unwrap(model))
+        check_training(unwrap(model), settings.precision)
         self.network = copied(unwrap(model)).to(torch_device)
         self.batches = Batches(data, settings, method.closures_per_update)
         self.total = settings.epochs * len(self.batches)
@@ -185,6 +187,7 @@ class _Run:
         if all_analog:  # only to check: the method belongs to the caller, so its own settings stay
             AnalogWeights.of(self.network, first, replace(method.on_tiles, all_analog=True))
         method.prepare(self.network, first)
+        method.check_settings(settings)
         method.begin(self.total)
         self.model = wrapped(self.network, torch_device, method.norms)
         self.loss = BatchLoss(self.model, teacher, settings, torch_device, channels_last)

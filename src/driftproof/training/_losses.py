@@ -20,6 +20,9 @@ from driftproof._outputs import chosen_output, several
 
 type Loss = Callable[[Any, Tensor], Tensor]
 """A function of the network's output and the targets that returns a scalar."""
+_ROUNDING = 1e-3
+IGNORED = -100
+"""Target that torch's cross-entropy does not count."""
 
 
 def cross_entropy(returned: Any, targets: Tensor) -> Tensor:
@@ -39,7 +42,7 @@ def cross_entropy(returned: Any, targets: Tensor) -> Tensor:
     if targets.shape == outputs.shape:
         probabilities = with_classes_last(targets, targets).float()
         return F.cross_entropy(logits.flatten(0, -2), probabilities.flatten(0, -2))
-    _check_classes(logits, targets)
+    _check_classes("cross-entropy", logits, targets)
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten().long())
 
 
@@ -96,18 +99,20 @@ def _meant(loss: str, returned: Any, targets: Tensor, fits: Callable[[Tensor], b
     return output.float()
 
 
-def _check_classes(logits: Tensor, targets: Tensor) -> None:
+def _check_classes(loss: str, logits: Tensor, targets: Tensor, ignored: int | None = IGNORED) -> None:
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        others = "numbers of the outputs' shape" if ignored is None else "other numbers use loss='mse'"
         raise DriftproofError(
-            f"loss cross-entropy: targets are {_name(targets.dtype)}, wanted integers, the number of each class; for "
-            "other numbers use loss='mse'"
+            f"loss {loss}: targets are {_name(targets.dtype)}, wanted integers, the number of each class; "
+            f"{'or' if ignored is None else 'for'} {others}"
         )
-    counted = targets[targets != IGNORED]
+    counted = targets if ignored is None else targets[targets != ignored]
     if counted.numel() and not 0 <= int(counted.min()) <= int(counted.max()) < logits.shape[-1]:
+        ways = "" if ignored is None else f" ({ignored} does not count)"
         raise DriftproofError(
-            f"loss cross-entropy: targets from {int(counted.min())} to {int(counted.max())}, but the network has "
-            f"{logits.shape[-1]} classes, 0 to {logits.shape[-1] - 1} ({IGNORED} does not count); renumber them, or "
-            "give a loss of your own that ignores some"
+            f"loss {loss}: targets from {int(counted.min())} to {int(counted.max())}, but the network has "
+            f"{logits.shape[-1]} classes, 0 to {logits.shape[-1] - 1}{ways}; renumber them, or "
+            f"{'leave these samples out' if ignored is None else 'give a loss of your own that ignores some'}"
         )
 
 
@@ -170,10 +175,12 @@ def squared_error(returned: Any, targets: Tensor) -> Tensor:
     outputs = _meant("squared-error", returned, targets, fits)
     targets = targets.to(outputs.device)
     if classes and outputs.dim() == 2 and len(outputs) == len(targets):
-        _check_classes(outputs, targets)
+        _check_classes("squared-error", outputs, targets, ignored=None)
         wanted = F.one_hot(targets.long(), outputs.shape[1])
     elif outputs.shape == targets.shape:
         wanted = targets
+        if not bool(torch.isfinite(wanted).all()):
+            raise DriftproofError("loss squared-error: some targets are not finite; remove or repair these samples")
     else:
         raise DriftproofError(
             f"loss squared-error: outputs have shape {list(outputs.shape)}, targets {list(targets.shape)}; wanted the "
@@ -194,7 +201,7 @@ def causal(returned: Any, targets: Tensor) -> Tensor:
             f"loss causal: outputs of shape {list(outputs.shape)}, targets {list(targets.shape)}; wanted logits "
             "[N, L, vocabulary] and token ids [N, L]"
         )
-    _check_classes(outputs, targets)
+    _check_classes("causal", outputs, targets)
     return F.cross_entropy(outputs[:, :-1].flatten(0, 1), targets[:, 1:].flatten().long())
 
 
@@ -202,9 +209,6 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-_ROUNDING = 1e-3
-IGNORED = -100
-"""Target that torch's cross-entropy does not count."""
 LOSSES: dict[str, Loss] = {
     "cross-entropy": cross_entropy,
     "binary": binary,

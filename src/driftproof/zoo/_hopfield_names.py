@@ -39,10 +39,13 @@ def _image(text: str) -> tuple[int, int]:
 
 def _gains(text: str) -> float | list[float]:
     try:
-        numbers = [float(part) for part in text.split("-")]
+        return float(text)  # 1e-1 is one number
+    except ValueError:
+        pass
+    try:
+        return [float(part) for part in text.split("-")]
     except ValueError:
         raise ValueError("a number, or one for each edge with - between them, such as 0.4-0.7-0.6") from None
-    return numbers if len(numbers) > 1 else numbers[0]
 
 
 type Read = Callable[[str], Any]

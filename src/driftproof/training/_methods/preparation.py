@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -11,11 +12,15 @@ from driftproof._calls.analog import check_digital
 from driftproof._errors import DriftproofError
 from driftproof._inputs import Inputs
 from driftproof._mapping import unwrap
+from driftproof._own_measures import check_training
 from driftproof.training._closures import inputs_of_first_pass
 from driftproof.training._methods.settings_and_state import SettingsAndState
 from driftproof.training._parallel import group_of, same_in_all
 from driftproof.training._passes import Closure
 from driftproof.training._weights import AnalogWeights
+
+if TYPE_CHECKING:
+    from driftproof.training._settings import Settings
 
 
 class Preparation(SettingsAndState):
@@ -25,6 +30,9 @@ class Preparation(SettingsAndState):
     norms_with_statistics: Sequence[nn.Module] = ()
     total: int | None = None
     _exchange_seen = False
+
+    def check_settings(self, settings: Settings) -> None:
+        """Raise DriftproofError if the settings of a training do not go with the method."""
 
     def begin(self, total: int) -> None:
         """Set the number of updates of the run, for schedules that span it.
@@ -45,6 +53,7 @@ class Preparation(SettingsAndState):
 
         The first :meth:`step` does it with the closure's inputs.
         """
+        check_training(unwrap(model))
         self.weights = AnalogWeights.of(model, example, self.on_tiles)
         self.norms_with_statistics = norms_with_statistics(self.weights.network)
         self._exchange_seen = False
