@@ -38,7 +38,7 @@ DEVICES = {"pcm-nandakumar-2019": "1s..1y", "pcm-hermes-2": "1min..1y", "reram-w
 TIMES = {"pcm-nandakumar-2019": "1s,1d,1y", "pcm-hermes-2": "1min,1d,1y", "reram-wan-2022": "1s,1h,1d"}
 FEEDBACK = ("same", "second", "digital")
 SEEDS, CHIPS, TESTED = range(2), 10, 1000
-REPAIRED, UPDATES, REPAIR_LR, PULSE, REPAIR_CHIPS = 1000, 150, 0.02, 0.005, 5
+REPAIRED, UPDATES, REPAIR_LR, PULSE, REPAIR_CHIPS = 1000, 150, 0.02, 0.005, 3
 """Training images that a chip is repaired with, updates of 32 images, learning rate, pulse, and number of chips."""
 
 

@@ -42,11 +42,11 @@ class KeepsWeightsDigital(Protocol):
 class ChecksTraining(Protocol):
     """A network that, with some of its settings, can only be evaluated."""
 
-    def check_training(self, precision: str = "float32") -> None:
-        """Raise DriftproofError if it cannot be trained, as it is set, in this precision."""
+    def check_training(self, precision: str | None = None) -> None:
+        """Raise DriftproofError if it cannot be trained, as it is set, in this precision (None: not known)."""
 
 
-def check_training(network: nn.Module, precision: str = "float32") -> None:
+def check_training(network: nn.Module, precision: str | None = None) -> None:
     """Raise DriftproofError if a network says that it cannot be trained, as it is set, in this precision."""
     if isinstance(network, ChecksTraining):
         network.check_training(precision)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from driftproof._errors import DriftproofError
+from driftproof._hopfield.edges import Edge
 from driftproof._hopfield.energy import energy
 from driftproof._hopfield.relaxation import Relaxed, Schedule
+from driftproof._own_measures import WeightOf
 
 UNBOUNDED = 1e3
 """Output, or residual, above which a relaxation has left the region in which classes are wanted (outputs near 0, 1)."""
@@ -47,6 +53,28 @@ def restless_text(relaxed: Relaxed, schedule: Schedule) -> str:
         f"{schedule.iterations} iterations and {end:.2g} at the end (medians over {len(moving)} samples), so that the "
         f"answers depend on where it is stopped{advice}. (Read noise that is new in every MVM keeps a chip moving, too)"
     )
+
+
+def symmetry_error(edges: Sequence[Edge], weight_of: WeightOf) -> float:
+    """Return ‖W_forward − W_back‖ / ‖W_forward‖ over all edges with feedback.
+
+    Args:
+        edges: Edges of a network; nothing is fed back to its inputs.
+        weight_of: Effective weights of a chip.
+    """
+    difference, size = 0.0, 0.0
+    for number, edge in enumerate(edges[1:], start=1):
+        forward, back = (_effective(number, edge, name, weight_of) for name in ("weight", edge.back_name))
+        difference += float((forward - back).square().sum())
+        size += float(forward.square().sum())
+    return math.sqrt(difference / size) if size else 0.0
+
+
+def _effective(number: int, edge: Edge, name: str, weight_of: WeightOf) -> Tensor:
+    # a layer's name leaves out "weight"
+    found = weight_of(f"edges.{number}" if name == "weight" else f"edges.{number}.{name}")
+    stored: Tensor = getattr(edge, name)
+    return (stored.detach() if found is None else found).double()
 
 
 class Measures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 from driftproof._errors import DriftproofError, check_choice, warn, whole_number
 from driftproof._hopfield.edges import Edge, Feedback, ForwardProduct, Precision
 from driftproof._hopfield.energy import energy_of
-from driftproof._hopfield.measures import Measures, restless_text, settled
+from driftproof._hopfield.measures import Measures, restless_text, settled, symmetry_error
 from driftproof._hopfield.recording import Recording
 from driftproof._hopfield.relaxation import ORDER, Order, Relaxed, Schedule, States, relax
 from driftproof._hopfield.shapes import as_images, as_vectors, check_inputs, check_layers, zeros
+from driftproof._hopfield.trainable import check_training
 from driftproof._keywords import check_keywords
 from driftproof._own_measures import WeightOf
 
@@ -300,47 +300,20 @@ class HopfieldNetwork(nn.Module):
         means = self.measures.means()
         if not means:
             return {}
-        difference, size = 0.0, 0.0
-        for number, edge in enumerate(self._edges[1:], start=1):
-            forward, back = (self._effective(number, name, weight_of) for name in ("weight", edge.back_name))
-            difference += float((forward - back).square().sum())
-            size += float(forward.square().sum())
-        return means | {"symmetry_error": math.sqrt(difference / size) if size else 0.0}
-
-    def _effective(self, number: int, name: str, weight_of: WeightOf) -> Tensor:
-        # a layer's name leaves out "weight"
-        layer = f"edges.{number}" if name == "weight" else f"edges.{number}.{name}"
-        found = weight_of(layer)
-        stored: Tensor = getattr(self.edge(number), name)
-        return (stored.detach() if found is None else found).double()
+        return means | {"symmetry_error": symmetry_error(self._edges, weight_of)}
 
     def digital_weights(self) -> list[str]:
         """Return the names of the weights of a digital feedback."""
         edges = enumerate(self._edges[1:], start=1)
         return [f"edges.{number}.{edge.back_name}" for number, edge in edges if edge.feedback == "digital"]
 
-    def check_training(self, precision: str = "float32") -> None:
+    def check_training(self, precision: str | None = None) -> None:
         """Raise DriftproofError if the network, as it is set, can only be evaluated.
 
         Args:
-            precision: Precision of the training. The network would not follow any but float32.
+            precision: Precision of the training (default: it is not known).
         """
-        kinds = sorted({str(p.dtype).removeprefix("torch.") for p in self.parameters()} - {"float32", "float64"})
-        if kinds or precision != "float32":
-            raise DriftproofError(
-                f"a Hopfield network is trained in float32, {kinds[0] if kinds else precision} came: the difference of "
-                f"two phases drowns in rounding; {'call network.float()' if kinds else 'leave the precision out'}"
-            )
-        if self.precision != "float32":
-            raise DriftproofError(
-                f"the network multiplies in {self.precision}, which is for inference: the difference of two phases "
-                "drowns in its rounding; call network.set_precision('float32')"
-            )
-        if self.feedback != "same":
-            raise DriftproofError(
-                "a training changes weights that are the same in both directions; call "
-                "network.set_feedback('same'), and choose the feedback of the trained network"
-            )
+        check_training(self, precision)
 
     def extra_repr(self) -> str:
         """Return the settings, for ``print`` and for a network's hash."""
