@@ -219,6 +219,8 @@ def contents(folder: Path) -> dict[str, Any]:
             found |= {f"{name}, {part}": value for part, value in of_record(path)}
         elif path.is_file() and path.suffix in (".html", ".csv", ".svg"):
             found[name] = SINCE.sub("", DATES.sub("DATE", path.read_text(encoding="utf-8")))
+        elif path.is_file() and path.name == "run.toml":  # it names its own folder
+            found[name] = path.read_text(encoding="utf-8").replace(str(folder.resolve()), "FOLDER")
         elif path.is_file() and not path.name.startswith("record."):
             found[name] = path.read_bytes()
     # after the record was read, its file is all there is

@@ -245,7 +245,7 @@ def test_a_budget_stops_and_goes_where_intervals_are_widest(monkeypatch: pytest.
         patched.setattr(
             "driftproof.plans._until_narrow.time", SimpleNamespace(perf_counter=lambda: began + float(next(clock)))
         )
-        record = narrow(ci=None, budget="9s", presets=[NOISY, "gaussian:0.01"])
+        record = narrow(ci=None, budget="4s", presets=[NOISY, "gaussian:0.01"])
     rows = {row["preset"]: row for row in summarise(record).to_dict("records")}
     assert rows[NOISY]["chips"] > rows["gaussian:0.01"]["chips"] >= 4
     assert {rows[name]["sampling"] for name in (NOISY, "gaussian:0.01")} == {"stratified"}
