@@ -59,7 +59,7 @@ def test_head_is_the_first_samples(data: Data) -> None:
 @pytest.mark.parametrize("data", both(10), ids=lambda d: type(d).__name__)
 @pytest.mark.parametrize("limit", [0, -1, 11, 2.5])
 def test_head_refuses(data: Data, limit: int) -> None:
-    with pytest.raises(DriftproofError, match=rf"limit {limit}.*wanted"):
+    with pytest.raises(DriftproofError, match=rf"limit (= )?{limit}.*wanted"):
         data.head(limit)
 
 

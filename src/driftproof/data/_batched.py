@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from driftproof._errors import DriftproofError
+from driftproof._errors import DriftproofError, whole_number
 from driftproof._inputs import Inputs, as_inputs, count, describe, on_tensors, select, split, tensors
 from driftproof._random_state import random_state_kept
 from driftproof.data._pairs import as_pair
@@ -67,7 +66,7 @@ class Data(ABC):
 
     def head(self, limit: int) -> Self:
         """Return the first ``limit`` samples. Raise DriftproofError if there are fewer, or ``limit`` is below 1."""
-        limit = _whole_number("limit", limit)
+        limit = whole_number("limit", limit)
         if not 1 <= limit <= len(self):
             raise DriftproofError(f"limit {limit}: data {self.name} has {len(self)} samples; wanted 1 to {len(self)}")
         return self.take(range(limit))
@@ -231,17 +230,10 @@ def hold(data: Data, most_bytes: int = HELD_BYTES) -> Data:
 
 
 def _checked_batch_size(batch_size: int) -> int:
-    size = _whole_number("batch size", batch_size)
+    size = whole_number("batch size", batch_size)
     if size < 1:
         raise DriftproofError(f"batch size {size}: wanted 1 or more")
     return size
-
-
-def _whole_number(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise DriftproofError(f"{name} {value!r}: wanted a whole number, 1 or more") from None
 
 
 def feed(digest: hashlib._Hash | hashlib.blake2b, value: Any, name: str) -> None:

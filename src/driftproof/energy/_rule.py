@@ -172,7 +172,8 @@ class EnergyBased(DrawsNoise):
         else:
             pull = Pull(target=y, nudging=n)
         schedule = Schedule(iterations=self.perturbed_iterations, order=network.schedule.order)
-        advice = f"a smaller beta than {self.beta:g}, smaller gains, or a lower learning rate"
+        smaller = "" if "beta" in self.fixed else f"a smaller beta than {self.beta:g}, "
+        advice = f"{smaller}smaller gains, or a lower learning rate"
         ended = settled(relax(start, schedule, pull), schedule, advice).states
         states = {0: free} | {
             phase: _part(ended, slice(place * number, (place + 1) * number)) for place, phase in enumerate(perturbed)
